@@ -1,0 +1,3 @@
+//! shmkv
+mod mapping;
+mod sync;

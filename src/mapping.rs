@@ -1,0 +1,151 @@
+//! A shared segment as this process sees it: a slice of atomic 64-bit words.
+//!
+//! Everything above this module works on `&[AtomicU64]`. No reference to plain
+//! bytes of a segment is ever formed, because another process may write them at
+//! any time; and the bytes are only ever accessed 64 bits wide, since Rust's
+//! memory model has no meaning for racing accesses of different widths. (The
+//! kernel is the one exception: it compares the low half of a lock word when a
+//! thread goes to sleep on it, see [`low_half`].)
+//!
+//! A mapping may be read-only. Storing to such a mapping raises SIGSEGV, so the
+//! handles that stand on one have no writing methods at all.
+
+use core::sync::atomic::{AtomicU32, AtomicU64};
+use std::os::fd::{AsFd, AsRawFd};
+use std::ptr::NonNull;
+use std::{fmt, io};
+
+/// Whether a mapping may be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// `PROT_READ` only.
+    ReadOnly,
+    /// `PROT_READ | PROT_WRITE`.
+    ReadWrite,
+}
+
+/// A mapped segment. Unmapped when dropped; the segment itself stays.
+pub(crate) struct Mapping {
+    /// Page-aligned and valid for `len` bytes while `self` lives.
+    base: NonNull<AtomicU64>,
+    len: usize,
+    access: Access,
+    source: Source,
+}
+
+enum Source {
+    /// POSIX shared memory, a file, or a memfd; unmaps itself when dropped.
+    File { _map: memmap2::MmapRaw },
+    /// A System V segment, attached with `shmat`; `Drop` detaches it.
+    SysV,
+}
+
+// SAFETY: a mapping is shared memory by nature. All access goes through atomics,
+// and unmapping happens in `drop`, when no reference is left.
+#[expect(unsafe_code, reason = "raw pointers are not Send by themselves")]
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+#[expect(unsafe_code, reason = "raw pointers are not Sync by themselves")]
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps the first `len` bytes of an open file, shared with all who map it.
+    pub(crate) fn of_file(file: impl AsFd, len: usize, access: Access) -> io::Result<Self> {
+        let mut options = memmap2::MmapOptions::new();
+        options.len(len);
+        let fd = file.as_fd().as_raw_fd();
+        let map = match access {
+            Access::ReadOnly => options.map_raw_read_only(fd)?,
+            Access::ReadWrite => options.map_raw(fd)?,
+        };
+        let base = NonNull::new(map.as_mut_ptr().cast())
+            .ok_or_else(|| io::Error::other("the kernel mapped the segment at address zero"))?;
+        Ok(Self {
+            base,
+            len: map.len(),
+            access,
+            source: Source::File { _map: map },
+        })
+    }
+
+    /// Takes charge of `len` bytes that `shmat` has just attached at `base`.
+    ///
+    /// # Safety
+    /// `base` was returned by `shmat` for a segment of at least `len` bytes, with
+    /// `SHM_RDONLY` exactly if `access` is read-only, and nobody else detaches it.
+    #[expect(unsafe_code, reason = "the caller vouches for the pointer")]
+    pub(crate) unsafe fn of_shmat(base: NonNull<u8>, len: usize, access: Access) -> Self {
+        Self {
+            base: base.cast(),
+            len,
+            access,
+            source: Source::SysV,
+        }
+    }
+
+    /// What the mapping allows.
+    pub(crate) fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Length in bytes, as mapped. Bytes of an incomplete last word are not reachable.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The segment, as words.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> &[AtomicU64] {
+        // SAFETY: `base` is page-aligned and valid for `len` bytes for as long as
+        // `self` lives, since only `drop` unmaps. Shared bytes may be viewed as
+        // `AtomicU64`: they are always initialised (pages start as zeros) and every
+        // access, here and in other processes, is atomic and 64 bits wide. If a
+        // peer shortens the file, an access raises SIGBUS: the kernel stops us, but
+        // nothing outside the mapping is read.
+        #[expect(unsafe_code, reason = "the one place where a mapping becomes words")]
+        unsafe {
+            std::slice::from_raw_parts(self.base.as_ptr(), self.len / size_of::<AtomicU64>())
+        }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        if let Source::SysV = self.source {
+            // SAFETY: `of_shmat`'s caller handed the attachment over to us, and no
+            // reference into it outlives `self`.
+            #[expect(unsafe_code, reason = "shmdt is a foreign function")]
+            unsafe {
+                libc::shmdt(self.base.as_ptr().cast());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mapping")
+            .field("len", &self.len())
+            .field("access", &self.access)
+            .finish()
+    }
+}
+
+/// The low 32 bits of a word, for the kernel to sleep on.
+///
+/// The reference must be handed to the futex call only: our own code never loads
+/// or stores through it, so accesses of two widths never race in our program.
+pub(crate) fn low_half(word: &AtomicU64) -> &AtomicU32 {
+    let base = std::ptr::from_ref(word).cast::<AtomicU32>();
+    let low = if cfg!(target_endian = "little") {
+        base
+    } else {
+        base.wrapping_add(1)
+    };
+    // SAFETY: both halves of an `AtomicU64` are aligned, initialised and live as long
+    // as `word` does; all accesses to shared words are atomic.
+    #[expect(unsafe_code, reason = "futexes are 32 bits wide, our words are 64")]
+    unsafe {
+        &*low
+    }
+}

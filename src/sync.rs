@@ -1,0 +1,55 @@
+//! The only door to atomics, fences and futexes.
+//!
+//! The protocol modules name this module and never `core::sync::atomic`, so the
+//! very same source files can be compiled against `loom` in `tests/loom.rs`,
+//! which supplies a module of the same shape. Keep the two in step.
+
+pub(crate) use core::sync::atomic::{AtomicU64, Ordering, fence};
+
+use rustix::thread::futex;
+
+/// Reads a word that only the holder of its lock may write, while the lock is held.
+///
+/// It is an ordinary relaxed load here. The loom twin reads without telling the
+/// scheduler, because a thread that loads a word and later stores to the same
+/// word makes loom 0.7 drop the interleavings in which others touch it.
+#[inline(always)]
+pub(crate) fn unsync_load(word: &AtomicU64) -> u64 {
+    word.load(Ordering::Relaxed)
+}
+
+/// One turn of a spin loop: tells the core that we wait for another one.
+#[inline(always)]
+pub(crate) fn spin_hint() {
+    core::hint::spin_loop();
+}
+
+/// Sleeps until somebody wakes `word`, its low half differs from that of
+/// `expected`, or `timeout_us` microseconds have passed, whichever is first.
+///
+/// It may return early for no reason, as futexes do. The futex is a shared one
+/// (not `PRIVATE`), since the sleepers live in several processes.
+pub(crate) fn futex_wait(word: &AtomicU64, expected: u64, timeout_us: u32) {
+    let timeout = futex::Timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(timeout_us.min(999_999)) * 1000,
+    };
+    // A failure means "woken", "changed already" or "timed out": in each case the
+    // caller looks at the word again, so there is nothing to tell apart.
+    let _ = futex::wait(
+        crate::mapping::low_half(word),
+        futex::Flags::empty(),
+        expected as u32,
+        Some(&timeout),
+    );
+}
+
+/// Wakes every sleeper of `word`.
+pub(crate) fn futex_wake_all(word: &AtomicU64) {
+    // Nobody to wake is no error; an unmapped page cannot happen while `word` is borrowed.
+    let _ = futex::wake(
+        crate::mapping::low_half(word),
+        futex::Flags::empty(),
+        i32::MAX as u32,
+    );
+}
