@@ -1,3 +1,4 @@
 //! shmkv
 mod mapping;
+mod owner;
 mod sync;

@@ -1,0 +1,2 @@
+//! Who writes, and who of them is dead.
+pub(crate) mod token;
