@@ -1,0 +1,232 @@
+//! From the bytes of a key to the places where its entry can live.
+//!
+//! The hash is part of the format: two processes, or two versions of this crate,
+//! must find the same entry, so only functions with a fixed specification are used,
+//! keyed with a secret of 64 random bytes that each segment draws at its creation.
+//! Which function it is stands in the header.
+//!
+//! | id | function | secret | for |
+//! |----|----------|--------|-----|
+//! | 1 | rapidhash V3 ([Nicoshev/rapidhash]), `seed` = word 0, `secret[0..7]` = words 1 to 7 | 8 words | the default |
+//! | 2 | SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF") | words 0 and 1 | keys chosen by an adversary who can also watch timings |
+//!
+//! The input is the key's bytes, exactly `key_len` of them, as they lie in memory.
+//! From the 64 bits of the result:
+//!
+//! ```text
+//!  63            32 31           12 11      8 7        0
+//! ┌────────────────┬───────────────┬─────────┬──────────┐
+//! │ home bucket    │ other bucket  │ class   │ tag      │
+//! └────────────────┴───────────────┴─────────┴──────────┘
+//! ```
+//!
+//! A bucket is chosen by multiply and shift (Lemire, "Fast random integer generation
+//! in an interval"), which takes the *upper* bits of its half, so home, other, class
+//! and tag stay independent until a table has more than 2^20 buckets, and degrade
+//! gently (tags and classes of bucket-mates begin to correlate) above.
+//!
+//! [Nicoshev/rapidhash]: https://github.com/Nicoshev/rapidhash
+
+use std::hash::Hasher;
+
+use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
+use siphasher::sip::SipHasher13;
+
+/// Number of 64-bit words in a segment's secret.
+pub(crate) const SECRET_WORDS: usize = 8;
+
+/// The hash function of a segment, recorded in its header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HashKind {
+    /// rapidhash V3 under a 64-byte secret: about a nanosecond for eight bytes. Keys
+    /// that collide for everybody are not known, and an outsider who does not know
+    /// the secret cannot look for them offline.
+    #[default]
+    Rapid,
+    /// SipHash-1-3, a keyed pseudo-random function: several times slower, for keys that
+    /// come from an adversary who can measure how long operations take. (A collision
+    /// costs little here anyway: an operation never looks into more than two buckets.)
+    Sip,
+}
+
+impl HashKind {
+    /// The number that stands for the function in the header.
+    pub(crate) const fn id(self) -> u32 {
+        match self {
+            Self::Rapid => 1,
+            Self::Sip => 2,
+        }
+    }
+
+    /// The function that the header's number stands for.
+    pub(crate) const fn from_id(id: u32) -> Option<Self> {
+        match id {
+            1 => Some(Self::Rapid),
+            2 => Some(Self::Sip),
+            _ => None,
+        }
+    }
+}
+
+/// The keyed hash of one segment.
+#[derive(Clone)]
+pub(crate) struct KeyHasher {
+    rapid: RapidSecrets,
+    kind: HashKind,
+}
+
+impl KeyHasher {
+    pub(crate) fn new(kind: HashKind, secret: [u64; SECRET_WORDS]) -> Self {
+        let [seed, secrets @ ..] = secret;
+        Self {
+            rapid: RapidSecrets { seed, secrets },
+            kind,
+        }
+    }
+
+    /// Hash of the bytes of a key.
+    #[inline(always)]
+    pub(crate) fn hash(&self, key: &[u8]) -> Hashed {
+        match self.kind {
+            HashKind::Rapid => Hashed(rapidhash_v3_inline::<true, true, false>(key, &self.rapid)),
+            HashKind::Sip => self.sip(key),
+        }
+    }
+
+    #[inline(never)]
+    fn sip(&self, key: &[u8]) -> Hashed {
+        let mut hasher = SipHasher13::new_with_keys(self.rapid.seed, self.rapid.secrets[0]);
+        hasher.write(key);
+        Hashed(hasher.finish())
+    }
+}
+
+impl std::fmt::Debug for KeyHasher {
+    /// The secret is not shown: logs are read by more people than segments.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyHasher")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Hash of a key under its segment's secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hashed(pub(crate) u64);
+
+impl Hashed {
+    /// The bucket that a key prefers, of `buckets` (1 to 2^32).
+    #[inline(always)]
+    pub(crate) fn home(self, buckets: u64) -> u64 {
+        ((self.0 >> 32) * buckets) >> 32
+    }
+
+    /// The other bucket where a key may live: never its home, so `buckets` is at least 2.
+    #[inline(always)]
+    pub(crate) fn other(self, buckets: u64) -> u64 {
+        let among_the_rest = ((self.0 & 0xFFFF_FFFF) * (buckets - 1)) >> 32;
+        among_the_rest + u64::from(among_the_rest >= self.home(buckets))
+    }
+
+    /// The fingerprint that is compared before the key is.
+    #[inline(always)]
+    pub(crate) fn tag(self) -> u8 {
+        self.0 as u8
+    }
+
+    /// Which of a bucket's sixteen counters counts this key while it lives away from home.
+    #[inline(always)]
+    pub(crate) fn class(self) -> u32 {
+        (self.0 >> 8) as u32 & 15
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(seed: u64) -> [u64; SECRET_WORDS] {
+        std::array::from_fn(|i| (seed + i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    #[test]
+    fn hash_functions_match_their_published_vectors() {
+        // SipHash-1-3 with key 00..0f of the bytes 00..07, from the reference implementation.
+        let sip = KeyHasher::new(
+            HashKind::Sip,
+            [
+                0x0706_0504_0302_0100,
+                0x0f0e_0d0c_0b0a_0908,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+            ],
+        );
+        assert_eq!(sip.hash(&[]).0, 0xabac_0158_050f_c4dc);
+        assert_eq!(sip.hash(&[0]).0, 0xc9f4_9bf3_7d57_ca93);
+    }
+
+    #[test]
+    fn home_and_other_are_two_different_buckets_of_the_table() {
+        for buckets in [2u64, 3, 7, 1 << 20, (1 << 32) - 1, 1 << 32] {
+            for i in 0..2000u64 {
+                let hash = Hashed(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+                let (home, other) = (hash.home(buckets), hash.other(buckets));
+                assert!(home < buckets && other < buckets && home != other);
+            }
+            for hash in [
+                Hashed(0),
+                Hashed(u64::MAX),
+                Hashed(0xFFFF_FFFF),
+                Hashed(!0xFFFF_FFFF),
+            ] {
+                let (home, other) = (hash.home(buckets), hash.other(buckets));
+                assert!(home < buckets && other < buckets && home != other);
+            }
+        }
+    }
+
+    #[test]
+    fn no_pair_of_near_keys_collides_under_every_secret() {
+        // Keys that differ in few bits, or are built around the constants of the
+        // function, are where seed-independent collisions of multiplicative hashes live.
+        let mut keys: Vec<[u8; 16]> = vec![[0; 16], [0xFF; 16]];
+        for bit in 0..128 {
+            let mut key = [0u8; 16];
+            key[bit / 8] |= 1 << (bit % 8);
+            keys.push(key);
+        }
+        let default = rapidhash::v3::DEFAULT_RAPID_SECRETS;
+        for constant in default.secrets {
+            for other in [0u64, 1, u64::MAX, constant] {
+                let mut key = [0u8; 16];
+                key[..8].copy_from_slice(&constant.to_le_bytes());
+                key[8..].copy_from_slice(&other.to_le_bytes());
+                keys.push(key);
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        let mut always: Option<std::collections::HashSet<(usize, usize)>> = None;
+        for seed in 0..4 {
+            let hasher = KeyHasher::new(HashKind::Rapid, secret(seed * 1000));
+            let mut colliding = std::collections::HashSet::new();
+            for a in 0..keys.len() {
+                for b in 0..a {
+                    if hasher.hash(&keys[a]) == hasher.hash(&keys[b]) {
+                        colliding.insert((a, b));
+                    }
+                }
+            }
+            always = Some(match always {
+                None => colliding,
+                Some(before) => before.intersection(&colliding).copied().collect(),
+            });
+        }
+        assert!(always.is_some_and(|pairs| pairs.is_empty()));
+    }
+}
