@@ -9,6 +9,8 @@
 //! the block does what the portable loop does, in another order, and relaxed accesses to
 //! different words have none. Sanitizers cannot see through assembly and get the loop.
 
+use core::mem::MaybeUninit;
+
 use crate::sync::{AtomicU64, Ordering};
 
 /// Copies shorter than this are done word by word: the loop unrolls, and for so few words
@@ -17,22 +19,30 @@ const VECTOR_WORDS: usize = 8;
 
 /// Loads `from` into `to`, each word once, relaxed, in any order.
 ///
-/// Both have the same length (the shorter decides otherwise).
+/// # Panics
+/// If `to` is not as long as `from`: a bug of ours, both lengths are private.
 #[inline(always)]
-pub(crate) fn load(from: &[AtomicU64], to: &mut [u64]) {
-    if to.len() >= VECTOR_WORDS && vector::load(from, to) {
-        return;
+pub(crate) fn load<'t>(from: &[AtomicU64], to: &'t mut [MaybeUninit<u64>]) -> &'t mut [u64] {
+    assert_eq!(from.len(), to.len());
+    if to.len() < VECTOR_WORDS || !vector::load(from, to) {
+        for (word, to) in from.iter().zip(to.iter_mut()) {
+            to.write(word.load(Ordering::Relaxed));
+        }
     }
-    for (word, to) in from.iter().zip(to) {
-        *to = word.load(Ordering::Relaxed);
+    // SAFETY: `to` has as many words as `from`, and either copy wrote every one of them.
+    #[expect(unsafe_code, reason = "the words were just initialised")]
+    unsafe {
+        to.assume_init_mut()
     }
 }
 
 /// Stores `from` into `to`, each word once, relaxed, in any order.
 ///
-/// Both have the same length (the shorter decides otherwise).
+/// # Panics
+/// If `to` is not as long as `from`: a bug of ours, both lengths are private.
 #[inline(always)]
 pub(crate) fn store(from: &[u64], to: &[AtomicU64]) {
+    assert_eq!(from.len(), to.len());
     if from.len() >= VECTOR_WORDS && vector::store(from, to) {
         return;
     }
@@ -43,7 +53,7 @@ pub(crate) fn store(from: &[u64], to: &[AtomicU64]) {
 
 #[cfg(all(target_arch = "x86_64", not(shmkv_portable_copy)))]
 mod vector {
-    use super::AtomicU64;
+    use super::{AtomicU64, MaybeUninit};
     use core::arch::asm;
 
     /// Words that one turn of the loop moves.
@@ -51,12 +61,12 @@ mod vector {
 
     /// Copies all words and says so, in steps of 64 bytes and a last one that overlaps.
     #[inline(always)]
-    pub(super) fn load(from: &[AtomicU64], to: &mut [u64]) -> bool {
+    pub(super) fn load(from: &[AtomicU64], to: &mut [MaybeUninit<u64>]) -> bool {
         let words = from.len().min(to.len());
         if words < STEP {
             return false;
         }
-        let (source, target) = (from.as_ptr().cast::<u64>(), to.as_mut_ptr());
+        let (source, target) = (from.as_ptr().cast::<u64>(), to.as_mut_ptr().cast::<u64>());
         for start in steps(words) {
             // SAFETY: `steps` yields starts with `start + STEP <= words`, so the block
             // reads 64 bytes inside `from` and writes 64 bytes inside `to`, which we
@@ -129,9 +139,9 @@ mod vector {
 
 #[cfg(not(all(target_arch = "x86_64", not(shmkv_portable_copy))))]
 mod vector {
-    use super::AtomicU64;
+    use super::{AtomicU64, MaybeUninit};
 
-    pub(super) fn load(_: &[AtomicU64], _: &mut [u64]) -> bool {
+    pub(super) fn load(_: &[AtomicU64], _: &mut [MaybeUninit<u64>]) -> bool {
         false
     }
 
@@ -154,10 +164,14 @@ mod tests {
             store(&private, &shared[1..=words]);
             assert_eq!(shared[0].load(Ordering::Relaxed), 7);
             assert_eq!(shared[words + 1].load(Ordering::Relaxed), 7);
-            let mut back = vec![9; words + 2];
-            load(&shared[1..=words], &mut back[1..=words]);
-            assert_eq!(back[1..=words], private);
-            assert_eq!((back[0], back[words + 1]), (9, 9));
+            let mut back = vec![MaybeUninit::new(9); words + 2];
+            assert_eq!(load(&shared[1..=words], &mut back[1..=words]), private);
+            for beyond in [0, words + 1] {
+                // SAFETY: initialised two lines above.
+                #[expect(unsafe_code, reason = "looking at a guard word")]
+                let guard = unsafe { back[beyond].assume_init() };
+                assert_eq!(guard, 9);
+            }
         }
     }
 }

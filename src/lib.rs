@@ -1,7 +1,13 @@
 //! shmkv
+mod bucket;
 mod copy;
 mod hash;
+mod image;
+mod layout;
 mod mapping;
+mod moves;
 mod owner;
+mod repair;
 mod sync;
+mod table;
 mod tags;

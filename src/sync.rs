@@ -6,6 +6,8 @@
 
 pub(crate) use core::sync::atomic::{AtomicU64, Ordering, fence};
 
+use std::time::{Duration, Instant};
+
 use rustix::thread::futex;
 
 /// Reads a word that only the holder of its lock may write, while the lock is held.
@@ -52,4 +54,40 @@ pub(crate) fn futex_wake_all(word: &AtomicU64) {
         futex::Flags::empty(),
         i32::MAX as u32,
     );
+}
+
+/// Asks the processor to bring the line of `word` near, if there is a way to ask.
+#[inline(always)]
+pub(crate) fn prefetch(word: &AtomicU64) {
+    crate::mapping::prefetch(word);
+}
+
+/// How long an operation has been waiting. The clock is first read when it first has to wait.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    timeout: Duration,
+    started: Option<Instant>,
+}
+
+impl Deadline {
+    /// A deadline `timeout` after the first call of `passed`.
+    #[inline(always)]
+    pub(crate) fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            started: None,
+        }
+    }
+
+    /// Whether the time is over.
+    pub(crate) fn passed(&mut self) -> bool {
+        match self.started {
+            // The first obstacle is always met with at least one look at its owner.
+            None => {
+                self.started = Some(Instant::now());
+                false
+            }
+            Some(started) => started.elapsed() >= self.timeout,
+        }
+    }
 }

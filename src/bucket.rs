@@ -1,0 +1,498 @@
+//! One bucket: a header line and sixteen slots, of which at most fifteen are in use.
+//!
+//! ```text
+//! word 0   state     version:48 | occupied:16    what readers depend on; the commit point
+//! word 1   lock      owner token, 0 = free       readers never look at it
+//! word 2   tags      8 x 8 bits                  slots 0..8
+//! word 3   tags      8 x 8 bits                  slots 8..16
+//! word 4   recency   2 bits a slot               for cache replacement; zero in a map
+//! word 5   reserved  zero
+//! word 6   away      16 x 4 bits                 how many keys at home here live elsewhere
+//! word 7   reserved  zero
+//! word 8.. slots     key words, then value words
+//! ```
+//!
+//! # Writing
+//!
+//! A writer takes the lock, fills a slot that is *not* in `occupied` (there is always a
+//! spare one), and publishes with **one** store of `state`: version plus one, the new slot
+//! in, the old slot out. Before that store nothing has happened; after it everything has.
+//! A writer that dies before it has changed nothing that anyone looks at.
+//!
+//! A value of one word is the exception: it is replaced in place by one store, which no
+//! reader can see half of. It leaves the version alone, so it disturbs no reader.
+//!
+//! # Reading
+//!
+//! A reader loads `state`, looks, and loads `state` again: if the version is the same, then
+//! all that it saw in between was one consistent bucket. If the version went up by exactly
+//! one and the slot it copied is still in `occupied`, the copy is good as well: that commit
+//! filled a slot that had been free, and whoever writes next can only fill slots that are
+//! free *now*. Anything else: begin again. This is a sequence lock (Boehm, "Can seqlocks
+//! get along with programming language memory models?", 2012) turned around: the sequence
+//! changes at the commit and not around it, so a writer that stops in the middle of a write
+//! keeps nobody waiting.
+//!
+//! # Orderings
+//!
+//! | who | access | why |
+//! |-----|--------|-----|
+//! | reader | `begin`: relaxed load of `state`, then `fence(Acquire)` | pairs with the `Release` store in `publish`: the slots of that version, and everything published before, are visible |
+//! | reader | `confirms`, `unchanged`: `fence(Acquire)`, then relaxed load of `state` | pairs with the `fence(Release)` in `try_lock`: if any word we copied was written by a later writer, the state published before that writer took the lock is visible, and it is not ours |
+//! | writer | `try_lock`: compare-exchange, `Acquire` | pairs with the `Release` of the owner's unlocking swap |
+//! | writer | `try_lock`: `fence(Release)` after it | see the reader's second fence |
+//! | writer | slots and tags: relaxed stores | ordered by the fence above and the publication below |
+//! | writer | `publish`: `Release` store of `state` | see the reader's first fence |
+//! | writer | `store_in_place`: `Release` store of the value | if a reader of a former occupant of the slot sees this value, it must also see that the version moved on |
+//! | writer | `raise_away`, `lower_away`: `Release` store | a reader that sees a lowered count sees the removal before it |
+//! | writer | unlock: swap, `Release` | hands the bucket on; being a read-modify-write it also drains the store buffer before the call returns, so an operation that starts later, by the wall clock, sees the commit |
+//!
+//! A read-only mapping is read by relaxed loads and fences alone: an `Acquire` load or a
+//! compare-exchange there is not defined.
+
+use core::mem::MaybeUninit;
+
+use crate::copy;
+use crate::owner::token::{LockWord, Token};
+use crate::sync::{AtomicU64, Ordering, fence, futex_wake_all, prefetch, spin_hint, unsync_load};
+use crate::tags;
+
+/// Words before the first slot.
+pub(crate) const HEADER_WORDS: usize = 8;
+/// Slots in a bucket.
+pub(crate) const SLOTS: usize = 16;
+/// Slots that can be in use at a time: one is always spare, to write the next entry into.
+pub(crate) const USABLE: u32 = 15;
+
+/// Places in the header line.
+const STATE: usize = 0;
+const LOCK: usize = 1;
+const TAGS: usize = 2;
+const AWAY: usize = 6;
+
+/// Private memory for words that are about to be copied out of a segment.
+pub(crate) trait Buffer {
+    /// All of it.
+    fn words(&mut self) -> &mut [MaybeUninit<u64>];
+}
+
+/// The dimensions of an entry. Constants for a typed map, values for an untyped handle.
+pub(crate) trait Shape: Copy {
+    /// Private memory for the words of one key.
+    type KeyBuffer: Buffer;
+
+    /// Bytes of a key; what is hashed.
+    fn key_len(self) -> usize;
+    /// Words of a key: its bytes rounded up, the rest zero.
+    fn key_words(self) -> usize;
+    /// Words of a value.
+    fn value_words(self) -> usize;
+    /// A buffer for one key.
+    fn key_buffer(self) -> Self::KeyBuffer;
+
+    /// Words of a slot.
+    #[inline(always)]
+    fn slot_words(self) -> usize {
+        self.key_words() + self.value_words()
+    }
+
+    /// Words of a bucket.
+    #[inline(always)]
+    fn bucket_words(self) -> usize {
+        HEADER_WORDS + SLOTS * self.slot_words()
+    }
+}
+
+/// The word that readers depend on: how often the bucket was published, and which slots are in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct State(u64);
+
+impl State {
+    /// The slots in use.
+    #[inline(always)]
+    pub(crate) fn occupied(self) -> SlotSet {
+        SlotSet(self.0 as u16)
+    }
+
+    /// The state that follows this one. The version wraps after 2^48 publications of one
+    /// bucket: years of them while a single read is under way.
+    #[inline(always)]
+    fn next(self, occupied: SlotSet) -> Self {
+        Self((self.0 & !0xFFFF).wrapping_add(1 << 16) | u64::from(occupied.0))
+    }
+}
+
+/// A place for an entry, 0 to 15.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot(u32);
+
+impl Slot {
+    #[inline(always)]
+    fn bit(self) -> u16 {
+        1 << (self.0 & 15)
+    }
+
+    /// The number, certainly below 16 (which spares bounds checks).
+    #[inline(always)]
+    fn index(self) -> usize {
+        (self.0 & 15) as usize
+    }
+}
+
+/// A set of slots. Iterates from the lowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotSet(u16);
+
+impl SlotSet {
+    #[inline(always)]
+    pub(crate) fn len(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn contains(self, slot: Slot) -> bool {
+        self.0 & slot.bit() != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn with(self, slot: Slot) -> Self {
+        Self(self.0 | slot.bit())
+    }
+
+    #[inline(always)]
+    pub(crate) fn without(self, slot: Slot) -> Self {
+        Self(self.0 & !slot.bit())
+    }
+
+    /// Whether one more entry may be added: a spare slot must remain. Segments hold what
+    /// their writers put there, so a set of sixteen is possible; it has no room.
+    #[inline(always)]
+    pub(crate) fn has_room(self) -> bool {
+        self.len() < USABLE
+    }
+
+    /// The lowest slot that is not in the set.
+    #[inline(always)]
+    pub(crate) fn first_free(self) -> Option<Slot> {
+        (self.0 != u16::MAX).then(|| Slot(self.0.trailing_ones()))
+    }
+}
+
+impl Iterator for SlotSet {
+    type Item = Slot;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Slot> {
+        if self.0 == 0 {
+            return None;
+        }
+        let slot = Slot(self.0.trailing_zeros());
+        self.0 &= self.0 - 1;
+        Some(slot)
+    }
+}
+
+/// A view of one bucket, for anyone.
+#[derive(Clone, Copy)]
+pub(crate) struct Bucket<'a, S> {
+    /// Exactly `shape.bucket_words()` of them.
+    words: &'a [AtomicU64],
+    shape: S,
+}
+
+/// What a search in one bucket, at one state, came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Search {
+    /// The key is in this slot.
+    Found(Slot),
+    /// The key is in no slot, provided that the state has not changed meanwhile.
+    Absent,
+}
+
+impl<'a, S: Shape> Bucket<'a, S> {
+    /// The bucket number `index` of an area of buckets.
+    ///
+    /// # Panics
+    /// If the area has no such bucket. Both come from private memory, never from the segment.
+    #[inline(always)]
+    pub(crate) fn at(area: &'a [AtomicU64], index: u64, shape: S) -> Self {
+        let start = index as usize * shape.bucket_words();
+        Self {
+            words: &area[start..start + shape.bucket_words()],
+            shape,
+        }
+    }
+
+    /// The words of a slot: first the key's, then the value's.
+    #[inline(always)]
+    fn slot(&self, slot: Slot) -> &'a [AtomicU64] {
+        let start = HEADER_WORDS + slot.index() * self.shape.slot_words();
+        &self.words[start..start + self.shape.slot_words()]
+    }
+
+    #[inline(always)]
+    fn key(&self, slot: Slot) -> &'a [AtomicU64] {
+        &self.slot(slot)[..self.shape.key_words()]
+    }
+
+    #[inline(always)]
+    fn value(&self, slot: Slot) -> &'a [AtomicU64] {
+        &self.slot(slot)[self.shape.key_words()..]
+    }
+
+    /// Where a reader starts: the state that all it sees from here on must belong to.
+    #[inline(always)]
+    pub(crate) fn begin(&self) -> State {
+        let state = self.words[STATE].load(Ordering::Relaxed);
+        // Acquire: pairs with the Release store in `publish`.
+        fence(Ordering::Acquire);
+        State(state)
+    }
+
+    /// Looks for a key among the slots that `state` says are in use.
+    #[inline(always)]
+    pub(crate) fn search(&self, state: State, tag: u8, key: &[u64]) -> Search {
+        let tags = [
+            self.words[TAGS].load(Ordering::Relaxed),
+            self.words[TAGS + 1].load(Ordering::Relaxed),
+        ];
+        let candidates = SlotSet(tags::matches(tags, tag) & state.occupied().0);
+        for slot in candidates {
+            // A key that is being overwritten may compare as anything: the caller
+            // validates a match as well as a miss.
+            let words = self.key(slot);
+            if words
+                .iter()
+                .zip(key)
+                .all(|(word, key)| word.load(Ordering::Relaxed) == *key)
+            {
+                return Search::Found(slot);
+            }
+        }
+        Search::Absent
+    }
+
+    /// Whether what was read of `slot` since `state` is whole (see the module's head).
+    #[inline(always)]
+    pub(crate) fn confirms(&self, state: State, slot: Slot) -> bool {
+        // Acquire: pairs with the Release fence in `try_lock`.
+        fence(Ordering::Acquire);
+        let now = State(self.words[STATE].load(Ordering::Relaxed));
+        let commits = (now.0 >> 16).wrapping_sub(state.0 >> 16) & ((1 << 48) - 1);
+        commits == 0 || (commits == 1 && now.occupied().contains(slot))
+    }
+
+    /// Whether nothing has been published here since `state`.
+    #[inline(always)]
+    pub(crate) fn unchanged(&self, state: State) -> bool {
+        // Acquire: pairs with the Release fence in `try_lock`.
+        fence(Ordering::Acquire);
+        State(self.words[STATE].load(Ordering::Relaxed)) == state
+    }
+
+    /// How many keys of `class` that are at home here live in their other bucket:
+    /// never too low, and 15 means "15 or more, for ever".
+    #[inline(always)]
+    pub(crate) fn away(&self, class: u32) -> u64 {
+        (self.words[AWAY].load(Ordering::Relaxed) >> (class * 4)) & 15
+    }
+
+    /// Copies the key in `slot`; to be validated by the caller.
+    #[inline(always)]
+    pub(crate) fn load_key<'t>(&self, slot: Slot, to: &'t mut [MaybeUninit<u64>]) -> &'t [u64] {
+        copy::load(self.key(slot), to)
+    }
+
+    /// Copies the value in `slot`; to be validated by the caller.
+    #[inline(always)]
+    pub(crate) fn load_value<'t>(&self, slot: Slot, to: &'t mut [MaybeUninit<u64>]) -> &'t [u64] {
+        copy::load(self.value(slot), to)
+    }
+
+    /// Asks for the header line ahead of time.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        prefetch(&self.words[STATE]);
+    }
+
+    /// The lock word, for those who wait.
+    pub(crate) fn lock_word(&self) -> &'a AtomicU64 {
+        &self.words[LOCK]
+    }
+
+    /// Tries to take the lock, spinning for a moment while somebody holds it. What it
+    /// finds in the end is the answer: ours, or the word that stood there.
+    #[inline(always)]
+    pub(crate) fn try_lock(self, token: Token, spins: u32) -> Result<Locked<'a, S>, LockWord> {
+        let lock = self.lock_word();
+        // Acquire: pairs with the Release swap in `Locked::drop`.
+        match lock.compare_exchange(0, token.to_word(), Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => Ok(Locked::new(self)),
+            Err(found) => self.try_lock_contended(token, spins, LockWord(found)),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_lock_contended(
+        self,
+        token: Token,
+        spins: u32,
+        mut found: LockWord,
+    ) -> Result<Locked<'a, S>, LockWord> {
+        let lock = self.lock_word();
+        for spin in 0..=spins {
+            // A word without an owner is free, whatever else may stand in it.
+            if found.owner().is_none() {
+                let taken = found.taken_by(token).0;
+                // Acquire: as in `try_lock`.
+                match lock.compare_exchange(found.0, taken, Ordering::Acquire, Ordering::Relaxed) {
+                    Ok(_) => return Ok(Locked::new(self)),
+                    Err(word) => found = LockWord(word),
+                }
+            } else if spin < spins {
+                spin_hint();
+                found = LockWord(lock.load(Ordering::Relaxed));
+            }
+        }
+        Err(found)
+    }
+
+    /// Takes the lock from a dead owner: only if exactly the word `dead` still stands there.
+    pub(crate) fn take_over(self, dead: LockWord, token: Token) -> Option<Locked<'a, S>> {
+        let taken = dead.taken_by(token).0;
+        // Acquire: the dead process's publications were ordered before its death by the
+        // kernel, whose answer the caller has; the exchange makes those of living former
+        // owners visible.
+        self.lock_word()
+            .compare_exchange(dead.0, taken, Ordering::Acquire, Ordering::Relaxed)
+            .ok()
+            .map(|_| Locked::new(self))
+    }
+}
+
+/// A bucket whose lock we hold. Dropping it unlocks.
+///
+/// No code of the user's runs while one of these exists, and no thread sleeps.
+pub(crate) struct Locked<'a, S: Shape> {
+    bucket: Bucket<'a, S>,
+}
+
+impl<'a, S: Shape> Locked<'a, S> {
+    #[inline(always)]
+    fn new(bucket: Bucket<'a, S>) -> Self {
+        // Release: pairs with the Acquire fences in `confirms` and `unchanged`. Whoever
+        // sees a word that we write from here on sees the states published before.
+        fence(Ordering::Release);
+        Self { bucket }
+    }
+
+    /// The state, which only we may change.
+    #[inline(always)]
+    pub(crate) fn state(&self) -> State {
+        State(unsync_load(&self.bucket.words[STATE]))
+    }
+
+    /// Looks for a key; the answer stays true until we change it.
+    #[inline(always)]
+    pub(crate) fn search(&self, tag: u8, key: &[u64]) -> Search {
+        self.bucket.search(self.state(), tag, key)
+    }
+
+    /// Copies the key in `slot`.
+    pub(crate) fn load_key<'t>(&self, slot: Slot, to: &'t mut [MaybeUninit<u64>]) -> &'t [u64] {
+        self.bucket.load_key(slot, to)
+    }
+
+    /// Copies the value in `slot`.
+    #[inline(always)]
+    pub(crate) fn load_value<'t>(&self, slot: Slot, to: &'t mut [MaybeUninit<u64>]) -> &'t [u64] {
+        self.bucket.load_value(slot, to)
+    }
+
+    /// Replaces a value of at most one word in place.
+    #[inline(always)]
+    pub(crate) fn store_in_place(&self, slot: Slot, value: &[u64]) {
+        debug_assert!(value.len() <= 1, "longer values could be seen half written");
+        if let (Some(word), Some(value)) = (self.bucket.value(slot).first(), value.first()) {
+            // Release: a reader of a former occupant of this slot that copies the new
+            // value sees, at its second look, that the version has moved on.
+            word.store(*value, Ordering::Release);
+        }
+    }
+
+    /// Fills a slot that is not in use. Nobody sees it before `publish`.
+    #[inline(always)]
+    pub(crate) fn fill(&self, slot: Slot, tag: u8, key: &[u64], value: &[u64]) {
+        self.set_tag(slot, tag);
+        copy::store(key, self.bucket.key(slot));
+        copy::store(value, self.bucket.value(slot));
+    }
+
+    #[inline(always)]
+    fn set_tag(&self, slot: Slot, tag: u8) {
+        let word = &self.bucket.words[TAGS + slot.index() / 8];
+        let shift = slot.index() % 8 * 8;
+        let tags = unsync_load(word) & !(0xFF << shift) | u64::from(tag) << shift;
+        word.store(tags, Ordering::Relaxed);
+    }
+
+    /// Fills a slot that is not in use with the entry in `slot` of `from`, which is locked too.
+    pub(crate) fn fill_from(&self, place: Slot, tag: u8, from: &Self, slot: Slot) {
+        self.set_tag(place, tag);
+        for (word, to) in from.bucket.slot(slot).iter().zip(self.bucket.slot(place)) {
+            to.store(unsync_load(word), Ordering::Relaxed);
+        }
+    }
+
+    /// The commit point: makes `occupied` the slots in use, and what they hold visible.
+    #[inline(always)]
+    pub(crate) fn publish(&self, occupied: SlotSet) {
+        let next = self.state().next(occupied);
+        // Release: pairs with the Acquire fence in `begin`; makes the slots' words visible.
+        self.bucket.words[STATE].store(next.0, Ordering::Release);
+    }
+
+    /// As [`Bucket::away`]; only we may change it.
+    #[inline(always)]
+    pub(crate) fn away(&self, class: u32) -> u64 {
+        (unsync_load(&self.bucket.words[AWAY]) >> (class * 4)) & 15
+    }
+
+    /// Counts one more key of `class` that lives away; before that key is published there.
+    pub(crate) fn raise_away(&self, class: u32) {
+        let word = unsync_load(&self.bucket.words[AWAY]);
+        if (word >> (class * 4)) & 15 < 15 {
+            // Release: ordered before the publication in the other bucket in any case;
+            // stated here so that the pair with `lower_away` is one mechanism.
+            self.bucket.words[AWAY].store(word + (1 << (class * 4)), Ordering::Release);
+        }
+    }
+
+    /// Counts one key of `class` less; after it is gone from the other bucket, for all to see.
+    pub(crate) fn lower_away(&self, class: u32) {
+        let word = unsync_load(&self.bucket.words[AWAY]);
+        if matches!((word >> (class * 4)) & 15, 1..15) {
+            // Release: whoever sees the lower count sees the removal that came before.
+            self.bucket.words[AWAY].store(word - (1 << (class * 4)), Ordering::Release);
+        }
+    }
+}
+
+impl<S: Shape> Drop for Locked<'_, S> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let lock = self.bucket.lock_word();
+        // Release: pairs with the Acquire in `try_lock`. A swap and not a store: it tells
+        // whether somebody sleeps, and no store of ours is still in the buffer when the
+        // call returns.
+        if LockWord(lock.swap(0, Ordering::Release)).has_waiters() {
+            futex_wake_all(lock);
+        }
+    }
+}

@@ -1,0 +1,630 @@
+//! The table: two buckets a key, and what readers and writers do with them.
+//!
+//! # Where a key lives
+//!
+//! Its hash names two different buckets, *home* and *other* (Azar, Broder, Karlin and Upfal,
+//! "Balanced allocations", 1994, with a preference). A key goes home while there is room,
+//! else to its other bucket; if both are full, one entry of the two moves to *its* other
+//! bucket ("cuckoo hashing", Pagh and Rodler, 2001, one step of it). So nothing ever touches
+//! more than two buckets to find a key and three to insert one, whatever a segment contains.
+//!
+//! The `away` counters in the header line of a bucket say, for each of sixteen classes of
+//! keys, how many that are at home here live elsewhere: never too low. A zero ends a search
+//! after one bucket, which it does for seven misses of eight in a full table.
+//!
+//! # Who locks what
+//!
+//! The home's lock guards the *presence* of its keys: a key is inserted, and moves between its
+//! buckets, only under the lock of its home. The lock of the bucket that holds an entry guards
+//! the entry. So with the home locked, "absent" stays true; inserting at home takes one
+//! lock, updating an entry at home takes one, everything else two (three to displace).
+//!
+//! Locks beyond the first are tried for a moment and never waited for: whoever cannot have
+//! one lets go of all, waits for that one holding nothing, and begins again. So there is no
+//! deadlock, whatever the order, and a process that is stopped while it waits blocks nobody.
+//!
+//! # Reading
+//!
+//! See [`crate::bucket`] for one bucket. A hit depends on the bucket that it was found in, and a
+//! miss on both: they must both still be as first read. (A miss that ends at a zero counter
+//! depends on the home alone: at the moment that the zero was read, the key was in neither.)
+//!
+//! # Displacing
+//!
+//! The entry is written to its new place first and published there, then the old place is
+//! published without it, in the same store that brings the new key in. In between it is in
+//! two buckets, with the same value, and both are locked; if the process dies there,
+//! [`crate::repair`] removes one of the two before either bucket can be written again.
+
+use core::mem::MaybeUninit;
+
+use crate::bucket::{Bucket, Buffer, Locked, Search, Shape, Slot, SlotSet};
+use crate::hash::{Hashed, KeyHasher};
+use crate::moves::{Direction, Moves};
+use crate::owner::token::{LockWord, Token, Verdict};
+use crate::sync::{AtomicU64, Deadline, Ordering, futex_wait, spin_hint};
+use zerocopy::IntoBytes;
+
+/// How often a writer looks at a lock before it lets go of all and waits properly. A lock is
+/// held for a few dozen nanoseconds unless its owner was descheduled.
+pub(crate) const LOCK_SPINS: u32 = 64;
+
+/// How long a waiter sleeps before it looks at the lock and at its owner again, at most. This
+/// bounds how long the death of an owner goes unnoticed when the wake-up died with it.
+pub(crate) const WAIT_SLICE_US: u32 = 1000;
+
+/// How often a search is begun again before the answer is "contended". Each time, somebody
+/// has published in the very bucket within the nanoseconds that one look takes.
+const READ_TRIES: u32 = 256;
+
+/// The same for a handle that cannot fall back on locking, so must rely on patience.
+const READ_TRIES_READ_ONLY: u32 = 1 << 18;
+
+/// A key as the table needs it: hashed, and as words.
+#[derive(Clone, Copy)]
+pub(crate) struct Probe<'k> {
+    pub(crate) hash: Hashed,
+    pub(crate) words: &'k [u64],
+}
+
+/// What a search of the table came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Lookup {
+    /// The key is there; what was copied of it is whole.
+    Hit,
+    /// The key is not there.
+    Miss,
+    /// The bounded number of tries did not find the buckets at rest for long enough.
+    Contended,
+}
+
+/// What a writer wants, once it knows what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edit {
+    /// Leave it.
+    Keep,
+    /// The key shall have the value that was put into the buffer.
+    Put,
+    /// The key shall be absent.
+    Remove,
+}
+
+/// What a writer achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Outcome {
+    /// The key was there and was left alone.
+    KeptPresent,
+    /// The key was not there and still is not.
+    KeptAbsent,
+    Inserted,
+    Replaced,
+    Removed,
+}
+
+/// Why a write did not happen. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    /// Neither bucket of the key has room, nor can any of their entries move: found with
+    /// all the locks held that the statement needs.
+    Full,
+    /// A lock could not be had in time; the word that stood there last.
+    Busy { bucket: u64, found: LockWord },
+    /// The bucket's state is none that this protocol writes.
+    Damaged { bucket: u64 },
+}
+
+/// Why an attempt has to start again.
+enum Obstacle {
+    /// Somebody else holds the lock of this bucket.
+    Locked { bucket: u64, found: LockWord },
+    /// Final.
+    Blocked(Blocked),
+}
+
+/// What the protocol asks about the process it runs in, and about others.
+pub(crate) trait Who {
+    /// Whether the owner behind a lock word is dead.
+    fn verdict(&self, token: Token) -> Verdict;
+}
+
+/// One writing operation's identity and patience.
+pub(crate) struct Writer<'w, W> {
+    who: &'w W,
+    token: Token,
+    deadline: Deadline,
+}
+
+impl<'w, W: Who> Writer<'w, W> {
+    /// A writer that gives up `timeout` after it first had to wait.
+    #[inline(always)]
+    pub(crate) fn new(who: &'w W, token: Token, timeout: core::time::Duration) -> Self {
+        Self {
+            who,
+            token,
+            deadline: Deadline::new(timeout),
+        }
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        self.token
+    }
+
+    pub(crate) fn verdict(&self, token: Token) -> Verdict {
+        // Other threads of this process write under the same token.
+        if token == self.token {
+            Verdict::Alive
+        } else {
+            self.who.verdict(token)
+        }
+    }
+}
+
+/// The buckets of a segment, with what is needed to find one's way in them.
+#[derive(Clone, Copy)]
+pub(crate) struct Table<'a, S> {
+    area: &'a [AtomicU64],
+    buckets: u64,
+    shape: S,
+    hasher: &'a KeyHasher,
+    moves: Moves<'a>,
+}
+
+impl<'a, S: Shape> Table<'a, S> {
+    /// A table of `buckets` buckets (at least two) in `area`, which holds exactly these.
+    #[inline(always)]
+    pub(crate) fn new(
+        area: &'a [AtomicU64],
+        buckets: u64,
+        shape: S,
+        hasher: &'a KeyHasher,
+        moves: Moves<'a>,
+    ) -> Self {
+        debug_assert!(buckets >= 2 && area.len() as u64 == buckets * shape.bucket_words() as u64);
+        Self {
+            area,
+            buckets,
+            shape,
+            hasher,
+            moves,
+        }
+    }
+
+    pub(crate) fn buckets(&self) -> u64 {
+        self.buckets
+    }
+
+    pub(crate) fn shape(&self) -> S {
+        self.shape
+    }
+
+    pub(crate) fn moves(&self) -> Moves<'a> {
+        self.moves
+    }
+
+    #[inline(always)]
+    pub(crate) fn bucket(&self, index: u64) -> Bucket<'a, S> {
+        Bucket::at(self.area, index, self.shape)
+    }
+
+    /// The hash of a key that was copied out of a slot.
+    #[inline(always)]
+    pub(crate) fn hash_of(&self, key: &[u64]) -> Hashed {
+        let bytes = key.as_bytes();
+        // A buffer holds whole words, so it is never shorter than the key.
+        self.hasher
+            .hash(&bytes[..self.shape.key_len().min(bytes.len())])
+    }
+
+    /// Asks for the lines that a search for this key touches first.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, hash: Hashed) {
+        self.bucket(hash.home(self.buckets)).prefetch();
+    }
+
+    /// Searches for a key and copies its value into `value` (which may be empty).
+    ///
+    /// After a miss or "contended", `value` holds rubbish.
+    #[inline(always)]
+    pub(crate) fn read(&self, key: Probe<'_>, value: &mut [MaybeUninit<u64>]) -> Lookup {
+        match self.try_read(key, value) {
+            Some(lookup) => lookup,
+            None => self.read_again(key, value, READ_TRIES),
+        }
+    }
+
+    /// As `read`, with the patience of a handle that has no other way.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn read_patiently(&self, key: Probe<'_>, value: &mut [MaybeUninit<u64>]) -> Lookup {
+        self.read_again(key, value, READ_TRIES_READ_ONLY)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_again(&self, key: Probe<'_>, value: &mut [MaybeUninit<u64>], tries: u32) -> Lookup {
+        for _ in 0..tries {
+            if let Some(lookup) = self.try_read(key, value) {
+                return lookup;
+            }
+            spin_hint();
+        }
+        Lookup::Contended
+    }
+
+    /// One look. `None` if somebody published while we looked.
+    #[inline(always)]
+    fn try_read(&self, key: Probe<'_>, value: &mut [MaybeUninit<u64>]) -> Option<Lookup> {
+        let tag = key.hash.tag();
+        let home = self.bucket(key.hash.home(self.buckets));
+        let home_state = home.begin();
+        if let Search::Found(slot) = home.search(home_state, tag, key.words) {
+            home.load_value(slot, value);
+            return home.confirms(home_state, slot).then_some(Lookup::Hit);
+        }
+        if home.away(key.hash.class()) == 0 {
+            return home.unchanged(home_state).then_some(Lookup::Miss);
+        }
+        let other = self.bucket(key.hash.other(self.buckets));
+        let other_state = other.begin();
+        if let Search::Found(slot) = other.search(other_state, tag, key.words) {
+            other.load_value(slot, value);
+            return other.confirms(other_state, slot).then_some(Lookup::Hit);
+        }
+        // Both at once: a key that moves from the one that we read second to the one that
+        // we read first must not be missed.
+        (other.unchanged(other_state) && home.unchanged(home_state)).then_some(Lookup::Miss)
+    }
+
+    /// Whether the bucket `index` holds the key; `None` if it did not come to rest.
+    pub(crate) fn search_bucket(&self, index: u64, tag: u8, key: &[u64]) -> Option<Search> {
+        let bucket = self.bucket(index);
+        for _ in 0..READ_TRIES {
+            let state = bucket.begin();
+            let found = bucket.search(state, tag, key);
+            if bucket.unchanged(state) {
+                return Some(found);
+            }
+            spin_hint();
+        }
+        None
+    }
+
+    /// Reads an entry and decides, under its lock, what becomes of it.
+    ///
+    /// `decide` gets the value that is there (copied into `old`) or `None`, may fill `new`,
+    /// and may be asked several times: the last answer counts. It must not wait for anything.
+    #[inline(always)]
+    pub(crate) fn edit<W: Who>(
+        &self,
+        writer: &mut Writer<'_, W>,
+        key: Probe<'_>,
+        old: &mut [MaybeUninit<u64>],
+        new: &mut [u64],
+        mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+    ) -> Result<Outcome, Blocked> {
+        loop {
+            match self.try_edit(writer.token, key, old, new, &mut decide) {
+                Ok(outcome) => return Ok(outcome),
+                Err(Obstacle::Blocked(blocked)) => return Err(blocked),
+                Err(Obstacle::Locked { bucket, found }) => self.overcome(writer, bucket, found)?,
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn try_edit(
+        &self,
+        token: Token,
+        key: Probe<'_>,
+        old: &mut [MaybeUninit<u64>],
+        new: &mut [u64],
+        decide: &mut impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+    ) -> Result<Outcome, Obstacle> {
+        let tag = key.hash.tag();
+        let home = self.try_lock(key.hash.home(self.buckets), token)?;
+        if let Search::Found(slot) = home.search(tag, key.words) {
+            return self.apply(&home, slot, key, old, new, decide);
+        }
+        let mut other = None;
+        if home.away(key.hash.class()) != 0 {
+            let index = key.hash.other(self.buckets);
+            // While we hold the home, the key can leave its other bucket but not come there.
+            if self.search_bucket(index, tag, key.words) != Some(Search::Absent) {
+                let locked = self.try_lock(index, token)?;
+                if let Search::Found(slot) = locked.search(tag, key.words) {
+                    let outcome = self.apply(&locked, slot, key, old, new, decide)?;
+                    if outcome == Outcome::Removed {
+                        home.lower_away(key.hash.class());
+                    }
+                    return Ok(outcome);
+                }
+                other = Some(locked);
+            }
+        }
+        match decide(None, new) {
+            Edit::Keep | Edit::Remove => Ok(Outcome::KeptAbsent),
+            Edit::Put => self.insert(token, &home, other, key, new),
+        }
+    }
+
+    /// Carries out a decision about an entry, in the locked bucket that holds it.
+    #[inline(always)]
+    fn apply(
+        &self,
+        bucket: &Locked<'a, S>,
+        slot: Slot,
+        key: Probe<'_>,
+        old: &mut [MaybeUninit<u64>],
+        new: &mut [u64],
+        decide: &mut impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+    ) -> Result<Outcome, Obstacle> {
+        let current = bucket.load_value(slot, old);
+        let occupied = bucket.state().occupied();
+        match decide(Some(current), new) {
+            Edit::Keep => Ok(Outcome::KeptPresent),
+            Edit::Put if self.shape.value_words() <= 1 => {
+                bucket.store_in_place(slot, new);
+                Ok(Outcome::Replaced)
+            }
+            Edit::Put => {
+                let Some(spare) = occupied.first_free() else {
+                    return Err(self.damaged(key.hash.home(self.buckets)));
+                };
+                bucket.fill(spare, key.hash.tag(), key.words, new);
+                bucket.publish(occupied.with(spare).without(slot));
+                Ok(Outcome::Replaced)
+            }
+            Edit::Remove => {
+                bucket.publish(occupied.without(slot));
+                Ok(Outcome::Removed)
+            }
+        }
+    }
+
+    fn damaged(&self, bucket: u64) -> Obstacle {
+        Obstacle::Blocked(Blocked::Damaged { bucket })
+    }
+
+    /// Inserts a key that is absent, its home locked; `other` if that is locked already.
+    #[inline(always)]
+    fn insert(
+        &self,
+        token: Token,
+        home: &Locked<'a, S>,
+        other: Option<Locked<'a, S>>,
+        key: Probe<'_>,
+        value: &[u64],
+    ) -> Result<Outcome, Obstacle> {
+        let occupied = home.state().occupied();
+        if let Some(slot) = room(occupied) {
+            home.fill(slot, key.hash.tag(), key.words, value);
+            home.publish(occupied.with(slot));
+            return Ok(Outcome::Inserted);
+        }
+        self.insert_away(token, home, other, key, value)
+    }
+
+    #[inline(never)]
+    fn insert_away(
+        &self,
+        token: Token,
+        home: &Locked<'a, S>,
+        other: Option<Locked<'a, S>>,
+        key: Probe<'_>,
+        value: &[u64],
+    ) -> Result<Outcome, Obstacle> {
+        let other = match other {
+            Some(locked) => locked,
+            None => self.try_lock(key.hash.other(self.buckets), token)?,
+        };
+        let occupied = other.state().occupied();
+        if let Some(slot) = room(occupied) {
+            home.raise_away(key.hash.class());
+            other.fill(slot, key.hash.tag(), key.words, value);
+            other.publish(occupied.with(slot));
+            return Ok(Outcome::Inserted);
+        }
+        self.displace(token, home, &other, key, value)
+    }
+
+    /// Inserts a key both of whose buckets are full, by moving one of their entries.
+    ///
+    /// Entries that live away go first: moving one brings it home. A first pass peeks before
+    /// it locks; only if that finds no room anywhere, a second one asks every bucket under
+    /// its lock, so that "full" is a fact and not an impression.
+    #[cold]
+    #[inline(never)]
+    fn displace(
+        &self,
+        token: Token,
+        home: &Locked<'a, S>,
+        other: &Locked<'a, S>,
+        key: Probe<'_>,
+        value: &[u64],
+    ) -> Result<Outcome, Obstacle> {
+        let home_index = key.hash.home(self.buckets);
+        let other_index = key.hash.other(self.buckets);
+        let mut obstacle = None;
+        let mut buffer = self.shape.key_buffer();
+        for certain in [false, true] {
+            for going_home in [true, false] {
+                for (index, bucket) in [(home_index, home), (other_index, other)] {
+                    for slot in bucket.state().occupied() {
+                        let hash = self.hash_of(bucket.load_key(slot, buffer.words()));
+                        let Some(mate) = self.mate(hash, index) else {
+                            continue; // An entry that no writer of ours put here.
+                        };
+                        let is_home = hash.home(self.buckets) == mate;
+                        if is_home != going_home || mate == home_index || mate == other_index {
+                            continue;
+                        }
+                        if !certain && !self.bucket(mate).begin().occupied().has_room() {
+                            continue;
+                        }
+                        let target = match self.try_lock(mate, token) {
+                            Ok(locked) => locked,
+                            Err(locked) => {
+                                obstacle = Some(locked);
+                                continue;
+                            }
+                        };
+                        let Some(place) = room(target.state().occupied()) else {
+                            continue;
+                        };
+                        let moving = Moving {
+                            hash,
+                            from: bucket,
+                            slot,
+                            to: &target,
+                            place,
+                            is_home,
+                        };
+                        return self.exchange(moving, home, index == other_index, key, value);
+                    }
+                }
+            }
+        }
+        // A bucket that we could not lock may have room: then it is not full, but busy.
+        Err(obstacle.unwrap_or(Obstacle::Blocked(Blocked::Full)))
+    }
+
+    /// Moves an entry to its other bucket and puts the new key into its old one.
+    fn exchange(
+        &self,
+        moving: Moving<'_, 'a, S>,
+        home: &Locked<'a, S>,
+        key_is_away: bool,
+        key: Probe<'_>,
+        value: &[u64],
+    ) -> Result<Outcome, Obstacle> {
+        let Moving {
+            hash,
+            from,
+            slot,
+            to,
+            place,
+            is_home,
+        } = moving;
+        let occupied = from.state().occupied();
+        let Some(spare) = occupied.first_free() else {
+            return Err(self.damaged(key.hash.home(self.buckets)));
+        };
+        self.moves.record(
+            hash,
+            if is_home {
+                Direction::Home
+            } else {
+                Direction::Away
+            },
+        );
+        if !is_home {
+            from.raise_away(hash.class());
+        }
+        if key_is_away {
+            home.raise_away(key.hash.class());
+        }
+        to.fill_from(place, hash.tag(), from, slot);
+        to.publish(to.state().occupied().with(place));
+        from.fill(spare, key.hash.tag(), key.words, value);
+        from.publish(occupied.without(slot).with(spare));
+        if is_home {
+            to.lower_away(hash.class());
+        }
+        Ok(Outcome::Inserted)
+    }
+
+    /// The other one of the two buckets of a hash, if `index` is one of them.
+    pub(crate) fn mate(&self, hash: Hashed, index: u64) -> Option<u64> {
+        let (home, other) = (hash.home(self.buckets), hash.other(self.buckets));
+        if index == home {
+            Some(other)
+        } else if index == other {
+            Some(home)
+        } else {
+            None
+        }
+    }
+
+    #[inline(always)]
+    fn try_lock(&self, bucket: u64, token: Token) -> Result<Locked<'a, S>, Obstacle> {
+        self.bucket(bucket)
+            .try_lock(token, LOCK_SPINS)
+            .map_err(|found| Obstacle::Locked { bucket, found })
+    }
+
+    /// Locks one bucket, waiting for it. The caller holds nothing.
+    pub(crate) fn lock<W: Who>(
+        &self,
+        writer: &mut Writer<'_, W>,
+        bucket: u64,
+    ) -> Result<Locked<'a, S>, Blocked> {
+        loop {
+            match self.bucket(bucket).try_lock(writer.token, LOCK_SPINS) {
+                Ok(locked) => return Ok(locked),
+                Err(found) => self.overcome(writer, bucket, found)?,
+            }
+        }
+    }
+
+    /// Does what can be done about a lock that somebody else holds: takes it from the dead,
+    /// waits for the living. The caller holds nothing, and starts again afterwards.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn overcome<W: Who>(
+        &self,
+        writer: &mut Writer<'_, W>,
+        bucket: u64,
+        found: LockWord,
+    ) -> Result<(), Blocked> {
+        let Some(owner) = found.owner() else {
+            return Ok(());
+        };
+        if writer.deadline.passed() {
+            return Err(Blocked::Busy { bucket, found });
+        }
+        match writer.verdict(owner) {
+            Verdict::Dead => {
+                let _ = self.bury(writer, bucket, found);
+            }
+            Verdict::Alive | Verdict::Unknowable => {
+                let lock = self.bucket(bucket).lock_word();
+                let flagged = found.with_waiters();
+                // Relaxed: the flag orders nothing, it only asks for a wake-up.
+                if found == flagged
+                    || lock
+                        .compare_exchange(found.0, flagged.0, Ordering::Relaxed, Ordering::Relaxed)
+                        .is_ok()
+                {
+                    futex_wait(lock, flagged.0, WAIT_SLICE_US);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where one more entry may go, if anywhere.
+#[inline(always)]
+fn room(occupied: SlotSet) -> Option<Slot> {
+    if occupied.has_room() {
+        occupied.first_free()
+    } else {
+        None
+    }
+}
+
+/// An entry on its way to its other bucket.
+struct Moving<'l, 'a, S: Shape> {
+    hash: Hashed,
+    from: &'l Locked<'a, S>,
+    slot: Slot,
+    to: &'l Locked<'a, S>,
+    place: Slot,
+    /// Whether the move brings it home.
+    is_home: bool,
+}
+
+#[cfg(test)]
+mod tests;
