@@ -257,12 +257,7 @@ impl<'a, S: Shape> Bucket<'a, S> {
     /// Looks for a key among the slots that `state` says are in use.
     #[inline(always)]
     pub(crate) fn search(&self, state: State, tag: u8, key: &[u64]) -> Search {
-        let tags = [
-            self.words[TAGS].load(Ordering::Relaxed),
-            self.words[TAGS + 1].load(Ordering::Relaxed),
-        ];
-        let candidates = SlotSet(tags::matches(tags, tag) & state.occupied().0);
-        for slot in candidates {
+        for slot in self.tagged(state, tag) {
             // A key that is being overwritten may compare as anything: the caller
             // validates a match as well as a miss.
             let words = self.key(slot);
@@ -275,6 +270,21 @@ impl<'a, S: Shape> Bucket<'a, S> {
             }
         }
         Search::Absent
+    }
+
+    /// The slots in use under `state` whose tag is `tag`.
+    #[inline(always)]
+    pub(crate) fn tagged(&self, state: State, tag: u8) -> SlotSet {
+        let tags = [
+            self.words[TAGS].load(Ordering::Relaxed),
+            self.words[TAGS + 1].load(Ordering::Relaxed),
+        ];
+        SlotSet(tags::matches(tags, tag) & state.occupied().0)
+    }
+
+    /// Appends a copy of the entry in `slot`, key then value; to be validated by the caller.
+    pub(crate) fn append_entry(&self, slot: Slot, to: &mut Vec<u64>) {
+        copy::append(self.slot(slot), to);
     }
 
     /// Whether what was read of `slot` since `state` is whole (see the module's head).

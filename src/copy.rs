@@ -36,6 +36,19 @@ pub(crate) fn load<'t>(from: &[AtomicU64], to: &'t mut [MaybeUninit<u64>]) -> &'
     }
 }
 
+/// Loads `from` behind what `to` holds already.
+pub(crate) fn append(from: &[AtomicU64], to: &mut Vec<u64>) {
+    to.reserve(from.len());
+    let new = load(from, &mut to.spare_capacity_mut()[..from.len()]).len();
+    let len = to.len() + new;
+    // SAFETY: `load` has initialised the `new` words behind the old length, and there is room
+    // for them.
+    #[expect(unsafe_code, reason = "the words were just initialised")]
+    unsafe {
+        to.set_len(len);
+    }
+}
+
 /// Stores `from` into `to`, each word once, relaxed, in any order.
 ///
 /// # Panics

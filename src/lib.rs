@@ -3,6 +3,7 @@ mod bucket;
 mod copy;
 mod hash;
 mod image;
+mod iter;
 mod layout;
 mod mapping;
 mod moves;

@@ -58,7 +58,7 @@ pub(crate) const WAIT_SLICE_US: u32 = 1000;
 const READ_TRIES: u32 = 256;
 
 /// The same for a handle that cannot fall back on locking, so must rely on patience.
-const READ_TRIES_READ_ONLY: u32 = 1 << 18;
+pub(crate) const READ_TRIES_READ_ONLY: u32 = 1 << 18;
 
 /// A key as the table needs it: hashed, and as words.
 #[derive(Clone, Copy)]

@@ -35,7 +35,10 @@ impl Memory {
         Self {
             area: zeros(words),
             ring: zeros(ring_words(16) as usize),
-            hasher: KeyHasher::new(HashKind::Rapid, std::array::from_fn(|i| random(&mut (i as u64)))),
+            hasher: KeyHasher::new(
+                HashKind::Rapid,
+                std::array::from_fn(|i| random(&mut (i as u64))),
+            ),
             buckets,
         }
     }
@@ -168,7 +171,10 @@ fn table_agrees_with_a_hash_map_at_every_load_up_to_full() {
         assert_eq!(keys, expected, "no key twice, none lost");
         memory.assert_away_counts_are_exact();
         let displaced = memory.table().moves().head();
-        assert!(displaced > 0 || buckets == 2, "{buckets} buckets, {full} full: the test must reach displacement");
+        assert!(
+            displaced > 0 || buckets == 2,
+            "{buckets} buckets, {full} full: the test must reach displacement"
+        );
         assert!(full > 0, "the small tables must get full");
     }
 }
