@@ -52,7 +52,7 @@
 
 use core::mem::MaybeUninit;
 
-use crate::copy;
+use crate::copy::{self, Sink};
 use crate::owner::token::{LockWord, Token};
 use crate::sync::{AtomicU64, Ordering, fence, futex_wake_all, prefetch, spin_hint, unsync_load};
 use crate::tags;
@@ -320,14 +320,24 @@ impl<'a, S: Shape> Bucket<'a, S> {
 
     /// Copies the value in `slot`; to be validated by the caller.
     #[inline(always)]
-    pub(crate) fn load_value<'t>(&self, slot: Slot, to: &'t mut [MaybeUninit<u64>]) -> &'t [u64] {
-        copy::load(self.value(slot), to)
+    pub(crate) fn load_value(&self, slot: Slot, to: &mut Sink<'_>) {
+        to.load(self.value(slot));
     }
 
     /// Asks for the header line ahead of time.
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
         prefetch(&self.words[STATE]);
+    }
+
+    /// Asks for the line where the entry with this tag probably starts. Looks at the header.
+    #[inline(always)]
+    pub(crate) fn prefetch_slot(&self, tag: u8) {
+        if let Some(slot) = self.tagged(self.begin(), tag).next()
+            && let Some(word) = self.slot(slot).first()
+        {
+            prefetch(word);
+        }
     }
 
     /// The lock word, for those who wait.
@@ -421,8 +431,8 @@ impl<'a, S: Shape> Locked<'a, S> {
 
     /// Copies the value in `slot`.
     #[inline(always)]
-    pub(crate) fn load_value<'t>(&self, slot: Slot, to: &'t mut [MaybeUninit<u64>]) -> &'t [u64] {
-        self.bucket.load_value(slot, to)
+    pub(crate) fn load_value<'s>(&self, slot: Slot, to: &'s mut Sink<'_>) -> &'s [u64] {
+        to.load(self.bucket.value(slot))
     }
 
     /// Replaces a value of at most one word in place.

@@ -36,6 +36,45 @@ pub(crate) fn load<'t>(from: &[AtomicU64], to: &'t mut [MaybeUninit<u64>]) -> &'
     }
 }
 
+/// Private memory for a copy that may or may not come about.
+pub(crate) struct Sink<'t> {
+    words: &'t mut [MaybeUninit<u64>],
+    /// Whether all of `words` were written.
+    filled: bool,
+}
+
+impl<'t> Sink<'t> {
+    #[inline(always)]
+    pub(crate) fn new(words: &'t mut [MaybeUninit<u64>]) -> Self {
+        Self {
+            words,
+            filled: false,
+        }
+    }
+
+    /// Loads `from`, which is as long as the sink, as [`load`] does.
+    #[inline(always)]
+    pub(crate) fn load(&mut self, from: &[AtomicU64]) -> &[u64] {
+        load(from, self.words);
+        self.filled = true;
+        self.words()
+    }
+
+    /// What was loaded last.
+    ///
+    /// # Panics
+    /// If nothing was.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> &[u64] {
+        assert!(self.filled, "nothing was copied yet");
+        // SAFETY: `filled` is only set after `load` has initialised every word.
+        #[expect(unsafe_code, reason = "the words are initialised")]
+        unsafe {
+            self.words.assume_init_ref()
+        }
+    }
+}
+
 /// Loads `from` behind what `to` holds already.
 pub(crate) fn append(from: &[AtomicU64], to: &mut Vec<u64>) {
     to.reserve(from.len());

@@ -10,6 +10,7 @@ use core::mem::MaybeUninit;
 use zerocopy::{Immutable, IntoBytes, TryFromBytes};
 
 use crate::bucket::{Buffer, Shape};
+use crate::copy::Sink;
 
 /// A `T` with its size rounded up to whole words, and aligned like one.
 #[repr(C, align(8))]
@@ -26,6 +27,12 @@ impl<T> Image<T> {
     #[inline(always)]
     pub(crate) fn uninit() -> Self {
         Self(MaybeUninit::uninit())
+    }
+
+    /// The room, for a copy out of a segment.
+    #[inline(always)]
+    pub(crate) fn sink(&mut self) -> Sink<'_> {
+        Sink::new(self.words())
     }
 
     /// Writes the image of `value`.

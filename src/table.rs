@@ -36,9 +36,8 @@
 //! two buckets, with the same value, and both are locked; if the process dies there,
 //! [`crate::repair`] removes one of the two before either bucket can be written again.
 
-use core::mem::MaybeUninit;
-
 use crate::bucket::{Bucket, Buffer, Locked, Search, Shape, Slot, SlotSet};
+use crate::copy::Sink;
 use crate::hash::{Hashed, KeyHasher};
 use crate::moves::{Direction, Moves};
 use crate::owner::token::{LockWord, Token, Verdict};
@@ -223,29 +222,53 @@ impl<'a, S: Shape> Table<'a, S> {
         self.bucket(hash.home(self.buckets)).prefetch();
     }
 
-    /// Searches for a key and copies its value into `value` (which may be empty).
-    ///
-    /// After a miss or "contended", `value` holds rubbish.
+    /// Asks for the line of the entry that a search for this key probably finds. Looks at the
+    /// header, so it is worth its while some time after `prefetch`.
     #[inline(always)]
-    pub(crate) fn read(&self, key: Probe<'_>, value: &mut [MaybeUninit<u64>]) -> Lookup {
-        match self.try_read(key, value) {
+    pub(crate) fn prefetch_slot(&self, hash: Hashed) {
+        self.bucket(hash.home(self.buckets))
+            .prefetch_slot(hash.tag());
+    }
+
+    /// Searches for a key and copies its value. Only after a hit does `value` hold it.
+    #[inline(always)]
+    pub(crate) fn read(&self, key: Probe<'_>, value: &mut Sink<'_>) -> Lookup {
+        match self.try_read(key, |bucket, slot| bucket.load_value(slot, value)) {
             Some(lookup) => lookup,
-            None => self.read_again(key, value, READ_TRIES),
+            None => self.read_again(key, READ_TRIES, |bucket, slot| {
+                bucket.load_value(slot, value)
+            }),
         }
     }
 
     /// As `read`, with the patience of a handle that has no other way.
     #[cold]
     #[inline(never)]
-    pub(crate) fn read_patiently(&self, key: Probe<'_>, value: &mut [MaybeUninit<u64>]) -> Lookup {
-        self.read_again(key, value, READ_TRIES_READ_ONLY)
+    pub(crate) fn read_patiently(&self, key: Probe<'_>, value: &mut Sink<'_>) -> Lookup {
+        self.read_again(key, READ_TRIES_READ_ONLY, |bucket, slot| {
+            bucket.load_value(slot, value)
+        })
+    }
+
+    /// Searches for a key and copies nothing.
+    #[inline(always)]
+    pub(crate) fn contains(&self, key: Probe<'_>) -> Lookup {
+        match self.try_read(key, |_, _| ()) {
+            Some(lookup) => lookup,
+            None => self.read_again(key, READ_TRIES, |_, _| ()),
+        }
     }
 
     #[cold]
     #[inline(never)]
-    fn read_again(&self, key: Probe<'_>, value: &mut [MaybeUninit<u64>], tries: u32) -> Lookup {
+    fn read_again(
+        &self,
+        key: Probe<'_>,
+        tries: u32,
+        mut take: impl FnMut(Bucket<'a, S>, Slot),
+    ) -> Lookup {
         for _ in 0..tries {
-            if let Some(lookup) = self.try_read(key, value) {
+            if let Some(lookup) = self.try_read(key, &mut take) {
                 return lookup;
             }
             spin_hint();
@@ -253,14 +276,19 @@ impl<'a, S: Shape> Table<'a, S> {
         Lookup::Contended
     }
 
-    /// One look. `None` if somebody published while we looked.
+    /// One look, which takes what it wants from the slot that it finds. `None` if somebody
+    /// published while we looked.
     #[inline(always)]
-    fn try_read(&self, key: Probe<'_>, value: &mut [MaybeUninit<u64>]) -> Option<Lookup> {
+    fn try_read(
+        &self,
+        key: Probe<'_>,
+        mut take: impl FnMut(Bucket<'a, S>, Slot),
+    ) -> Option<Lookup> {
         let tag = key.hash.tag();
         let home = self.bucket(key.hash.home(self.buckets));
         let home_state = home.begin();
         if let Search::Found(slot) = home.search(home_state, tag, key.words) {
-            home.load_value(slot, value);
+            take(home, slot);
             return home.confirms(home_state, slot).then_some(Lookup::Hit);
         }
         if home.away(key.hash.class()) == 0 {
@@ -269,7 +297,7 @@ impl<'a, S: Shape> Table<'a, S> {
         let other = self.bucket(key.hash.other(self.buckets));
         let other_state = other.begin();
         if let Search::Found(slot) = other.search(other_state, tag, key.words) {
-            other.load_value(slot, value);
+            take(other, slot);
             return other.confirms(other_state, slot).then_some(Lookup::Hit);
         }
         // Both at once: a key that moves from the one that we read second to the one that
@@ -300,7 +328,7 @@ impl<'a, S: Shape> Table<'a, S> {
         &self,
         writer: &mut Writer<'_, W>,
         key: Probe<'_>,
-        old: &mut [MaybeUninit<u64>],
+        old: &mut Sink<'_>,
         new: &mut [u64],
         mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
     ) -> Result<Outcome, Blocked> {
@@ -318,7 +346,7 @@ impl<'a, S: Shape> Table<'a, S> {
         &self,
         token: Token,
         key: Probe<'_>,
-        old: &mut [MaybeUninit<u64>],
+        old: &mut Sink<'_>,
         new: &mut [u64],
         decide: &mut impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
     ) -> Result<Outcome, Obstacle> {
@@ -356,7 +384,7 @@ impl<'a, S: Shape> Table<'a, S> {
         bucket: &Locked<'a, S>,
         slot: Slot,
         key: Probe<'_>,
-        old: &mut [MaybeUninit<u64>],
+        old: &mut Sink<'_>,
         new: &mut [u64],
         decide: &mut impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
     ) -> Result<Outcome, Obstacle> {

@@ -82,7 +82,7 @@ impl Memory {
             hash: table.hash_of(&words),
             words: &words,
         };
-        table.edit(&mut writer, probe, old.words(), &mut new, |_, _| edit)
+        table.edit(&mut writer, probe, &mut old.sink(), &mut new, |_, _| edit)
     }
 
     fn keys(&self) -> Vec<u64> {

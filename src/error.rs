@@ -1,0 +1,255 @@
+//! What can go wrong with an open map. (Opening has errors of its own: [`OpenError`].)
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::layout::{Kind, LayoutError, SizeError};
+use crate::owner::{OwnerInfo, RegisterError};
+use crate::schema::{Mismatch, ParseError, Unfit};
+use crate::segment::SegmentError;
+
+/// Why a segment could not be created or opened as the map that was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The segment itself: its name, its permissions, its memory.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// Its bytes are not a segment of this version of shmkv.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// No segment can be made to these wishes.
+    #[error(transparent)]
+    Size(#[from] SizeError),
+    /// It holds keys of another type.
+    #[error("keys of another type: {0}")]
+    KeyType(#[source] Box<Mismatch>),
+    /// It holds values of another type.
+    #[error("values of another type: {0}")]
+    ValueType(#[source] Box<Mismatch>),
+    /// A schema that is stored in it cannot be read.
+    #[error("the stored schema of the {part} cannot be read: {source}")]
+    Schema {
+        /// "key" or "value".
+        part: &'static str,
+        /// What is wrong with it.
+        source: Box<ParseError>,
+    },
+    /// The program's own type cannot be described within the limits of a schema.
+    #[error("this program's {part} type cannot be stored: {source}")]
+    Unfit {
+        /// "key" or "value".
+        part: &'static str,
+        /// What is wrong with it.
+        source: Box<Unfit>,
+    },
+    /// The stored sizes contradict the stored schemas.
+    #[error(
+        "header says {found} bytes a {part}, its schema says {expected}: the header was not written by shmkv"
+    )]
+    SizeContradiction {
+        /// "key" or "value".
+        part: &'static str,
+        /// Bytes by the schema.
+        expected: u64,
+        /// Bytes by the header.
+        found: u64,
+    },
+    /// It is another kind of store.
+    #[error("segment holds a {found}, this program asks for a {expected}: open it as what it is")]
+    WrongKind {
+        /// What was asked for.
+        expected: Kind,
+        /// What it is.
+        found: Kind,
+    },
+    /// It exists with less room than `open_or_create` was asked for.
+    #[error(
+        "segment exists with a capacity of {found} entries, this program asks for {asked}: ask for less, or copy it into a larger segment"
+    )]
+    CapacityDiffers {
+        /// What was asked for.
+        asked: u64,
+        /// What the existing segment promises.
+        found: u64,
+    },
+    /// It exists with another hash function than `open_or_create` was asked for.
+    #[error("segment exists with another hash function than the {asked} that this program asks for")]
+    HashDiffers {
+        /// What was asked for.
+        asked: &'static str,
+    },
+    /// A wish for the memory of the mapping could not be fulfilled.
+    #[error("{wish} is not possible for this segment: {source}")]
+    Memory {
+        /// What was wished for.
+        wish: &'static str,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The machine gave no random numbers for the secret of the hash.
+    #[error("no random numbers for the secret of the hash: {0}")]
+    Random(#[source] std::io::Error),
+}
+
+/// Why a value could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Other processes published in the very bucket again and again while we looked, more
+    /// often than a read-only handle tries. (A writable handle takes the bucket's lock
+    /// then.) This is no miss: try again.
+    #[error(
+        "the bucket was rewritten each time that it was read, as often as a read is tried: try again"
+    )]
+    Contended,
+    /// The bytes that are stored are not a value of the type. Some process wrote garbage.
+    #[error("the stored bytes are not a valid {type_name}: some process wrote garbage into the segment; remove the key, or repair the segment")]
+    InvalidValue {
+        /// The Rust type.
+        type_name: &'static str,
+    },
+}
+
+/// Why a write did not happen. Whatever it is, the map is as it was before the call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// There is no room for one more key where this one may live, nor can anything move out of
+    /// its way. Does not happen below the promised capacity.
+    #[error(
+        "no room for another key: the map was created for {capacity} entries; remove some, or copy it into a larger segment"
+    )]
+    Full {
+        /// The capacity that was promised at creation.
+        capacity: u64,
+    },
+    /// Somebody held the lock of a bucket for the whole `lock_timeout`. A dead owner's lock
+    /// is taken over, so the owner lives (perhaps stopped), or cannot be judged from here.
+    #[error("bucket {bucket} stayed locked for {waited:?} by {owner}: try again, or look at that process")]
+    Busy {
+        /// Who holds the lock.
+        owner: Box<OwnerInfo>,
+        /// Which bucket.
+        bucket: u64,
+        /// How long the call waited.
+        waited: Duration,
+    },
+    /// This process could not register as a writer.
+    #[error(transparent)]
+    Register(Box<RegisterError>),
+    /// The bytes that are stored are not a value of the type, so nothing can be computed from them.
+    #[error("the stored bytes are not a valid {type_name}: some process wrote garbage into the segment; remove the key, or repair the segment")]
+    InvalidValue {
+        /// The Rust type.
+        type_name: &'static str,
+    },
+    /// A bucket is in a state that the protocol does not write.
+    #[error("bucket {bucket} is damaged: some process wrote garbage into the segment; repair it")]
+    Damaged {
+        /// Which bucket.
+        bucket: u64,
+    },
+    /// Other writers changed the value each time between reading it and writing the new one.
+    #[error("the value was changed by others each time for {waited:?}: try again")]
+    Contended {
+        /// How long the call tried.
+        waited: Duration,
+    },
+}
+
+impl From<RegisterError> for WriteError {
+    fn from(error: RegisterError) -> Self {
+        Self::Register(Box::new(error))
+    }
+}
+
+impl From<ReadError> for WriteError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Contended => Self::Contended { waited: Duration::ZERO },
+            ReadError::InvalidValue { type_name } => Self::InvalidValue { type_name },
+        }
+    }
+}
+
+/// Why an iteration ended before the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IterError {
+    /// More entries were displaced meanwhile than an iterator can keep track of, so it can no
+    /// longer promise to yield each entry once.
+    #[error(
+        "more entries were moved while iterating than can be kept track of: iterate again, and faster"
+    )]
+    Lapped,
+    /// See [`ReadError`].
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl From<crate::iter::Lost> for IterError {
+    fn from(lost: crate::iter::Lost) -> Self {
+        match lost {
+            crate::iter::Lost::Lapped => Self::Lapped,
+            crate::iter::Lost::Contended => Self::Read(ReadError::Contended),
+        }
+    }
+}
+
+/// Why `retain` or `clear` ended before the end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SweepError {
+    /// The walk could not go on.
+    #[error(transparent)]
+    Iter(#[from] IterError),
+    /// An entry could not be removed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// What [`compare_exchange`](crate::Map::compare_exchange) came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Exchange<V> {
+    /// The value was as expected, and is the new one now.
+    Done,
+    /// The value is another one.
+    Differs(V),
+    /// The key is not there.
+    Absent,
+}
+
+impl<V> Exchange<V> {
+    /// Whether the new value was stored.
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+}
+
+/// What [`try_insert`](crate::Map::try_insert) came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum TryInsert<V> {
+    /// The key was absent and has the value now.
+    Inserted,
+    /// The key is there already, with this value.
+    Occupied(V),
+}
+
+impl<V> TryInsert<V> {
+    /// Whether the value was stored.
+    pub fn is_inserted(&self) -> bool {
+        matches!(self, Self::Inserted)
+    }
+}
+
+impl fmt::Display for crate::hash::HashKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rapid => "rapidhash",
+            Self::Sip => "SipHash-1-3",
+        })
+    }
+}
