@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::hash::HashKind;
 use crate::layout::{Kind, LayoutError, SizeError};
 use crate::owner::{OwnerInfo, RegisterError};
 use crate::schema::{Mismatch, ParseError, Unfit};
@@ -74,10 +75,14 @@ pub enum OpenError {
         found: u64,
     },
     /// It exists with another hash function than `open_or_create` was asked for.
-    #[error("segment exists with another hash function than the {asked} that this program asks for")]
+    #[error(
+        "segment exists with {found} as its hash, this program asks for {asked}: ask for that, or copy it into another segment"
+    )]
     HashDiffers {
         /// What was asked for.
-        asked: &'static str,
+        asked: HashKind,
+        /// What the existing segment uses.
+        found: HashKind,
     },
     /// A wish for the memory of the mapping could not be fulfilled.
     #[error("{wish} is not possible for this segment: {source}")]
@@ -245,7 +250,7 @@ impl<V> TryInsert<V> {
     }
 }
 
-impl fmt::Display for crate::hash::HashKind {
+impl fmt::Display for HashKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Rapid => "rapidhash",

@@ -109,6 +109,56 @@ impl Mapping {
     }
 }
 
+/// Whether a mapping shall use huge pages, which spare a large table most of its TLB misses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HugePages {
+    /// Do not ask.
+    #[default]
+    Never,
+    /// Ask the kernel (`MADV_HUGEPAGE`), and go on without if it refuses. On tmpfs it depends
+    /// on `/sys/kernel/mm/transparent_hugepage/shmem_enabled` or on the mount option `huge=`.
+    Advise,
+    /// Ask the kernel, and fail if it refuses to take the advice.
+    Require,
+}
+
+/// What can be asked of the kernel for the memory of a mapping.
+impl Mapping {
+    /// Asks for huge pages.
+    pub(crate) fn advise_huge_pages(&self) -> io::Result<()> {
+        self.advise(rustix::mm::Advice::LinuxHugepage)
+    }
+
+    /// Touches all pages, for writing if that is allowed.
+    pub(crate) fn prefault(&self) -> io::Result<()> {
+        self.advise(match self.access {
+            Access::ReadOnly => rustix::mm::Advice::LinuxPopulateRead,
+            Access::ReadWrite => rustix::mm::Advice::LinuxPopulateWrite,
+        })
+    }
+
+    fn advise(&self, advice: rustix::mm::Advice) -> io::Result<()> {
+        // SAFETY: the range is our own mapping, and none of the advices that this module gives
+        // changes what its bytes are.
+        #[expect(unsafe_code, reason = "madvise takes a raw range")]
+        unsafe {
+            rustix::mm::madvise(self.base.as_ptr().cast(), self.len, advice)?;
+        }
+        Ok(())
+    }
+
+    /// Locks all pages into memory.
+    pub(crate) fn lock_in_memory(&self) -> io::Result<()> {
+        // SAFETY: the range is our own mapping; locking pages changes nothing in them.
+        #[expect(unsafe_code, reason = "mlock takes a raw range")]
+        unsafe {
+            rustix::mm::mlock(self.base.as_ptr().cast(), self.len)?;
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Mapping {
     fn drop(&mut self) {
         if let Source::SysV = self.source {

@@ -1,0 +1,20 @@
+//! Types that are no keys or values.
+
+use shmkv::types::{Key, Value};
+
+fn key<K: Key>() {}
+fn value<V: Value>() {}
+
+struct Plain;
+
+#[shmkv::record]
+struct Strange {
+    name: String,
+}
+
+fn main() {
+    key::<f64>();
+    key::<Plain>();
+    value::<Vec<u8>>();
+    value::<usize>();
+}
