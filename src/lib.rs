@@ -1,4 +1,5 @@
 //! shmkv
 mod mapping;
 mod owner;
+pub mod segment;
 mod sync;
