@@ -1,0 +1,286 @@
+//! How a segment gets its name: built where nobody sees it, then linked in one step.
+//!
+//! 1. `O_TMPFILE` makes a file without a name in the target directory.
+//! 2. Mode, space (`fallocate`), contents, and the magic word last.
+//! 3. `linkat` gives it the name, and fails if somebody else was faster.
+//!
+//! Nobody ever sees half a segment. A creator that dies leaves nothing, because a file
+//! without a name goes with its last descriptor. A full file system is an error here,
+//! where it can be reported, and not a SIGBUS at some later store.
+//!
+//! Where the file system has no `O_TMPFILE`, or the file cannot be linked because /proc
+//! is not mounted, the file is built under a temporary name in the same directory,
+//! `.shmkv-tmp-` and 16 random digits, and then linked (or, where there are no hard
+//! links, renamed without replacing) to its own. Still nobody sees half a segment under
+//! its name; but a creator that is killed leaves the temporary file, which may be deleted
+//! by hand once no creation is under way.
+//!
+//! Nothing is synced to disk here: a segment is shared memory first. Call `sync` where a
+//! file must survive a crash of the machine.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+use rustix::rand::GetRandomFlags;
+
+use super::filesystem::check_coherent;
+use super::{Blueprint, Segment, SegmentError, SegmentOptions};
+use crate::mapping::{Access, Mapping};
+
+/// What temporary names begin with.
+pub(super) const TEMPORARY: &str = ".shmkv-tmp-";
+
+/// How a file is kept private while it is being built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Strategy {
+    /// Without a name, if the file system can; else as `Named`.
+    Unnamed,
+    /// Under a temporary name.
+    Named,
+}
+
+/// Where a segment is to appear.
+pub(super) struct Site<'a> {
+    pub(super) segment: &'a Segment,
+    pub(super) directory: &'a Path,
+    pub(super) name: &'a str,
+}
+
+/// Builds the segment and gives it its name. Fails if the name is taken.
+pub(super) fn build(
+    site: &Site,
+    options: &SegmentOptions,
+    blueprint: &Blueprint,
+    strategy: Strategy,
+) -> Result<(OwnedFd, Mapping), SegmentError> {
+    let Site {
+        segment,
+        directory,
+        name,
+    } = *site;
+    let mode = options.checked_mode()?;
+    blueprint.check_len(segment)?;
+    let dir = rustix::fs::open(
+        directory,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|errno| SegmentError::Io {
+        context: format!(
+            "cannot open {}, the directory of {segment}",
+            directory.display()
+        ),
+        source: errno.into(),
+    })?;
+    // Only to spare the work: the answer that counts is that of `linkat`.
+    if rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        return Err(taken(segment));
+    }
+
+    if strategy == Strategy::Unnamed
+        && let Some(file) = open_unnamed(segment, &dir, blueprint.len)?
+    {
+        let mapping = fill(segment, &file, mode, blueprint)?;
+        if link_unnamed(segment, &file, &dir, name)? {
+            return Ok((file, mapping));
+        }
+    }
+    let (file, temporary) = open_named(segment, &dir, blueprint.len)?;
+    let mapping = fill(segment, &file, mode, blueprint)?;
+    temporary.rename_to(segment, name)?;
+    Ok((file, mapping))
+}
+
+/// Gives an empty file its mode, space and contents; the magic word comes last.
+pub(super) fn fill(
+    segment: &Segment,
+    file: &OwnedFd,
+    mode: u32,
+    blueprint: &Blueprint,
+) -> Result<Mapping, SegmentError> {
+    check_coherent(segment, file)?;
+    let error = |errno| creation_error(segment, blueprint.len, errno);
+    // Not at `open`, which would apply the umask.
+    rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(error)?;
+    allocate(file, blueprint.len).map_err(error)?;
+    let mapping = map_new(segment, file, blueprint)?;
+    blueprint.fill(&mapping);
+    Ok(mapping)
+}
+
+/// Maps a file that has its full length, for its creator.
+pub(super) fn map_new(
+    segment: &Segment,
+    file: &OwnedFd,
+    blueprint: &Blueprint,
+) -> Result<Mapping, SegmentError> {
+    Mapping::of_file(file, blueprint.len, Access::ReadWrite)
+        .map_err(|error| SegmentError::io("map", segment, error))
+}
+
+/// Reserves the space of a file, so that no later store can fail for want of it.
+pub(super) fn allocate(file: impl AsFd, len: usize) -> Result<(), Errno> {
+    let file = file.as_fd();
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+    // Beyond this limit the kernel would kill us with SIGXFSZ before it says EFBIG.
+    if limit.is_some_and(|limit| limit < len as u64) {
+        return Err(Errno::FBIG);
+    }
+    loop {
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len as u64) {
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return write_zeros(file, len),
+            result => return result,
+        }
+    }
+}
+
+/// What `fallocate` does, for file systems without it.
+fn write_zeros(file: impl AsFd, len: usize) -> Result<(), Errno> {
+    const ZEROS: &[u8] = &[0; 1 << 16];
+    let mut done = 0;
+    while done < len {
+        let part = &ZEROS[..ZEROS.len().min(len - done)];
+        match rustix::io::pwrite(&file, part, done as u64) {
+            Ok(0) => return Err(Errno::NOSPC),
+            Ok(written) => done += written,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// What the kernel's refusal to make a file means.
+pub(super) fn creation_error(segment: &Segment, len: usize, errno: Errno) -> SegmentError {
+    let segment = segment.clone();
+    let needed = len as u64;
+    match errno {
+        Errno::NOSPC | Errno::DQUOT | Errno::NOMEM => SegmentError::NoSpace { segment, needed },
+        Errno::FBIG | Errno::OVERFLOW => SegmentError::TooLarge {
+            segment,
+            needed,
+            limit: "the largest file of this file system, or ulimit -f",
+        },
+        Errno::ACCESS | Errno::PERM => SegmentError::PermissionDenied {
+            segment,
+            action: "create",
+            found: None,
+            euid: rustix::process::geteuid().as_raw(),
+        },
+        Errno::EXIST => SegmentError::AlreadyExists { segment },
+        errno => SegmentError::io("create", &segment, errno),
+    }
+}
+
+fn taken(segment: &Segment) -> SegmentError {
+    SegmentError::AlreadyExists {
+        segment: segment.clone(),
+    }
+}
+
+/// A file without a name; `None` where the file system cannot do that.
+fn open_unnamed(
+    segment: &Segment,
+    dir: &OwnedFd,
+    len: usize,
+) -> Result<Option<OwnedFd>, SegmentError> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match rustix::fs::openat(dir, ".", flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => Ok(Some(file)),
+        // The second and third are what kernels and file systems say that ignore the flag.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => Ok(None),
+        Err(errno) => Err(creation_error(segment, len, errno)),
+    }
+}
+
+/// Gives a file its first name. `false` if this cannot be done here at all.
+fn link_unnamed(
+    segment: &Segment,
+    file: &OwnedFd,
+    dir: &OwnedFd,
+    name: &str,
+) -> Result<bool, SegmentError> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    // The first way needs /proc. The second needs CAP_DAC_READ_SEARCH or Linux 6.10.
+    let first = rustix::fs::linkat(CWD, path, dir, name, AtFlags::SYMLINK_FOLLOW);
+    let result = match first {
+        Ok(()) | Err(Errno::EXIST) => first,
+        Err(_) => rustix::fs::linkat(file, "", dir, name, AtFlags::EMPTY_PATH),
+    };
+    match result {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Err(taken(segment)),
+        Err(_) => Ok(false),
+    }
+}
+
+/// A file under a temporary name, which is removed when dropped.
+struct Temporary<'a> {
+    dir: &'a OwnedFd,
+    name: String,
+}
+
+fn open_named<'a>(
+    segment: &Segment,
+    dir: &'a OwnedFd,
+    len: usize,
+) -> Result<(OwnedFd, Temporary<'a>), SegmentError> {
+    const ATTEMPTS: u32 = 8;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    for _ in 0..ATTEMPTS {
+        let name = temporary_name().map_err(|errno| creation_error(segment, len, errno))?;
+        match rustix::fs::openat(dir, &name, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => return Ok((file, Temporary { dir, name })),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(creation_error(segment, len, errno)),
+        }
+    }
+    Err(SegmentError::io(
+        "find a temporary name for",
+        segment,
+        Errno::EXIST,
+    ))
+}
+
+fn temporary_name() -> Result<String, Errno> {
+    let mut random = [0_u8; 8];
+    let filled = rustix::rand::getrandom(&mut random[..], GetRandomFlags::empty())?;
+    if filled < size_of::<u64>() {
+        return Err(Errno::AGAIN);
+    }
+    Ok(format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(random)))
+}
+
+impl Temporary<'_> {
+    /// Gives the file its own name, if that is free.
+    fn rename_to(self, segment: &Segment, name: &str) -> Result<(), SegmentError> {
+        let result =
+            match rustix::fs::linkat(self.dir, &self.name, self.dir, name, AtFlags::empty()) {
+                // No hard links here (FAT and the like).
+                Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
+                    rustix::fs::renameat_with(
+                        self.dir,
+                        &self.name,
+                        self.dir,
+                        name,
+                        RenameFlags::NOREPLACE,
+                    )
+                }
+                result => result,
+            };
+        result.map_err(|errno| match errno {
+            Errno::EXIST => taken(segment),
+            errno => SegmentError::io("name", segment, errno),
+        })
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        // After a rename it is gone already.
+        let _ = rustix::fs::unlinkat(self.dir, &self.name, AtFlags::empty());
+    }
+}
