@@ -2,3 +2,5 @@
 mod mapping;
 mod owner;
 mod sync;
+
+pub use owner::{OwnerInfo, Participant, RegisterError, Verdict};

@@ -16,7 +16,6 @@
 //! Where `/proc` is not mounted or hides the process, its start time is not known: then a
 //! process that is gone is dead all the same, and one that lives may be another.
 
-use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -216,14 +215,6 @@ pub(super) fn now() -> u64 {
     u64::try_from(now.tv_sec).unwrap_or(0)
 }
 
-/// A name in `/proc` for an open file of this process.
-pub(super) fn proc_path(fd: &impl AsRawFd) -> io::Result<std::ffi::CString> {
-    Ok(std::ffi::CString::new(format!(
-        "/proc/thread-self/fd/{}",
-        fd.as_raw_fd()
-    ))?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,7 +226,13 @@ mod tests {
             let line = format!("77 ({name}) {rest}\n");
             assert_eq!(parse_start(line.as_bytes()), Some(211_449), "{name:?}");
         }
-        for line in ["", "77", "77 (a", "77 (a) S 1", "77 (a) S 1 x x x x x x x x x x x x x x x x x x x"] {
+        for line in [
+            "",
+            "77",
+            "77 (a",
+            "77 (a) S 1",
+            "77 (a) S 1 x x x x x x x x x x x x x x x x x x x",
+        ] {
             assert_eq!(parse_start(line.as_bytes()), None, "{line:?}");
         }
     }

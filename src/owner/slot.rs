@@ -183,9 +183,7 @@ impl<'a> Slot<'a> {
     /// Slot `index` of `table`; `None` if the table is not that long.
     pub(super) fn of(table: &'a [AtomicU64], index: u32) -> Option<Self> {
         let first = usize::try_from(index).ok()?.checked_mul(SLOT_WORDS)?;
-        table
-            .get(first..first.checked_add(SLOT_WORDS)?)
-            .map(Self)
+        table.get(first..first.checked_add(SLOT_WORDS)?).map(Self)
     }
 
     pub(super) fn claim(self) -> Claim {
@@ -204,9 +202,7 @@ impl<'a> Slot<'a> {
         // Acquire: if any of the words was a later claimant's, word 0 is seen to have changed.
         fence(Ordering::Acquire);
         let after = Claim(self.0[0].load(Ordering::Relaxed));
-        let whole = before == after
-            && before.state() == State::Held
-            && seal == record.seal(before);
+        let whole = before == after && before.state() == State::Held && seal == record.seal(before);
         Snapshot {
             claim: after,
             record: whole.then_some(record),
