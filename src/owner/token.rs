@@ -114,7 +114,7 @@ impl LockWord {
 
 /// What is known about the process behind a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It lives: it is never robbed, however long it is stopped.
     Alive,
     /// Proven dead: its locks may be taken over.
