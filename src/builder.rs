@@ -212,7 +212,8 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     ) -> Result<ReadOnlyMap<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let attached = segment.open(&self.options, Access::ReadOnly, MAGIC)?;
-        self.finish(attached, Access::ReadOnly).map(ReadOnlyMap::new)
+        self.finish(attached, Access::ReadOnly)
+            .map(ReadOnlyMap::new)
     }
 
     fn plan(&self, key_schema: String, value_schema: String) -> Plan {
@@ -246,11 +247,20 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
                 word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
             }
         };
-        Ok(create(&Blueprint { len, magic: MAGIC, init: &init })?)
+        Ok(create(&Blueprint {
+            len,
+            magic: MAGIC,
+            init: &init,
+        })?)
     }
 
     fn schemas(&self) -> Result<(Type, Type), OpenError> {
-        let unfit = |part| move |source| OpenError::Unfit { part, source: Box::new(source) };
+        let unfit = |part| {
+            move |source| OpenError::Unfit {
+                part,
+                source: Box::new(source),
+            }
+        };
         Ok((
             schema::of::<K>().map_err(unfit("key"))?,
             schema::of::<V>().map_err(unfit("value"))?,
@@ -259,7 +269,12 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
 
     /// Turns an attached segment into an open map, or says why it is none.
     fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Shared>, OpenError> {
-        let Attached { mapping, segment, identity, file } = attached;
+        let Attached {
+            mapping,
+            segment,
+            identity,
+            file,
+        } = attached;
         let layout = read_layout(mapping.words(), mapping.len() as u64)?;
         self.check_types(&layout)?;
         self.memory.apply(&mapping)?;
@@ -268,7 +283,10 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
             let place = match &file {
                 Some(file) => LockPlace::File(file.as_fd()),
                 None => match segment.metadata() {
-                    Ok(found) => LockPlace::Companion { owner: found.uid(), mode: found.mode() },
+                    Ok(found) => LockPlace::Companion {
+                        owner: found.uid,
+                        mode: found.mode,
+                    },
                     Err(_) => LockPlace::None,
                 },
             };
@@ -289,11 +307,17 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     /// Whether the segment holds what this program's types describe.
     fn check_types(&self, layout: &Layout) -> Result<(), OpenError> {
         if layout.kind != Kind::Map {
-            return Err(OpenError::WrongKind { expected: Kind::Map, found: layout.kind });
+            return Err(OpenError::WrongKind {
+                expected: Kind::Map,
+                found: layout.kind,
+            });
         }
         let (key, value) = self.schemas()?;
         let parsed = |part, text: &str| {
-            Type::parse(text).map_err(|source| OpenError::Schema { part, source: Box::new(source) })
+            Type::parse(text).map_err(|source| OpenError::Schema {
+                part,
+                source: Box::new(source),
+            })
         };
         if let Some(mismatch) = parsed("key", &layout.key_schema)?.mismatch(&key) {
             return Err(OpenError::KeyType(Box::new(mismatch)));
@@ -310,12 +334,20 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
         for (part, expected, found) in sizes {
             if expected as u64 != u64::from(found) {
                 let (expected, found) = (expected as u64, u64::from(found));
-                return Err(OpenError::SizeContradiction { part, expected, found });
+                return Err(OpenError::SizeContradiction {
+                    part,
+                    expected,
+                    found,
+                });
             }
         }
         if layout.counts.meta_words != 0 {
             let (expected, found) = (0, u64::from(layout.counts.meta_words) * 8);
-            return Err(OpenError::SizeContradiction { part: "metadata", expected, found });
+            return Err(OpenError::SizeContradiction {
+                part: "metadata",
+                expected,
+                found,
+            });
         }
         Ok(())
     }
@@ -327,9 +359,10 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
             return Err(OpenError::CapacityDiffers { asked, found });
         }
         match self.hash {
-            Some(asked) if asked != layout.hash => {
-                Err(OpenError::HashDiffers { asked, found: layout.hash })
-            }
+            Some(asked) if asked != layout.hash => Err(OpenError::HashDiffers {
+                asked,
+                found: layout.hash,
+            }),
             _ => Ok(()),
         }
     }
@@ -366,7 +399,9 @@ fn birth() -> Result<Birth, OpenError> {
         }
     }
     let [s0, s1, s2, s3, s4, s5, s6, s7, id @ ..] = random;
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Ok(Birth {
         secret: [s0, s1, s2, s3, s4, s5, s6, s7],
         segment_id: id,

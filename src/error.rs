@@ -109,7 +109,9 @@ pub enum ReadError {
     )]
     Contended,
     /// The bytes that are stored are not a value of the type. Some process wrote garbage.
-    #[error("the stored bytes are not a valid {type_name}: some process wrote garbage into the segment; remove the key, or repair the segment")]
+    #[error(
+        "the stored bytes are not a valid {type_name}: some process wrote garbage into the segment; remove the key, or repair the segment"
+    )]
     InvalidValue {
         /// The Rust type.
         type_name: &'static str,
@@ -131,7 +133,9 @@ pub enum WriteError {
     },
     /// Somebody held the lock of a bucket for the whole `lock_timeout`. A dead owner's lock
     /// is taken over, so the owner lives (perhaps stopped), or cannot be judged from here.
-    #[error("bucket {bucket} stayed locked for {waited:?} by {owner}: try again, or look at that process")]
+    #[error(
+        "bucket {bucket} stayed locked for {waited:?} by {owner}: try again, or look at that process"
+    )]
     Busy {
         /// Who holds the lock.
         owner: Box<OwnerInfo>,
@@ -144,7 +148,9 @@ pub enum WriteError {
     #[error(transparent)]
     Register(Box<RegisterError>),
     /// The bytes that are stored are not a value of the type, so nothing can be computed from them.
-    #[error("the stored bytes are not a valid {type_name}: some process wrote garbage into the segment; remove the key, or repair the segment")]
+    #[error(
+        "the stored bytes are not a valid {type_name}: some process wrote garbage into the segment; remove the key, or repair the segment"
+    )]
     InvalidValue {
         /// The Rust type.
         type_name: &'static str,
@@ -172,7 +178,9 @@ impl From<RegisterError> for WriteError {
 impl From<ReadError> for WriteError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Contended => Self::Contended { waited: Duration::ZERO },
+            ReadError::Contended => Self::Contended {
+                waited: Duration::ZERO,
+            },
             ReadError::InvalidValue { type_name } => Self::InvalidValue { type_name },
         }
     }

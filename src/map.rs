@@ -8,9 +8,7 @@ use std::time::Instant;
 
 use crate::builder::MapBuilder;
 use crate::copy::Sink;
-use crate::error::{
-    Exchange, IterError, ReadError, SweepError, TryInsert, WriteError,
-};
+use crate::error::{Exchange, IterError, ReadError, SweepError, TryInsert, WriteError};
 use crate::image::{Image, Typed, decode};
 use crate::integer::Integer;
 use crate::iter::{Entries, Walk};
@@ -90,13 +88,18 @@ pub struct MapStats {
 
 impl<K, V> Clone for ReadOnlyMap<K, V> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), types: PhantomData }
+        Self {
+            shared: Arc::clone(&self.shared),
+            types: PhantomData,
+        }
     }
 }
 
 impl<K, V> Clone for Map<K, V> {
     fn clone(&self) -> Self {
-        Self { reader: self.reader.clone() }
+        Self {
+            reader: self.reader.clone(),
+        }
     }
 }
 
@@ -123,7 +126,10 @@ impl<K, V> fmt::Debug for Map<K, V> {
 
 impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, types: PhantomData }
+        Self {
+            shared,
+            types: PhantomData,
+        }
     }
 
     #[inline(always)]
@@ -148,7 +154,10 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         let mut value_image = Image::<V>::uninit();
         let table = self.table();
         let words = &*key_image.write(key);
-        let probe = Probe { hash: table.hash_of(words), words };
+        let probe = Probe {
+            hash: table.hash_of(words),
+            words,
+        };
         let mut value = value_image.sink();
         match table.read(probe, &mut value) {
             Lookup::Hit => Ok(Some(decoded(value.words())?)),
@@ -179,7 +188,10 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         let mut key_image = Image::uninit();
         let table = self.table();
         let words = &*key_image.write(key);
-        let probe = Probe { hash: table.hash_of(words), words };
+        let probe = Probe {
+            hash: table.hash_of(words),
+            words,
+        };
         match table.contains(probe) {
             Lookup::Hit => Ok(true),
             Lookup::Miss => Ok(false),
@@ -199,7 +211,11 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// # Panics
     /// If the slices differ in length.
     pub fn get_many(&self, keys: &[K], values: &mut [Option<V>]) -> Result<usize, ReadError> {
-        assert_eq!(keys.len(), values.len(), "get_many needs room for as many values as keys");
+        assert_eq!(
+            keys.len(),
+            values.len(),
+            "get_many needs room for as many values as keys"
+        );
         let table = self.table();
         let mut found = 0;
         for (keys, values) in keys.chunks(BATCH).zip(values.chunks_mut(BATCH)) {
@@ -214,7 +230,10 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
             for ((key, value), hash) in keys.iter().zip(values).zip(hashes) {
                 let mut key_image = Image::uninit();
                 let mut value_image = Image::<V>::uninit();
-                let probe = Probe { hash, words: key_image.write(key) };
+                let probe = Probe {
+                    hash,
+                    words: key_image.write(key),
+                };
                 let mut sink = value_image.sink();
                 *value = match table.read(probe, &mut sink) {
                     Lookup::Hit => Some(decoded(sink.words())?),
@@ -290,7 +309,9 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// it reads one line of each bucket.
     pub fn len(&self) -> u64 {
         let table = self.table();
-        (0..table.buckets()).map(|index| u64::from(table.bucket(index).begin().occupied().len())).sum()
+        (0..table.buckets())
+            .map(|index| u64::from(table.bucket(index).begin().occupied().len()))
+            .sum()
     }
 
     /// Whether there is no entry. Ends at the first one.
@@ -369,7 +390,9 @@ impl<K: Key, V: Value> Map<K, V> {
     }
 
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { reader: ReadOnlyMap::new(shared) }
+        Self {
+            reader: ReadOnlyMap::new(shared),
+        }
     }
 
     /// A handle on the same mapping that cannot write.
@@ -391,7 +414,10 @@ impl<K: Key, V: Value> Map<K, V> {
         let table = self.reader.table();
         let mut writer = shared.writer()?;
         let words = &*key_image.write(key);
-        let probe = Probe { hash: table.hash_of(words), words };
+        let probe = Probe {
+            hash: table.hash_of(words),
+            words,
+        };
         table
             .edit(&mut writer, probe, old, new, decide)
             .map_err(|blocked| shared.write_error(blocked))
@@ -500,13 +526,11 @@ impl<K: Key, V: Value> Map<K, V> {
     ///
     /// # Errors
     /// As [`fetch_update`](Self::fetch_update).
-    pub fn update(
-        &self,
-        key: &K,
-        mut update: impl FnMut(V) -> V,
-    ) -> Result<Option<V>, WriteError> {
-        self.transform(key, |current| current.map_or(Change::Keep, |value| Change::Put(update(value))))
-            .map(|(_, old)| old)
+    pub fn update(&self, key: &K, mut update: impl FnMut(V) -> V) -> Result<Option<V>, WriteError> {
+        self.transform(key, |current| {
+            current.map_or(Change::Keep, |value| Change::Put(update(value)))
+        })
+        .map(|(_, old)| old)
     }
 
     /// An atomic read-modify-write: `update` gets the value, or `None` if the key is absent, and
@@ -523,8 +547,10 @@ impl<K: Key, V: Value> Map<K, V> {
         key: &K,
         mut update: impl FnMut(Option<V>) -> Option<V>,
     ) -> Result<Option<V>, WriteError> {
-        self.transform(key, |current| update(current).map_or(Change::Keep, Change::Put))
-            .map(|(_, old)| old)
+        self.transform(key, |current| {
+            update(current).map_or(Change::Keep, Change::Put)
+        })
+        .map(|(_, old)| old)
     }
 
     /// Reads, asks what to do, and does it if nothing has changed meanwhile; says whether
@@ -552,14 +578,19 @@ impl<K: Key, V: Value> Map<K, V> {
                 if changed { Edit::Keep } else { edit }
             };
             let mut new = Image::uninit();
-            let new = value.as_ref().map(|value| new.write(value)).unwrap_or_default();
+            let new = value
+                .as_ref()
+                .map(|value| new.write(value))
+                .unwrap_or_default();
             let mut old = Image::<V>::uninit();
             self.edit(key, if_unchanged, new, &mut old.sink())?;
             if !changed {
                 return Ok((true, current));
             }
             if started.elapsed() > self.reader.shared.lock_timeout {
-                return Err(WriteError::Contended { waited: started.elapsed() });
+                return Err(WriteError::Contended {
+                    waited: started.elapsed(),
+                });
             }
         }
     }
@@ -638,14 +669,22 @@ impl<K: Key, V: Value> Map<K, V> {
         let mut entries = Entries::default();
         let mut old = Image::<V>::uninit();
         let mut removed = 0;
-        while walk.advance(&table, &mut entries).map_err(IterError::from)? {
+        while walk
+            .advance(&table, &mut entries)
+            .map_err(IterError::from)?
+        {
             for entry in entries.iter() {
                 // By the stored words: a key that is not a valid `K` is removed as well.
                 let words = &entry[..Image::<K>::WORDS];
-                let probe = Probe { hash: table.hash_of(words), words };
+                let probe = Probe {
+                    hash: table.hash_of(words),
+                    words,
+                };
                 let mut writer = shared.writer()?;
                 let outcome = table
-                    .edit(&mut writer, probe, &mut old.sink(), &mut [], |_, _| Edit::Remove)
+                    .edit(&mut writer, probe, &mut old.sink(), &mut [], |_, _| {
+                        Edit::Remove
+                    })
                     .map_err(|blocked| shared.write_error(blocked))?;
                 removed += u64::from(outcome == Outcome::Removed);
             }
@@ -666,7 +705,9 @@ enum Change<V> {
 fn decoded<V: Value>(words: &[u64]) -> Result<V, ReadError> {
     match decode::<V>(words) {
         Some(value) if value.is_valid() => Ok(value),
-        _ => Err(ReadError::InvalidValue { type_name: std::any::type_name::<V>() }),
+        _ => Err(ReadError::InvalidValue {
+            type_name: std::any::type_name::<V>(),
+        }),
     }
 }
 
@@ -707,7 +748,9 @@ impl<K: Key, V: Value> Iterator for Iter<'_, K, V> {
 
 impl<K, V> fmt::Debug for Iter<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Iter").field("buckets_done", &self.walk.done()).finish_non_exhaustive()
+        f.debug_struct("Iter")
+            .field("buckets_done", &self.walk.done())
+            .finish_non_exhaustive()
     }
 }
 

@@ -10,8 +10,8 @@ use crate::hash::KeyHasher;
 use crate::layout::Layout;
 use crate::mapping::{Access, Mapping};
 use crate::moves::Moves;
-use crate::owner::token::{Token, Verdict};
 use crate::owner::Owners;
+use crate::owner::token::{Token, Verdict};
 use crate::segment::{Identity, Segment};
 use crate::sync::AtomicU64;
 use crate::table::{Blocked, Table, Who, Writer};
@@ -50,7 +50,13 @@ impl Shared {
     pub(crate) fn table<S: Shape>(&self, shape: S) -> Table<'_, S> {
         let places = &self.layout.places;
         let moves = Moves::new(&self.mapping.words()[places.moves..places.moves_end]);
-        Table::new(self.area(), self.layout.counts.buckets, shape, &self.hasher, moves)
+        Table::new(
+            self.area(),
+            self.layout.counts.buckets,
+            shape,
+            &self.hasher,
+            moves,
+        )
     }
 
     /// Whether the handle may write.
@@ -71,14 +77,18 @@ impl Shared {
     /// On a read-only handle, whose types have no writing methods.
     #[inline(always)]
     pub(crate) fn owners(&self) -> &Owners {
-        self.owners.as_ref().expect("read-only handles have no writing methods")
+        self.owners
+            .as_ref()
+            .expect("read-only handles have no writing methods")
     }
 
     /// The error that the caller sees for a write that did not happen.
     #[cold]
     pub(crate) fn write_error(&self, blocked: Blocked) -> WriteError {
         match blocked {
-            Blocked::Full => WriteError::Full { capacity: self.layout.capacity },
+            Blocked::Full => WriteError::Full {
+                capacity: self.layout.capacity,
+            },
             Blocked::Damaged { bucket } => WriteError::Damaged { bucket },
             Blocked::Busy { bucket, found } => match found.owner() {
                 Some(owner) => WriteError::Busy {
@@ -86,7 +96,9 @@ impl Shared {
                     bucket,
                     waited: self.lock_timeout,
                 },
-                None => WriteError::Contended { waited: self.lock_timeout },
+                None => WriteError::Contended {
+                    waited: self.lock_timeout,
+                },
             },
         }
     }

@@ -77,7 +77,7 @@ pub(crate) enum LockPlace<'a> {
 }
 
 /// Why a process cannot write.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
     /// As many processes write already as the segment has room for.

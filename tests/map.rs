@@ -1,0 +1,163 @@
+//! The typed map, as a user sees it.
+
+use std::collections::HashMap;
+
+use shmkv::{Exchange, Map, OpenError, Segment, Str, TryInsert, WriteError};
+
+/// A name in /dev/shm that is removed when the test ends, however it ends.
+struct Scratch(Segment);
+
+impl Scratch {
+    fn new(test: &str) -> Self {
+        Self(Segment::shm(&format!("shmkv-test-{test}-{}", std::process::id())).unwrap())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = self.0.remove();
+    }
+}
+
+#[test]
+fn a_second_handle_sees_what_the_first_one_wrote() {
+    let scratch = Scratch::new("two-handles");
+    let writer: Map<u64, u64> = Map::builder()
+        .capacity(100)
+        .create(scratch.0.clone())
+        .unwrap();
+    let reader = Map::<u64, u64>::builder()
+        .open_read_only(scratch.0.clone())
+        .unwrap();
+    assert_eq!(reader.get(&1).unwrap(), None);
+    assert_eq!(writer.insert(1, 10).unwrap(), None);
+    assert_eq!(reader.get(&1).unwrap(), Some(10));
+    assert_eq!(writer.insert(1, 11).unwrap(), Some(10));
+    assert_eq!(reader.get(&1).unwrap(), Some(11));
+    assert_eq!(writer.remove(&1).unwrap(), Some(11));
+    assert_eq!(reader.get(&1).unwrap(), None);
+    assert!(reader.is_empty());
+}
+
+#[test]
+fn every_operation_does_what_its_name_says() {
+    let scratch = Scratch::new("operations");
+    let map: Map<Str<16>, i64> = Map::builder()
+        .capacity(100)
+        .create(scratch.0.clone())
+        .unwrap();
+    let key = |text: &str| Str::new(text).unwrap();
+    let a = key("a");
+    assert_eq!(map.try_insert(a, 1).unwrap(), TryInsert::Inserted);
+    assert_eq!(map.try_insert(a, 2).unwrap(), TryInsert::Occupied(1));
+    assert!(map.contains_key(&a).unwrap() && !map.contains_key(&key("b")).unwrap());
+    assert_eq!(
+        map.compare_exchange(&a, &5, 6).unwrap(),
+        Exchange::Differs(1)
+    );
+    assert_eq!(map.compare_exchange(&a, &1, 6).unwrap(), Exchange::Done);
+    assert_eq!(
+        map.compare_exchange(&key("b"), &1, 6).unwrap(),
+        Exchange::Absent
+    );
+    assert_eq!(map.fetch_add(&a, -10).unwrap(), Some(6));
+    assert_eq!(map.fetch_add(&key("n"), 3).unwrap(), None);
+    assert_eq!(map.get(&key("n")).unwrap(), Some(3));
+    assert_eq!(map.update(&a, |value| value * 2).unwrap(), Some(-4));
+    assert_eq!(map.get(&a).unwrap(), Some(-8));
+    assert_eq!(map.update(&key("b"), |value| value * 2).unwrap(), None);
+    assert_eq!(
+        map.fetch_update(&key("b"), |value| value.or(Some(7)))
+            .unwrap(),
+        None
+    );
+    assert_eq!(map.fetch_update(&key("b"), |_| None).unwrap(), Some(7));
+    assert_eq!(
+        map.remove_if(&key("b"), |value| *value > 100).unwrap(),
+        None
+    );
+    assert_eq!(
+        map.remove_if(&key("b"), |value| *value == 7).unwrap(),
+        Some(7)
+    );
+    let mut into = 0;
+    assert!(map.get_into(&a, &mut into).unwrap());
+    assert_eq!(into, -8);
+    assert!(!map.get_into(&key("zz"), &mut into).unwrap());
+    assert_eq!(into, -8);
+    let mut values = [None; 3];
+    assert_eq!(
+        map.get_many(&[a, key("zz"), key("n")], &mut values)
+            .unwrap(),
+        2
+    );
+    assert_eq!(values, [Some(-8), None, Some(3)]);
+    assert_eq!(
+        map.insert_many(&[(key("x"), 1), (a, 2), (key("y"), 3)])
+            .unwrap(),
+        2
+    );
+    assert_eq!(map.len(), 4);
+    let all: HashMap<Str<16>, i64> = map.iter().map(Result::unwrap).collect();
+    assert_eq!(
+        all,
+        HashMap::from([(a, 2), (key("n"), 3), (key("x"), 1), (key("y"), 3)])
+    );
+    assert_eq!(map.retain(|_, value| *value == 3).unwrap(), 2);
+    assert_eq!(map.len(), 2);
+    assert_eq!(map.clear().unwrap(), 2);
+    assert!(map.is_empty());
+}
+
+#[test]
+fn capacity_is_a_promise_and_full_is_an_error() {
+    for capacity in [1u64, 10, 100, 1000] {
+        let scratch = Scratch::new(&format!("capacity-{capacity}"));
+        let map: Map<u64, [u64; 3]> = Map::builder()
+            .capacity(capacity)
+            .create(scratch.0.clone())
+            .unwrap();
+        for key in 0..capacity {
+            map.insert(key, [key; 3]).unwrap();
+        }
+        assert_eq!(map.len(), capacity);
+        let mut refused = None;
+        for key in capacity..capacity * 4 + 100 {
+            match map.insert(key, [key; 3]) {
+                Ok(previous) => assert_eq!(previous, None),
+                Err(error) => {
+                    refused = Some((key, error));
+                    break;
+                }
+            }
+        }
+        let (key, error) = refused.expect("a bounded segment gets full");
+        assert_eq!(error, WriteError::Full { capacity });
+        assert_eq!(map.get(&key).unwrap(), None);
+        assert_eq!(map.len(), key);
+        for key in 0..key {
+            assert_eq!(map.get(&key).unwrap(), Some([key; 3]));
+        }
+    }
+}
+
+#[test]
+fn opening_with_other_types_says_what_differs() {
+    let scratch = Scratch::new("types");
+    let _map: Map<u64, u64> = Map::builder()
+        .capacity(10)
+        .create(scratch.0.clone())
+        .unwrap();
+    let error = Map::<u32, u64>::builder()
+        .open(scratch.0.clone())
+        .unwrap_err();
+    assert!(matches!(error, OpenError::KeyType(_)), "{error}");
+    let error = Map::<u64, i64>::builder()
+        .open(scratch.0.clone())
+        .unwrap_err();
+    assert!(matches!(error, OpenError::ValueType(_)), "{error}");
+    assert!(
+        error.to_string().contains("u64") && error.to_string().contains("i64"),
+        "{error}"
+    );
+}
