@@ -34,7 +34,9 @@ pub struct Keys<K, V> {
 impl<K: Plain, V: Plain> Keys<K, V> {
     /// Streams for a table of `entries`. Each is made when it is first asked for.
     pub fn new(entries: usize) -> Self {
-        let values = (0..VALUES as u64).map(|i| V::from_seed(scatter(i))).collect();
+        let values = (0..VALUES as u64)
+            .map(|i| V::from_seed(scatter(i)))
+            .collect();
         Keys {
             entries,
             uniform: OnceLock::new(),
@@ -53,7 +55,9 @@ impl<K: Plain, V: Plain> Keys<K, V> {
     /// Length of every stream, a multiple of [`CHUNK`]. Short for small tables:
     /// the stream must not push them out of the cache.
     pub fn stream_len(&self) -> usize {
-        (4 * self.entries).next_power_of_two().clamp(1 << 16, 1 << 20)
+        (4 * self.entries)
+            .next_power_of_two()
+            .clamp(1 << 16, 1 << 20)
     }
 
     /// The key with this number; `0..entries` are in the table at first.
@@ -100,7 +104,9 @@ impl<K: Plain, V: Plain> Keys<K, V> {
         let streams = self.writes.get_or_init(|| {
             [5, 50].map(|percent| {
                 let mut rng = SmallRng::seed_from_u64(4);
-                (0..self.stream_len()).map(|_| rng.random_range(0..100) < percent).collect()
+                (0..self.stream_len())
+                    .map(|_| rng.random_range(0..100) < percent)
+                    .collect()
             })
         });
         match percent {

@@ -110,9 +110,10 @@ fn claims(cell: Cell) -> Vec<(u8, Against, Limit)> {
             &[(3, One(Peer::Hashbrown), Some(Limit::TimeAtMost(1.5)))]
         }
         // The second half of point 4 holds for every pair of types.
-        W::Update => {
-            &[(4, One(Peer::Papaya), Some(Limit::Below)), (4, One(Peer::Scc), Some(Limit::Below))]
-        }
+        W::Update => &[
+            (4, One(Peer::Papaya), Some(Limit::Below)),
+            (4, One(Peer::Scc), Some(Limit::Below)),
+        ],
         _ => &[],
     };
     let mut claims = any_cell_claims.to_vec();
@@ -122,13 +123,33 @@ fn claims(cell: Cell) -> Vec<(u8, Against, Limit)> {
                 (1, One(Peer::Hashbrown), by_size(n, 1.6, 1.5, 1.0)),
                 (1, One(Peer::Std), Some(Limit::Below)),
                 (1, Strongest(Concurrent), Some(Limit::Below)),
-                (6, One(Peer::Lmdb), small.then_some(Limit::SpeedAtLeast(20.0))),
-                (6, One(Peer::Lmdb), large.then_some(Limit::SpeedAtLeast(12.0))),
-                (6, One(Peer::RedisPipelined), Some(Limit::SpeedAtLeast(100.0))),
-                (6, One(Peer::MemcachedPipelined), Some(Limit::SpeedAtLeast(100.0))),
+                (
+                    6,
+                    One(Peer::Lmdb),
+                    small.then_some(Limit::SpeedAtLeast(20.0)),
+                ),
+                (
+                    6,
+                    One(Peer::Lmdb),
+                    large.then_some(Limit::SpeedAtLeast(12.0)),
+                ),
+                (
+                    6,
+                    One(Peer::RedisPipelined),
+                    Some(Limit::SpeedAtLeast(100.0)),
+                ),
+                (
+                    6,
+                    One(Peer::MemcachedPipelined),
+                    Some(Limit::SpeedAtLeast(100.0)),
+                ),
             ]),
             W::GetDependent => {
-                claims.push((1, One(Peer::Hashbrown), large.then_some(Limit::TimeAtMost(0.6))));
+                claims.push((
+                    1,
+                    One(Peer::Hashbrown),
+                    large.then_some(Limit::TimeAtMost(0.6)),
+                ));
             }
             W::GetMany => {
                 let limit = large.then_some(Limit::TimeAtMost(0.45));
@@ -152,7 +173,10 @@ fn claims(cell: Cell) -> Vec<(u8, Against, Limit)> {
             W::GetZipf | W::One100 => {}
         }
     }
-    claims.into_iter().filter_map(|(point, against, limit)| Some((point, against, limit?))).collect()
+    claims
+        .into_iter()
+        .filter_map(|(point, against, limit)| Some((point, against, limit?)))
+        .collect()
 }
 
 /// All comparisons of `subject` in one row: hashbrown, the best map for threads
@@ -172,10 +196,20 @@ pub fn verdicts(record: &Record, cell: Cell, subject: Peer) -> Vec<Verdict> {
             comparisons.push((0, against, None));
         }
     }
-    comparisons
-        .into_iter()
-        .filter_map(|(point, against, limit)| verdict(record, cell, subject, (point, against, limit)))
-        .collect()
+    let mut verdicts: Vec<Verdict> = Vec::new();
+    for comparison in comparisons {
+        let Some(verdict) = verdict(record, cell, subject, comparison) else {
+            continue;
+        };
+        // The strongest may be one that a claim names already.
+        let is_known = verdicts
+            .iter()
+            .any(|other| other.against == verdict.against);
+        if verdict.limit.is_some() || !is_known {
+            verdicts.push(verdict);
+        }
+    }
+    verdicts
 }
 
 fn verdict(
@@ -206,7 +240,14 @@ fn verdict(
     } else {
         record.ratio((cell, subject), opponent)?
     };
-    Some(Verdict { point, cell, against: against.name(strongest), ratio, is_speed, limit })
+    Some(Verdict {
+        point,
+        cell,
+        against: against.name(strongest),
+        ratio,
+        is_speed,
+        limit,
+    })
 }
 
 /// The claim about memory.

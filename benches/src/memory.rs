@@ -20,13 +20,24 @@ pub fn bytes_per_entry(peer: Peer, types: Types, entries: usize) -> Option<f64> 
     if peer.is_server() || (peer.kind() == Kind::Ours && cfg!(not(feature = "ours"))) {
         return None;
     }
-    let output = Job::Footprint { peer, types, entries }.command().output().ok()?;
+    let output = Job::Footprint {
+        peer,
+        types,
+        entries,
+    }
+    .command()
+    .output()
+    .ok()?;
     let bytes: u64 = String::from_utf8(output.stdout).ok()?.trim().parse().ok()?;
     (bytes > 0).then(|| bytes as f64 / entries as f64)
 }
 
 /// Builds the table here and tells what it took.
-pub(crate) fn measure_here<K: Plain, V: Plain>(peer: Peer, types: Types, entries: usize) -> Option<u64> {
+pub(crate) fn measure_here<K: Plain, V: Plain>(
+    peer: Peer,
+    types: Types,
+    entries: usize,
+) -> Option<u64> {
     let keys = Keys::<K, V>::new(entries);
     let before = resident()?;
     let runner = Builder::default().build(peer, types, &keys).ok()?;
@@ -37,7 +48,9 @@ pub(crate) fn measure_here<K: Plain, V: Plain>(peer: Peer, types: Types, entries
 /// Bytes of this process that are in memory.
 fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -45,7 +58,9 @@ fn resident() -> Option<u64> {
 /// Bytes that programs can still take without swapping.
 pub fn available() -> Option<u64> {
     let info = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)
 }

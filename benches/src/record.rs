@@ -38,7 +38,12 @@ impl Spread {
         let (min, max) = (*numbers.first()?, *numbers.last()?);
         let rounds = numbers.len();
         let median = f64::midpoint(numbers[(rounds - 1) / 2], numbers[rounds / 2]);
-        Some(Spread { median, min, max, rounds })
+        Some(Spread {
+            median,
+            min,
+            max,
+            rounds,
+        })
     }
 }
 
@@ -57,7 +62,12 @@ pub struct Record {
 impl Record {
     /// Adds the result of one slice.
     pub fn add(&mut self, cell: Cell, peer: Peer, round: usize, number: f64) {
-        self.series.entry(cell).or_default().entry(peer).or_default().insert(round, number);
+        self.series
+            .entry(cell)
+            .or_default()
+            .entry(peer)
+            .or_default()
+            .insert(round, number);
     }
 
     /// Adds the memory of one table.
@@ -72,7 +82,10 @@ impl Record {
 
     /// The peers that took part.
     pub fn peers(&self, cell: Cell) -> impl Iterator<Item = Peer> + '_ {
-        self.series.get(&cell).into_iter().flat_map(|peers| peers.keys().copied())
+        self.series
+            .get(&cell)
+            .into_iter()
+            .flat_map(|peers| peers.keys().copied())
     }
 
     /// The result of one peer.
@@ -84,14 +97,22 @@ impl Record {
     pub fn ratio(&self, first: (Cell, Peer), second: (Cell, Peer)) -> Option<Spread> {
         let numbers = |(cell, peer)| self.series.get(&cell)?.get(&peer);
         let (first, second) = (numbers(first)?, numbers(second)?);
-        Spread::of(first.iter().filter_map(|(round, a)| Some(a / second.get(round)?)))
+        Spread::of(
+            first
+                .iter()
+                .filter_map(|(round, a)| Some(a / second.get(round)?)),
+        )
     }
 
     /// The strongest peer of a kind against `subject`, with the ratio of the
     /// subject's numbers to its own: the greatest ratio of times, the least of
     /// throughputs.
     pub fn strongest(&self, cell: Cell, subject: Peer, kind: Kind) -> Option<(Peer, Spread)> {
-        let sign = if cell.workload.crew().is_some() { -1.0 } else { 1.0 };
+        let sign = if cell.workload.crew().is_some() {
+            -1.0
+        } else {
+            1.0
+        };
         self.peers(cell)
             .filter(|&peer| peer.kind() == kind && peer != subject)
             .filter_map(|peer| Some((peer, self.ratio((cell, subject), (cell, peer))?)))
@@ -100,6 +121,8 @@ impl Record {
 
     /// Bytes an entry.
     pub fn bytes(&self) -> impl Iterator<Item = (Types, usize, Peer, f64)> + '_ {
-        self.bytes.iter().map(|(&(types, entries, peer), &bytes)| (types, entries, peer, bytes))
+        self.bytes
+            .iter()
+            .map(|(&(types, entries, peer), &bytes)| (types, entries, peer, bytes))
     }
 }

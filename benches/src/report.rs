@@ -16,32 +16,50 @@ use crate::workload::Workload;
 /// `target/` of this build: where results are written.
 pub fn target_directory() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("target"),
+        || {
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .parent()
+                .expect("a workspace")
+                .join("target")
+        },
         PathBuf::from,
     )
 }
 
 /// One table a workload and pair of types: a line a peer, a column a size.
 pub fn print_results(record: &Record) {
-    let tables: BTreeSet<(Types, Workload)> =
-        record.cells().map(|cell| (cell.types, cell.workload)).collect();
+    let tables: BTreeSet<(Types, Workload)> = record
+        .cells()
+        .map(|cell| (cell.types, cell.workload))
+        .collect();
     for (types, workload) in tables {
-        let cells: Vec<Cell> =
-            record.cells().filter(|c| (c.types, c.workload) == (types, workload)).collect();
-        println!("\n{}, {} [{}: median, least .. greatest]", workload.name(), types.name(), workload.unit());
+        let cells: Vec<Cell> = record
+            .cells()
+            .filter(|c| (c.types, c.workload) == (types, workload))
+            .collect();
+        println!(
+            "\n{}, {} [{}: median, least .. greatest]",
+            workload.name(),
+            types.name(),
+            workload.unit()
+        );
         print!("{:>20}", "entries");
         for cell in &cells {
             print!("{:>30}", cell.entries);
         }
         println!();
         for peer in Peer::ALL {
-            let spreads: Vec<Option<Spread>> = cells.iter().map(|&c| record.spread(c, peer)).collect();
+            let spreads: Vec<Option<Spread>> =
+                cells.iter().map(|&c| record.spread(c, peer)).collect();
             if spreads.iter().all(Option::is_none) {
                 continue;
             }
             print!("{:>20}", peer.name());
             for spread in spreads {
-                print!("{:>30}", spread.map_or_else(|| "-".to_owned(), |s| spread_text(s, "")));
+                print!(
+                    "{:>30}",
+                    spread.map_or_else(|| "-".to_owned(), |s| spread_text(s, ""))
+                );
             }
             println!();
         }
@@ -51,8 +69,13 @@ pub fn print_results(record: &Record) {
 /// The one table that matters: ratios, limits, verdicts. Returns how many
 /// claims were met and missed.
 pub fn print_ratios(record: &Record, subject: Peer) -> (usize, usize) {
-    println!("\nRatios of {}, a round at a time: median [least .. greatest]", subject.name());
-    println!("  plain: time / time of the other, less is better; x: times as fast as the other, more is better");
+    println!(
+        "\nRatios of {}, a round at a time: median [least .. greatest]",
+        subject.name()
+    );
+    println!(
+        "  plain: time / time of the other, less is better; x: times as fast as the other, more is better"
+    );
     println!("  point: the number of the claim; a claim is met when the median keeps the limit");
     println!(
         "{:<24} {:<14} {:>9}  {:<32} {:>30}  {:>10}  {:>5}  verdict",
@@ -100,8 +123,14 @@ fn print_verdict(verdict: &Verdict) {
         verdict.cell.entries,
         verdict.against,
         spread_text(verdict.ratio, if verdict.is_speed { " x" } else { "" }),
-        verdict.limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string()),
-        if verdict.point == 0 { "-".to_owned() } else { verdict.point.to_string() },
+        verdict
+            .limit
+            .map_or_else(|| "-".to_owned(), |limit| limit.to_string()),
+        if verdict.point == 0 {
+            "-".to_owned()
+        } else {
+            verdict.point.to_string()
+        },
         verdict_text(verdict.is_met()),
     );
 }
@@ -115,7 +144,11 @@ fn verdict_text(is_met: Option<bool>) -> &'static str {
 }
 
 fn spread_text(spread: Spread, unit: &str) -> String {
-    let digits = if spread.median < 10.0 { 2 } else { usize::from(spread.median < 1000.0) };
+    let digits = if spread.median < 10.0 {
+        2
+    } else {
+        usize::from(spread.median < 1000.0)
+    };
     format!(
         "{:.digits$}{unit} [{:.digits$} .. {:.digits$}]",
         spread.median, spread.min, spread.max
@@ -131,7 +164,9 @@ pub fn write_json(record: &Record, subject: Peer, path: &Path) -> io::Result<()>
     let mut rows: Vec<Value> = Vec::new();
     for cell in record.cells() {
         for peer in record.peers(cell) {
-            let Some(spread) = record.spread(cell, peer) else { continue };
+            let Some(spread) = record.spread(cell, peer) else {
+                continue;
+            };
             let (unit, crew) = match cell.workload.crew() {
                 Some(crew) => ("mops", Some(crew.workers)),
                 None => ("ns_per_op", None),

@@ -21,7 +21,9 @@ use crate::subjects::std_map::Std;
 use crate::types::{Plain, Types};
 
 /// A table under measurement: the name on the command line and in `peers.json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Peer {
     /// shmkv, one segment of `capacity(n)` that holds n entries.
@@ -155,7 +157,12 @@ impl Builder {
         let n = keys.entries();
         Ok(match peer {
             #[cfg(feature = "ours")]
-            Peer::Ours => Box::new(Processes::new(crate::ours::Ours::create(n), peer, types, keys)),
+            Peer::Ours => Box::new(Processes::new(
+                crate::ours::Ours::create(n),
+                peer,
+                types,
+                keys,
+            )),
             #[cfg(not(feature = "ours"))]
             Peer::Ours => return Err("ours: skipped, built without the feature `ours`".to_owned()),
             Peer::Hashbrown => Box::new(Single::new(Hashbrown::new(n), keys)),
@@ -163,20 +170,31 @@ impl Builder {
             Peer::Dashmap => Box::new(Threads::new(Dash::new(n), keys)),
             Peer::Papaya => Box::new(Threads::new(Papaya::new(n), keys)),
             Peer::Scc => Box::new(Threads::new(Scc::new(n), keys)),
-            Peer::Lmdb => Box::new(Processes::new(Lmdb::new(n, types.bytes()), peer, types, keys)),
+            Peer::Lmdb => Box::new(Processes::new(
+                Lmdb::new(n, types.bytes()),
+                peer,
+                types,
+                keys,
+            )),
             Peer::Redis | Peer::RedisPipelined => {
                 let pipelined = peer == Peer::RedisPipelined;
                 let server = running(&mut self.redis, redis::start, |server| {
                     Redis::connect(server, true).prefill(keys.population());
                 });
-                Box::new(Single::filled(Redis::connect(&skipped(peer, server)?, pipelined)))
+                Box::new(Single::filled(Redis::connect(
+                    &skipped(peer, server)?,
+                    pipelined,
+                )))
             }
             Peer::Memcached | Peer::MemcachedPipelined => {
                 let pipelined = peer == Peer::MemcachedPipelined;
                 let server = running(&mut self.memcached, memcached::start, |server| {
                     Memcached::connect(server, true).prefill(keys.population());
                 });
-                Box::new(Single::filled(Memcached::connect(&skipped(peer, server)?, pipelined)))
+                Box::new(Single::filled(Memcached::connect(
+                    &skipped(peer, server)?,
+                    pipelined,
+                )))
             }
         })
     }

@@ -7,12 +7,33 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+#[cfg(feature = "ours")]
+pub use crate::ours::Storable;
+
+/// Nothing is asked of types as long as the map is not there.
+#[cfg(not(feature = "ours"))]
+pub trait Storable {}
+
+#[cfg(not(feature = "ours"))]
+impl<T> Storable for T {}
+
 /// Plain data that is made from, and gives back, one 64-bit seed.
 ///
 /// The seed makes dependent chains possible for every pair of types: a value
 /// carries the seed of the next key, and a key costs a nanosecond to make.
 pub trait Plain:
-    Copy + Eq + Hash + Debug + Send + Sync + FromBytes + IntoBytes + Immutable + KnownLayout + 'static
+    Storable
+    + Copy
+    + Eq
+    + Hash
+    + Debug
+    + Send
+    + Sync
+    + FromBytes
+    + IntoBytes
+    + Immutable
+    + KnownLayout
+    + 'static
 {
     /// Spreads the seed over all bytes.
     fn from_seed(seed: u64) -> Self;
@@ -35,7 +56,7 @@ impl Plain for u64 {
 
 impl<const N: usize> Plain for [u8; N]
 where
-    [u8; N]: FromBytes + IntoBytes + Immutable + KnownLayout,
+    [u8; N]: Storable + FromBytes + IntoBytes + Immutable + KnownLayout,
 {
     #[inline]
     fn from_seed(seed: u64) -> Self {
@@ -56,7 +77,9 @@ where
 }
 
 /// Which pair of types: the name on the command line and in `peers.json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Types {
     /// `u64` to `u64`.

@@ -11,7 +11,9 @@ use crate::subject::{BATCH, Subject};
 use crate::types::Plain;
 
 /// What is asked of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workload {
     /// Present keys, uniformly distributed.
@@ -95,7 +97,11 @@ impl Workload {
 
     /// The unit of the results.
     pub fn unit(self) -> &'static str {
-        if self.crew().is_some() { "Mops/s" } else { "ns" }
+        if self.crew().is_some() {
+            "Mops/s"
+        } else {
+            "ns"
+        }
     }
 }
 
@@ -149,7 +155,9 @@ pub fn solo<K: Plain, V: Plain, S: Subject<K, V>>(
         Workload::GetMiss => gets(subject, keys.absent(), 0, span),
         Workload::GetDependent => dependent(subject, keys, span),
         Workload::GetMany => batches(subject, keys.uniform(), span),
-        Workload::Update => chunks(keys.uniform(), span, |chunk| subject.insert_chunk(chunk, keys.values())),
+        Workload::Update => chunks(keys.uniform(), span, |chunk| {
+            subject.insert_chunk(chunk, keys.values())
+        }),
         Workload::Churn => churn(subject, keys, replaced, span),
         Workload::One100 | Workload::Two100 | Workload::Two95 | Workload::Two50 => {
             unreachable!("a workload for a crew")
@@ -176,7 +184,11 @@ pub fn mix<K: Plain, V: Plain, S: Subject<K, V>>(
     timed(span.budget, || {
         let mut misses = 0;
         let range = at..at + CHUNK;
-        for (n, (key, &is_write)) in stream[range.clone()].iter().zip(&is_write[range]).enumerate() {
+        for (n, (key, &is_write)) in stream[range.clone()]
+            .iter()
+            .zip(&is_write[range])
+            .enumerate()
+        {
             if is_write {
                 subject.insert(key, keys.value(n));
             } else {
@@ -190,13 +202,22 @@ pub fn mix<K: Plain, V: Plain, S: Subject<K, V>>(
     })
 }
 
-fn gets<K: Plain, V: Plain, S: Subject<K, V>>(subject: &mut S, stream: &[K], hits: usize, span: Span) -> Slice {
+fn gets<K: Plain, V: Plain, S: Subject<K, V>>(
+    subject: &mut S,
+    stream: &[K],
+    hits: usize,
+    span: Span,
+) -> Slice {
     chunks(stream, span, |chunk| {
         assert_eq!(subject.get_chunk(chunk), hits, "wrong number of hits");
     })
 }
 
-fn dependent<K: Plain, V: Plain, S: Subject<K, V>>(subject: &mut S, keys: &Keys<K, V>, span: Span) -> Slice {
+fn dependent<K: Plain, V: Plain, S: Subject<K, V>>(
+    subject: &mut S,
+    keys: &Keys<K, V>,
+    span: Span,
+) -> Slice {
     let mut key = keys.uniform()[span.start * CHUNK % keys.stream_len()];
     timed(span.budget, || {
         for _ in 0..CHUNK {
@@ -206,7 +227,11 @@ fn dependent<K: Plain, V: Plain, S: Subject<K, V>>(subject: &mut S, keys: &Keys<
     })
 }
 
-fn batches<K: Plain, V: Plain, S: Subject<K, V>>(subject: &mut S, stream: &[K], span: Span) -> Slice {
+fn batches<K: Plain, V: Plain, S: Subject<K, V>>(
+    subject: &mut S,
+    stream: &[K],
+    span: Span,
+) -> Slice {
     let mut values = [const { None }; BATCH];
     chunks(stream, span, |chunk| {
         let (batches, _) = chunk.as_chunks::<BATCH>();
@@ -214,7 +239,10 @@ fn batches<K: Plain, V: Plain, S: Subject<K, V>>(subject: &mut S, stream: &[K], 
             subject.get_batch(batch, &mut values);
             black_box(&values);
         }
-        assert!(values.iter().all(Option::is_some), "the table lost an entry");
+        assert!(
+            values.iter().all(Option::is_some),
+            "the table lost an entry"
+        );
     })
 }
 
@@ -226,11 +254,15 @@ fn churn<K: Plain, V: Plain, S: Subject<K, V>>(
     replaced: &mut Replaced,
     span: Span,
 ) -> Slice {
-    let mut total = Slice { operations: 0, elapsed: Duration::ZERO };
+    let mut total = Slice {
+        operations: 0,
+        elapsed: Duration::ZERO,
+    };
     let entries = keys.entries() as u64;
     while total.elapsed < span.budget {
         let old: [K; CHUNK] = std::array::from_fn(|n| Keys::<K, V>::key(*replaced + n as u64));
-        let new: [K; CHUNK] = std::array::from_fn(|n| Keys::<K, V>::key(*replaced + entries + n as u64));
+        let new: [K; CHUNK] =
+            std::array::from_fn(|n| Keys::<K, V>::key(*replaced + entries + n as u64));
         let mut removed = 0;
         let begin = Instant::now();
         for (n, (old, new)) in old.iter().zip(&new).enumerate() {
@@ -268,7 +300,10 @@ fn timed(budget: Duration, mut chunk: impl FnMut()) -> Slice {
         operations += CHUNK as u64;
         let elapsed = begin.elapsed();
         if elapsed >= budget {
-            return Slice { operations, elapsed };
+            return Slice {
+                operations,
+                elapsed,
+            };
         }
     }
 }

@@ -56,7 +56,10 @@ impl<S> Single<S> {
 
     /// Takes a subject that somebody else has filled.
     pub fn filled(subject: S) -> Self {
-        Single { subject, replaced: 0 }
+        Single {
+            subject,
+            replaced: 0,
+        }
     }
 }
 
@@ -77,6 +80,11 @@ impl<K: Plain, V: Plain, S: Subject<K, V> + Debug> Runner<K, V> for Single<S> {
 }
 
 /// Where the worker with this number begins in the streams, far from the others.
-fn worker_start<K: Plain, V: Plain>(keys: &Keys<K, V>, span: Span, worker: usize, workers: usize) -> usize {
+fn worker_start<K: Plain, V: Plain>(
+    keys: &Keys<K, V>,
+    span: Span,
+    worker: usize,
+    workers: usize,
+) -> usize {
     span.start + keys.stream_len() / crate::keys::CHUNK * worker / workers
 }

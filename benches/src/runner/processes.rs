@@ -25,9 +25,18 @@ const WORKER: &str = "--worker";
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Job {
     /// Opens a table and measures slices of it, as told on standard input.
-    Mix { peer: Peer, types: Types, entries: usize, location: String },
+    Mix {
+        peer: Peer,
+        types: Types,
+        entries: usize,
+        location: String,
+    },
     /// Builds a table and reports how much memory that took.
-    Footprint { peer: Peer, types: Types, entries: usize },
+    Footprint {
+        peer: Peer,
+        types: Types,
+        entries: usize,
+    },
 }
 
 impl Job {
@@ -35,7 +44,9 @@ impl Job {
     pub(crate) fn command(&self) -> Command {
         let program = std::env::current_exe().expect("this program has a path");
         let mut command = Command::new(program);
-        command.arg(WORKER).arg(serde_json::to_string(self).expect("a job is plain data"));
+        command
+            .arg(WORKER)
+            .arg(serde_json::to_string(self).expect("a job is plain data"));
         command
     }
 }
@@ -51,16 +62,28 @@ pub fn serve_if_worker() -> bool {
     }
     let job = arguments.next().expect("a worker has a job");
     match serde_json::from_str(&job).expect("a job is valid") {
-        Job::Mix { peer, types, entries, location } => {
+        Job::Mix {
+            peer,
+            types,
+            entries,
+            location,
+        } => {
             with_types!(types, serve(peer, entries, &location));
         }
-        Job::Footprint { peer, types, entries } => with_types!(types, footprint(peer, types, entries)),
+        Job::Footprint {
+            peer,
+            types,
+            entries,
+        } => with_types!(types, footprint(peer, types, entries)),
     }
     true
 }
 
 fn footprint<K: Plain, V: Plain>(peer: Peer, types: Types, entries: usize) {
-    println!("{}", memory::measure_here::<K, V>(peer, types, entries).unwrap_or(0));
+    println!(
+        "{}",
+        memory::measure_here::<K, V>(peer, types, entries).unwrap_or(0)
+    );
 }
 
 fn serve<K: Plain, V: Plain>(peer: Peer, entries: usize, location: &str) {
@@ -80,11 +103,17 @@ fn serve_slices<K: Plain, V: Plain, S: Subject<K, V>>(mut subject: S, keys: &Key
     println!("ready");
     for line in io::stdin().lock().lines() {
         let line = line.expect("the parent writes lines");
-        let numbers: Vec<u64> = line.split(' ').map(|n| n.parse().expect("a number")).collect();
+        let numbers: Vec<u64> = line
+            .split(' ')
+            .map(|n| n.parse().expect("a number"))
+            .collect();
         let [writes, start, budget] = numbers[..] else {
             panic!("expected three numbers, found {line:?}");
         };
-        let span = Span { start: start as usize, budget: Duration::from_nanos(budget) };
+        let span = Span {
+            start: start as usize,
+            budget: Duration::from_nanos(budget),
+        };
         let slice = workload::mix(&mut subject, writes as u32, keys, span);
         println!("{} {}", slice.operations, slice.elapsed.as_nanos());
     }
@@ -100,16 +129,27 @@ struct Worker {
 
 impl Worker {
     fn start(job: &Job) -> io::Result<Self> {
-        let mut child = job.command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = job
+            .command()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let orders = child.stdin.take().expect("piped");
         let answers = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let mut worker = Worker { child, orders, answers };
+        let mut worker = Worker {
+            child,
+            orders,
+            answers,
+        };
         assert_eq!(worker.answer(), "ready");
         Ok(worker)
     }
 
     fn answer(&mut self) -> String {
-        self.answers.next().expect("the worker lives").expect("the worker writes lines")
+        self.answers
+            .next()
+            .expect("the worker lives")
+            .expect("the worker writes lines")
     }
 
     fn slice(&mut self) -> Slice {
@@ -146,11 +186,21 @@ impl<S: Attach> Processes<S> {
     where
         S: Subject<K, V>,
     {
-        Processes { workers: Vec::new(), own: Single::new(subject, keys), peer, types }
+        Processes {
+            workers: Vec::new(),
+            own: Single::new(subject, keys),
+            peer,
+            types,
+        }
     }
 
     fn job(&self, entries: usize) -> Job {
-        Job::Mix { peer: self.peer, types: self.types, entries, location: self.own.subject.location() }
+        Job::Mix {
+            peer: self.peer,
+            types: self.types,
+            entries,
+            location: self.own.subject.location(),
+        }
     }
 }
 
@@ -161,14 +211,21 @@ impl<K: Plain, V: Plain, S: Subject<K, V> + Attach + Debug> Runner<K, V> for Pro
 
     fn crew(&mut self, crew: Crew, keys: &Keys<K, V>, span: Span) -> Option<f64> {
         while self.workers.len() < crew.workers {
-            let worker = Worker::start(&self.job(keys.entries())).expect("this program starts again");
+            let worker =
+                Worker::start(&self.job(keys.entries())).expect("this program starts again");
             self.workers.push(worker);
         }
         let workers = &mut self.workers[..crew.workers];
         for (number, worker) in workers.iter_mut().enumerate() {
             let start = worker_start(keys, span, number, crew.workers);
-            writeln!(worker.orders, "{} {} {}", crew.writes, start, span.budget.as_nanos())
-                .expect("the worker lives");
+            writeln!(
+                worker.orders,
+                "{} {} {}",
+                crew.writes,
+                start,
+                span.budget.as_nanos()
+            )
+            .expect("the worker lives");
         }
         Some(workers.iter_mut().map(|worker| worker.slice().mops()).sum())
     }

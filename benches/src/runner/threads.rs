@@ -45,7 +45,10 @@ impl<K: Plain, V: Plain, S: Subject<K, V> + Clone + Send + Debug> Runner<K, V> f
                     })
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().expect("a worker finishes")).collect()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().expect("a worker finishes"))
+                .collect()
         });
         Some(slices.into_iter().map(Slice::mops).sum())
     }

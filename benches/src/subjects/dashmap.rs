@@ -16,7 +16,10 @@ pub struct Dash<K: Plain, V>(Arc<DashMap<K, V, RandomState>>);
 impl<K: Plain, V: Plain> Dash<K, V> {
     /// An empty map with room for `entries`.
     pub fn new(entries: usize) -> Self {
-        Dash(Arc::new(DashMap::with_capacity_and_hasher(entries, RandomState::default())))
+        Dash(Arc::new(DashMap::with_capacity_and_hasher(
+            entries,
+            RandomState::default(),
+        )))
     }
 }
 

@@ -14,7 +14,10 @@ pub struct Hashbrown<K, V>(hashbrown::HashMap<K, V, RandomState>);
 impl<K: Plain, V: Plain> Hashbrown<K, V> {
     /// An empty map with room for `entries`.
     pub fn new(entries: usize) -> Self {
-        Hashbrown(hashbrown::HashMap::with_capacity_and_hasher(entries, RandomState::default()))
+        Hashbrown(hashbrown::HashMap::with_capacity_and_hasher(
+            entries,
+            RandomState::default(),
+        ))
     }
 }
 

@@ -36,11 +36,19 @@ impl Lmdb {
         let map_size = (entries * (bytes + 64) * 3).next_multiple_of(1 << 20) + (64 << 20);
         let path = directory.path().to_owned();
         let (env, database) = open(&path, map_size);
-        Lmdb { env, database, path, _directory: Some(Rc::new(directory)) }
+        Lmdb {
+            env,
+            database,
+            path,
+            _directory: Some(Rc::new(directory)),
+        }
     }
 }
 
-#[expect(unsafe_code, reason = "heed marks as unsafe what depends on other processes")]
+#[expect(
+    unsafe_code,
+    reason = "heed marks as unsafe what depends on other processes"
+)]
 fn open(path: &Path, map_size: usize) -> (Env, Database<'static, Bytes, Bytes>) {
     let mut options = EnvOpenOptions::new();
     options.map_size(map_size);
@@ -60,7 +68,9 @@ fn open(path: &Path, map_size: usize) -> (Env, Database<'static, Bytes, Bytes>) 
     let txn = env.write_txn().expect("write transaction");
     let database = env
         .create_databases_and_commit(txn, |opener, txn| {
-            opener.create_database::<Bytes, Bytes>(txn, None).map(CommitOrAbort::<_, ()>::Commit)
+            opener
+                .create_database::<Bytes, Bytes>(txn, None)
+                .map(CommitOrAbort::<_, ()>::Commit)
         })
         .expect("unnamed database")
         .unwrap_commit();
@@ -78,14 +88,19 @@ impl<K: Plain, V: Plain> Subject<K, V> for Lmdb {
     #[inline]
     fn insert(&mut self, key: &K, value: &V) {
         let mut txn = self.env.write_txn().expect("write transaction");
-        self.database.put(&mut txn, key.as_bytes(), value.as_bytes()).expect("put");
+        self.database
+            .put(&mut txn, key.as_bytes(), value.as_bytes())
+            .expect("put");
         txn.commit().expect("commit");
     }
 
     #[inline]
     fn remove(&mut self, key: &K) -> bool {
         let mut txn = self.env.write_txn().expect("write transaction");
-        let removed = self.database.delete(&mut txn, key.as_bytes()).expect("delete");
+        let removed = self
+            .database
+            .delete(&mut txn, key.as_bytes())
+            .expect("delete");
         txn.commit().expect("commit");
         removed
     }
@@ -111,14 +126,24 @@ impl<K: Plain, V: Plain> Subject<K, V> for Lmdb {
 
 impl Attach for Lmdb {
     fn location(&self) -> String {
-        self.path.to_str().expect("a path of our own making").to_owned()
+        self.path
+            .to_str()
+            .expect("a path of our own making")
+            .to_owned()
     }
 
     fn attach(location: &str) -> Self {
         let path = PathBuf::from(location);
-        let map_size = fs::metadata(path.join("data.mdb")).expect("the creator lives").len();
+        let map_size = fs::metadata(path.join("data.mdb"))
+            .expect("the creator lives")
+            .len();
         let map_size = usize::try_from(map_size).expect("a 64-bit machine");
         let (env, database) = open(&path, map_size);
-        Lmdb { env, database, path, _directory: None }
+        Lmdb {
+            env,
+            database,
+            path,
+            _directory: None,
+        }
     }
 }

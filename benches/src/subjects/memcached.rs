@@ -22,7 +22,9 @@ use crate::workload::Workload;
 pub fn start() -> io::Result<Server> {
     Server::start("memcached", |command, socket| {
         // It refuses to run as root without being told a user.
-        command.args(["-u", "root", "-M", "-m", "8192", "-s"]).arg(socket);
+        command
+            .args(["-u", "root", "-M", "-m", "8192", "-s"])
+            .arg(socket);
     })
 }
 
@@ -75,13 +77,18 @@ impl Memcached {
     }
 
     fn send(&mut self) {
-        self.replies.get_mut().write_all(&self.request).expect("memcached reads");
+        self.replies
+            .get_mut()
+            .write_all(&self.request)
+            .expect("memcached reads");
         self.request.clear();
     }
 
     fn receive_line(&mut self) -> &[u8] {
         self.line.clear();
-        self.replies.read_until(b'\n', &mut self.line).expect("memcached answers");
+        self.replies
+            .read_until(b'\n', &mut self.line)
+            .expect("memcached answers");
         self.line.trim_ascii_end()
     }
 
@@ -91,17 +98,30 @@ impl Memcached {
         if line == b"END" {
             return None;
         }
-        assert!(line.starts_with(b"VALUE "), "memcached answers: {}", line.escape_ascii());
+        assert!(
+            line.starts_with(b"VALUE "),
+            "memcached answers: {}",
+            line.escape_ascii()
+        );
         let mut value = V::new_zeroed();
-        self.replies.read_exact(value.as_mut_bytes()).expect("memcached answers");
-        self.replies.read_exact(&mut [0; 2]).expect("memcached answers");
+        self.replies
+            .read_exact(value.as_mut_bytes())
+            .expect("memcached answers");
+        self.replies
+            .read_exact(&mut [0; 2])
+            .expect("memcached answers");
         assert_eq!(self.receive_line(), b"END");
         Some(value)
     }
 
     fn receive_stored(&mut self) {
         let line = self.receive_line();
-        assert_eq!(line, b"STORED", "memcached answers: {}", line.escape_ascii());
+        assert_eq!(
+            line,
+            b"STORED",
+            "memcached answers: {}",
+            line.escape_ascii()
+        );
     }
 }
 

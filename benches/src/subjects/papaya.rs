@@ -17,7 +17,10 @@ pub struct Papaya<K: Plain, V>(Arc<HashMap<K, V, RandomState>>);
 impl<K: Plain, V: Plain> Papaya<K, V> {
     /// An empty map with room for `entries`.
     pub fn new(entries: usize) -> Self {
-        Papaya(Arc::new(HashMap::with_capacity_and_hasher(entries, RandomState::default())))
+        Papaya(Arc::new(HashMap::with_capacity_and_hasher(
+            entries,
+            RandomState::default(),
+        )))
     }
 }
 

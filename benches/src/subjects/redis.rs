@@ -19,7 +19,17 @@ use crate::workload::Workload;
 /// See [`Server::start`].
 pub fn start() -> io::Result<Server> {
     Server::start("redis-server", |command, socket| {
-        command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]).arg(socket);
+        command
+            .args([
+                "--port",
+                "0",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--unixsocket",
+            ])
+            .arg(socket);
     })
 }
 
@@ -32,7 +42,9 @@ pub struct Redis {
 
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redis").field("pipelined", &self.pipelined).finish_non_exhaustive()
+        f.debug_struct("Redis")
+            .field("pipelined", &self.pipelined)
+            .finish_non_exhaustive()
     }
 }
 
@@ -45,7 +57,11 @@ impl Redis {
         let address = format!("unix://{}", server.socket().display());
         let client = redis::Client::open(address).expect("a valid address");
         let connection = client.get_connection().expect("redis accepts");
-        Redis { connection, pipelined, _server: Rc::clone(server) }
+        Redis {
+            connection,
+            pipelined,
+            _server: Rc::clone(server),
+        }
     }
 }
 
@@ -55,8 +71,10 @@ fn decode<V: Plain>(bytes: &[u8]) -> V {
 
 impl<K: Plain, V: Plain> Subject<K, V> for Redis {
     fn get(&mut self, key: &K) -> Option<V> {
-        let bytes: Option<Vec<u8>> =
-            redis::cmd("GET").arg(key.as_bytes()).query(&mut self.connection).expect("GET");
+        let bytes: Option<Vec<u8>> = redis::cmd("GET")
+            .arg(key.as_bytes())
+            .query(&mut self.connection)
+            .expect("GET");
         bytes.map(|bytes| decode(&bytes))
     }
 
@@ -69,7 +87,10 @@ impl<K: Plain, V: Plain> Subject<K, V> for Redis {
     }
 
     fn remove(&mut self, key: &K) -> bool {
-        redis::cmd("DEL").arg(key.as_bytes()).query(&mut self.connection).expect("DEL")
+        redis::cmd("DEL")
+            .arg(key.as_bytes())
+            .query(&mut self.connection)
+            .expect("DEL")
     }
 
     fn get_chunk(&mut self, keys: &[K]) -> usize {
@@ -99,7 +120,11 @@ impl<K: Plain, V: Plain> Subject<K, V> for Redis {
         if self.pipelined {
             let mut pipeline = Pipeline::with_capacity(keys.len());
             for (key, value) in entries {
-                pipeline.cmd("SET").arg(key.as_bytes()).arg(value.as_bytes()).ignore();
+                pipeline
+                    .cmd("SET")
+                    .arg(key.as_bytes())
+                    .arg(value.as_bytes())
+                    .ignore();
             }
             pipeline.exec(&mut self.connection).expect("SET");
         } else {
@@ -112,7 +137,11 @@ impl<K: Plain, V: Plain> Subject<K, V> for Redis {
     fn prefill(&mut self, entries: impl Iterator<Item = (K, V)>) {
         let mut pipeline = Pipeline::new();
         for (key, value) in entries {
-            pipeline.cmd("SET").arg(key.as_bytes()).arg(value.as_bytes()).ignore();
+            pipeline
+                .cmd("SET")
+                .arg(key.as_bytes())
+                .arg(value.as_bytes())
+                .ignore();
             if pipeline.len() == 1000 {
                 pipeline.exec(&mut self.connection).expect("SET");
                 pipeline.clear();

@@ -16,7 +16,10 @@ pub struct Scc<K: Plain, V: Plain>(Arc<HashMap<K, V, RandomState>>);
 impl<K: Plain, V: Plain> Scc<K, V> {
     /// An empty map with room for `entries`.
     pub fn new(entries: usize) -> Self {
-        Scc(Arc::new(HashMap::with_capacity_and_hasher(entries, RandomState::default())))
+        Scc(Arc::new(HashMap::with_capacity_and_hasher(
+            entries,
+            RandomState::default(),
+        )))
     }
 }
 

@@ -20,7 +20,9 @@ pub struct Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("pid", &self.child.id()).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("pid", &self.child.id())
+            .finish_non_exhaustive()
     }
 }
 
@@ -31,16 +33,26 @@ impl Server {
     /// # Errors
     /// The program is not installed, or does not listen within ten seconds.
     pub fn start(program: &str, arguments: impl FnOnce(&mut Command, &Path)) -> io::Result<Self> {
-        let directory = tempfile::Builder::new().prefix("shmkv-benches-").tempdir()?;
+        let directory = tempfile::Builder::new()
+            .prefix("shmkv-benches-")
+            .tempdir()?;
         let mut command = Command::new(program);
         command.current_dir(directory.path());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         arguments(&mut command, &directory.path().join("socket"));
-        let server = Server { child: command.spawn()?, directory };
+        let server = Server {
+            child: command.spawn()?,
+            directory,
+        };
         let deadline = Instant::now() + Duration::from_secs(10);
         while UnixStream::connect(server.socket()).is_err() {
             if Instant::now() > deadline {
-                return Err(io::Error::other(format!("{program} does not listen on its socket")));
+                return Err(io::Error::other(format!(
+                    "{program} does not listen on its socket"
+                )));
             }
             thread::sleep(Duration::from_millis(10));
         }
@@ -63,5 +75,8 @@ impl Drop for Server {
 
 /// Servers take part where a round trip, or a pipeline of them, is what is asked.
 pub fn supports(workload: Workload) -> bool {
-    matches!(workload, Workload::GetHit | Workload::GetZipf | Workload::GetMiss | Workload::Update)
+    matches!(
+        workload,
+        Workload::GetHit | Workload::GetZipf | Workload::GetMiss | Workload::Update
+    )
 }
