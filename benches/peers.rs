@@ -17,8 +17,8 @@ use std::time::Duration;
 use clap::Parser;
 use shmkv_benches::keys::Keys;
 use shmkv_benches::record::{Cell, Record};
-use shmkv_benches::roster::{Builder, Kind, Peer};
-use shmkv_benches::runner::{Runner, serve_if_worker};
+use shmkv_benches::roster::{Builder, Filled, Kind, Peer};
+use shmkv_benches::runner::serve_if_worker;
 use shmkv_benches::types::{Plain, Types};
 use shmkv_benches::workload::{Span, Workload};
 use shmkv_benches::{memory, report, with_types};
@@ -208,7 +208,7 @@ fn measure<K: Plain, V: Plain>(
             names(&group)
         );
         let mut builder = Builder::default();
-        let mut runners: Vec<(Peer, Box<dyn Runner<K, V>>)> = Vec::new();
+        let mut runners: Vec<Filled<K, V>> = Vec::new();
         for peer in group {
             match builder.build(peer, types, &keys) {
                 Ok(runner) => runners.push((peer, runner)),
@@ -242,7 +242,7 @@ fn interleave<K: Plain, V: Plain>(
     cell: Cell,
     first_round: usize,
     keys: &Keys<K, V>,
-    runners: &mut [(Peer, Box<dyn Runner<K, V>>)],
+    runners: &mut [Filled<K, V>],
     record: &mut Record,
 ) {
     eprintln!(

@@ -21,8 +21,8 @@ use clap::{Parser, ValueEnum};
 use plotters::prelude::*;
 use shmkv_benches::keys::Keys;
 use shmkv_benches::record::Spread;
-use shmkv_benches::roster::{Builder, Kind, Peer};
-use shmkv_benches::runner::{Runner, serve_if_worker};
+use shmkv_benches::roster::{Builder, Filled, Kind, Peer};
+use shmkv_benches::runner::serve_if_worker;
 use shmkv_benches::types::{Plain, Types};
 use shmkv_benches::workload::{Crew, Span, Workload};
 use shmkv_benches::{memory, report, with_types};
@@ -103,17 +103,13 @@ impl Options {
 }
 
 /// The peers that can be had, with a line for each of the others.
-fn build<K: Plain, V: Plain>(
-    peers: &[Peer],
-    types: Types,
-    keys: &Keys<K, V>,
-) -> Vec<(Peer, Box<dyn Runner<K, V>>)> {
+fn build<K: Plain, V: Plain>(peers: &[Peer], types: Types, keys: &Keys<K, V>) -> Vec<Filled<K, V>> {
     let mut builder = Builder::default();
     let mut runners = Vec::new();
     for &peer in peers {
         match builder.build(peer, types, keys) {
             Ok(runner) => runners.push((peer, runner)),
-            Err(reason) => println!("{reason}"),
+            Err(reason) => eprintln!("{reason}"),
         }
     }
     runners
@@ -258,7 +254,7 @@ fn interleave<K: Plain, V: Plain>(
     options: &Options,
     workload: Workload,
     keys: &Keys<K, V>,
-    runners: &mut [(Peer, Box<dyn Runner<K, V>>)],
+    runners: &mut [Filled<K, V>],
 ) -> Vec<(Peer, Spread)> {
     let mut numbers = vec![Vec::new(); runners.len()];
     for round in 0..options.rounds {

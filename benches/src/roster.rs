@@ -136,6 +136,9 @@ impl Peer {
     }
 }
 
+/// A peer and its filled table.
+pub type Filled<K, V> = (Peer, Box<dyn Runner<K, V>>);
+
 /// Builds peers, and starts each server once for all connections to it.
 #[derive(Debug, Default)]
 pub struct Builder {
