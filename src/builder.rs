@@ -76,8 +76,8 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     /// Entries that shall fit, whatever their keys: needed for creating. More may fit, since
     /// there are always some slots more. `open_or_create` accepts an existing segment with
     /// at least this capacity.
-    pub fn capacity(mut self, entries: u64) -> Self {
-        self.capacity = entries;
+    pub fn capacity(mut self, entries: usize) -> Self {
+        self.capacity = entries as u64;
         self
     }
 
@@ -463,7 +463,7 @@ impl Segment {
     /// assert!(bytes < 25_000_000);
     /// # Ok::<(), shmkv::SizeError>(())
     /// ```
-    pub fn size_for<K: Key + Schema, V: Value + Schema>(capacity: u64) -> Result<u64, SizeError> {
+    pub fn size_for<K: Key + Schema, V: Value + Schema>(capacity: usize) -> Result<u64, SizeError> {
         Map::<K, V>::size_for(capacity)
     }
 }

@@ -307,10 +307,10 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
 
     /// How many entries there are: exact while nobody writes. Counts the buckets' entries, so
     /// it reads one line of each bucket.
-    pub fn len(&self) -> u64 {
+    pub fn len(&self) -> usize {
         let table = self.table();
         (0..table.buckets())
-            .map(|index| u64::from(table.bucket(index).begin().occupied().len()))
+            .map(|index| table.bucket(index).begin().occupied().len() as usize)
             .sum()
     }
 
@@ -321,8 +321,9 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     }
 
     /// How many entries are promised to fit. More may.
-    pub fn capacity(&self) -> u64 {
-        self.shared.layout.capacity
+    pub fn capacity(&self) -> usize {
+        // A validated layout has no more entries than fit into an address space.
+        self.shared.layout.capacity as usize
     }
 
     /// How full the map is, bucket by bucket.
@@ -338,7 +339,7 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         let slots = table.buckets() * u64::from(crate::bucket::USABLE);
         MapStats {
             len,
-            capacity: self.capacity(),
+            capacity: self.shared.layout.capacity,
             slots,
             load: len as f64 / slots as f64,
             bytes: self.shared.layout.places.end as u64 * 8,
@@ -382,7 +383,7 @@ impl<K: Key, V: Value> Map<K, V> {
 
     /// Bytes of a segment that promises room for `capacity` entries, with the default number of
     /// writers.
-    pub fn size_for(capacity: u64) -> Result<u64, SizeError>
+    pub fn size_for(capacity: usize) -> Result<u64, SizeError>
     where
         K: Schema,
     {
@@ -583,7 +584,7 @@ impl<K: Key, V: Value> Map<K, V> {
                 .map(|value| new.write(value))
                 .unwrap_or_default();
             let mut old = Image::<V>::uninit();
-            self.edit(key, if_unchanged, new, &mut old.sink())?;
+            let _ = self.edit(key, if_unchanged, new, &mut old.sink())?;
             if !changed {
                 return Ok((true, current));
             }
@@ -649,20 +650,20 @@ impl<K: Key, V: Value> Map<K, V> {
     /// Removes the entries for which `keep` says no; returns how many. Entries that come or
     /// change meanwhile are judged by a value they have, or not at all, as with
     /// [`iter`](ReadOnlyMap::iter). `keep` runs without any lock.
-    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) -> Result<u64, SweepError> {
+    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) -> Result<usize, SweepError> {
         let mut removed = 0;
         for entry in self.iter() {
             let (key, value) = entry?;
             if !keep(&key, &value) {
                 let judged = self.remove_if(&key, |value| !keep(&key, value))?;
-                removed += u64::from(judged.is_some());
+                removed += usize::from(judged.is_some());
             }
         }
         Ok(removed)
     }
 
     /// Removes all entries; returns how many. Entries that are inserted meanwhile may stay.
-    pub fn clear(&self) -> Result<u64, SweepError> {
+    pub fn clear(&self) -> Result<usize, SweepError> {
         let shared = &*self.reader.shared;
         let table = self.reader.table();
         let mut walk = Walk::new(&table);
@@ -686,7 +687,7 @@ impl<K: Key, V: Value> Map<K, V> {
                         Edit::Remove
                     })
                     .map_err(|blocked| shared.write_error(blocked))?;
-                removed += u64::from(outcome == Outcome::Removed);
+                removed += usize::from(outcome == Outcome::Removed);
             }
         }
         Ok(removed)

@@ -111,18 +111,19 @@ fn every_operation_does_what_its_name_says() {
 
 #[test]
 fn capacity_is_a_promise_and_full_is_an_error() {
-    for capacity in [1u64, 10, 100, 1000] {
+    for capacity in [1usize, 10, 100, 1000] {
         let scratch = Scratch::new(&format!("capacity-{capacity}"));
         let map: Map<u64, [u64; 3]> = Map::builder()
             .capacity(capacity)
             .create(scratch.0.clone())
             .unwrap();
-        for key in 0..capacity {
+        let promised = capacity as u64;
+        for key in 0..promised {
             map.insert(key, [key; 3]).unwrap();
         }
         assert_eq!(map.len(), capacity);
         let mut refused = None;
-        for key in capacity..capacity * 4 + 100 {
+        for key in promised..promised * 4 + 100 {
             match map.insert(key, [key; 3]) {
                 Ok(previous) => assert_eq!(previous, None),
                 Err(error) => {
@@ -132,9 +133,9 @@ fn capacity_is_a_promise_and_full_is_an_error() {
             }
         }
         let (key, error) = refused.expect("a bounded segment gets full");
-        assert_eq!(error, WriteError::Full { capacity });
+        assert_eq!(error, WriteError::Full { capacity: promised });
         assert_eq!(map.get(&key).unwrap(), None);
-        assert_eq!(map.len(), key);
+        assert_eq!(map.len() as u64, key);
         for key in 0..key {
             assert_eq!(map.get(&key).unwrap(), Some([key; 3]));
         }
