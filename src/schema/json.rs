@@ -25,7 +25,7 @@ use super::valid::{InvalidValue, bytes_of, char_of, str_of};
 /// A value that does not fit its schema, which the message shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueError {
-    schema: Type,
+    schema: Box<Type>,
     reason: InvalidValue,
 }
 
@@ -158,7 +158,7 @@ pub fn from_json(ty: &Type, value: &Value) -> Result<Vec<u8>, ValueError> {
     match read(ty, value, &mut bytes) {
         Ok(()) => Ok(bytes),
         Err(reason) => Err(ValueError {
-            schema: ty.clone(),
+            schema: Box::new(ty.clone()),
             reason,
         }),
     }
@@ -172,7 +172,7 @@ pub fn from_json(ty: &Type, value: &Value) -> Result<Vec<u8>, ValueError> {
 /// (in quotes if they contain a separator).
 pub fn parse_value(ty: &Type, text: &str) -> Result<Vec<u8>, ValueError> {
     let error = |reason| ValueError {
-        schema: ty.clone(),
+        schema: Box::new(ty.clone()),
         reason,
     };
     let value = parse_bare(ty, text).map_err(error)?;
@@ -412,10 +412,18 @@ fn read_f64(value: &Value) -> Option<f64> {
                 .ok()
                 .map(f64::from_bits)
                 .filter(|it| it.is_nan()),
-            None => text.parse().ok(),
+            None => text
+                .parse()
+                .ok()
+                .filter(|it: &f64| it.is_finite() || is_word(text)),
         },
         _ => None,
     }
+}
+
+/// `inf` and `NaN` are written so; `1e400` is no way to write infinity.
+fn is_word(text: &str) -> bool {
+    !text.contains(|c: char| c.is_ascii_digit())
 }
 
 fn read_f32(value: &Value) -> Option<f32> {
@@ -429,7 +437,10 @@ fn read_f32(value: &Value) -> Option<f32> {
                 .ok()
                 .map(f32::from_bits)
                 .filter(|it| it.is_nan()),
-            None => text.parse().ok(),
+            None => text
+                .parse()
+                .ok()
+                .filter(|it: &f32| it.is_finite() || is_word(text)),
         },
         _ => None,
     }

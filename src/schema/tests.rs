@@ -748,6 +748,8 @@ mod json_text {
         );
         assert_eq!(echo("f32", "NaN:0xffc00001"), json!("NaN:0xffc00001"));
         assert!(reason("f32", "1e39").contains("range of f32"));
+        assert!(reason("f64", "1e400").contains("a number"));
+        assert!(reason("f32", "\"1e39\"").contains("range of f32"));
         assert!(reason("f64", "NaN:0x0").contains("a number"));
     }
 

@@ -50,7 +50,7 @@ impl<const N: usize> Str<N> {
     /// A copy of as many whole characters of `text` as fit.
     pub fn truncated(text: &str) -> Self {
         Self(Bytes::truncated(
-            text[..text.floor_char_boundary(N)].as_bytes(),
+            &text.as_bytes()[..text.floor_char_boundary(N)],
         ))
     }
 

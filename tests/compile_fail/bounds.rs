@@ -7,11 +7,6 @@ fn value<V: Value>() {}
 
 struct Plain;
 
-#[shmkv::record]
-struct Strange {
-    name: String,
-}
-
 fn main() {
     key::<f64>();
     key::<Plain>();
