@@ -1,4 +1,4 @@
-//! One bucket: a header line and sixteen slots, of which at most fifteen are in use.
+//! One bucket: a header line and sixteen slots.
 //!
 //! ```text
 //! word 0   state     version:48 | occupied:16    what readers depend on; the commit point
@@ -14,13 +14,14 @@
 //!
 //! # Writing
 //!
-//! A writer takes the lock, fills a slot that is *not* in `occupied` (there is always a
-//! spare one), and publishes with **one** store of `state`: version plus one, the new slot
+//! A writer takes the lock, fills a slot that is *not* in `occupied` (at most fifteen ever are, so
+//! there is a spare one), and publishes with **one** store of `state`: version plus one, the new slot
 //! in, the old slot out. Before that store nothing has happened; after it everything has.
 //! A writer that dies before it has changed nothing that anyone looks at.
 //!
-//! A value of one word is the exception: it is replaced in place by one store, which no
-//! reader can see half of. It leaves the version alone, so it disturbs no reader.
+//! A value of at most one word is the exception: it is replaced in place by one store, which no
+//! reader can see half of. It leaves the version alone, so it disturbs no reader; and such
+//! maps need no spare slot, so all sixteen can be in use.
 //!
 //! # Reading
 //!
@@ -43,6 +44,7 @@
 //! | writer | `try_lock`: `fence(Release)` after it | see the reader's second fence |
 //! | writer | slots and tags: relaxed stores | ordered by the fence above and the publication below |
 //! | writer | `publish`: `Release` store of `state` | see the reader's first fence |
+//! | writer | `begin_next`: `fence(Release)` | the same for a second commit under one lock: between the first publication and the words of the second |
 //! | writer | `store_in_place`: `Release` store of the value | if a reader of a former occupant of the slot sees this value, it must also see that the version moved on |
 //! | writer | `raise_away`, `lower_away`: `Release` store | a reader that sees a lowered count sees the removal before it |
 //! | writer | unlock: swap, `Release` | hands the bucket on; being a read-modify-write it also drains the store buffer before the call returns, so an operation that starts later, by the wall clock, sees the commit |
@@ -61,8 +63,17 @@ use crate::tags;
 pub(crate) const HEADER_WORDS: usize = 8;
 /// Slots in a bucket.
 pub(crate) const SLOTS: usize = 16;
-/// Slots that can be in use at a time: one is always spare, to write the next entry into.
-pub(crate) const USABLE: u32 = 15;
+
+/// Slots of a bucket that can be in use at a time, for values of so many words (metadata
+/// included): one is spare, to write the next version of an entry into, unless values are
+/// replaced in place.
+pub(crate) const fn usable(value_words: u64) -> u32 {
+    if value_words <= 1 {
+        SLOTS as u32
+    } else {
+        SLOTS as u32 - 1
+    }
+}
 
 /// Places in the header line.
 const STATE: usize = 0;
@@ -90,6 +101,12 @@ pub(crate) trait Shape: Copy {
     /// A buffer for one key.
     fn key_buffer(self) -> Self::KeyBuffer;
 
+    /// Slots that can be in use at a time.
+    #[inline(always)]
+    fn usable(self) -> u32 {
+        usable(self.value_words() as u64)
+    }
+
     /// Words of a slot.
     #[inline(always)]
     fn slot_words(self) -> usize {
@@ -112,6 +129,13 @@ impl State {
     #[inline(always)]
     pub(crate) fn occupied(self) -> SlotSet {
         SlotSet(self.0 as u16)
+    }
+
+    /// Whether exactly one commit separates this state from `before`, and left `slot` in use.
+    #[cold]
+    fn follows_and_keeps(self, before: Self, slot: Slot) -> bool {
+        let commits = (self.0 >> 16).wrapping_sub(before.0 >> 16) & ((1 << 48) - 1);
+        commits == 1 && self.occupied().contains(slot)
     }
 
     /// The state that follows this one. The version wraps after 2^48 publications of one
@@ -169,11 +193,15 @@ impl SlotSet {
         Self(self.0 & !slot.bit())
     }
 
-    /// Whether one more entry may be added: a spare slot must remain. Segments hold what
-    /// their writers put there, so a set of sixteen is possible; it has no room.
+    /// Where one more entry may go, if `usable` slots may be in use: not beyond, so that a spare
+    /// slot remains.
     #[inline(always)]
-    pub(crate) fn has_room(self) -> bool {
-        self.len() < USABLE
+    pub(crate) fn room(self, usable: u32) -> Option<Slot> {
+        if self.len() < usable {
+            self.first_free()
+        } else {
+            None
+        }
     }
 
     /// The lowest slot that is not in the set.
@@ -275,10 +303,9 @@ impl<'a, S: Shape> Bucket<'a, S> {
     /// The slots in use under `state` whose tag is `tag`.
     #[inline(always)]
     pub(crate) fn tagged(&self, state: State, tag: u8) -> SlotSet {
-        let tags = [
-            self.words[TAGS].load(Ordering::Relaxed),
-            self.words[TAGS + 1].load(Ordering::Relaxed),
-        ];
+        let tags = self.words[TAGS..]
+            .first_chunk()
+            .expect("a bucket has a header");
         SlotSet(tags::matches(tags, tag) & state.occupied().0)
     }
 
@@ -293,8 +320,7 @@ impl<'a, S: Shape> Bucket<'a, S> {
         // Acquire: pairs with the Release fence in `try_lock`.
         fence(Ordering::Acquire);
         let now = State(self.words[STATE].load(Ordering::Relaxed));
-        let commits = (now.0 >> 16).wrapping_sub(state.0 >> 16) & ((1 << 48) - 1);
-        commits == 0 || (commits == 1 && now.occupied().contains(slot))
+        now == state || now.follows_and_keeps(state, slot)
     }
 
     /// Whether nothing has been published here since `state`.
@@ -482,6 +508,12 @@ impl<'a, S: Shape> Locked<'a, S> {
     #[inline(always)]
     pub(crate) fn away(&self, class: u32) -> u64 {
         (unsync_load(&self.bucket.words[AWAY]) >> (class * 4)) & 15
+    }
+
+    /// Between two commits under one lock: what is written from here on belongs to the second.
+    pub(crate) fn begin_next(&self) {
+        // Release: as in `new`, for the state that was just published.
+        fence(Ordering::Release);
     }
 
     /// Counts one more key of `class` that lives away; before that key is published there.

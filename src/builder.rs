@@ -270,7 +270,7 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     /// Turns an attached segment into an open map, or says why it is none.
     fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Shared>, OpenError> {
         let Attached {
-            mapping,
+            mut mapping,
             segment,
             identity,
             file,
@@ -278,6 +278,7 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
         let layout = read_layout(mapping.words(), mapping.len() as u64)?;
         self.check_types(&layout)?;
         self.memory.apply(&mapping)?;
+        mapping.cut(layout.places.parts());
         let owners = (access == Access::ReadWrite).then(|| {
             use std::os::fd::AsFd;
             let place = match &file {

@@ -6,9 +6,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::bucket::Bucket;
 use crate::builder::MapBuilder;
 use crate::copy::Sink;
 use crate::error::{Exchange, IterError, ReadError, SweepError, TryInsert, WriteError};
+use crate::hash::Hashed;
 use crate::image::{Image, Typed, decode};
 use crate::integer::Integer;
 use crate::iter::{Entries, Walk};
@@ -73,15 +75,14 @@ pub struct MapStats {
     pub len: u64,
     /// Entries that were promised to fit.
     pub capacity: u64,
-    /// Entries for which there is memory: never all usable.
+    /// Entries that fit if every bucket is filled to the last slot that can be in use.
     pub slots: u64,
     /// `len / slots`.
     pub load: f64,
     /// Bytes of the segment.
     pub bytes: u64,
-    /// How many buckets hold 0, 1, … 15 entries (a bucket with a sixteenth is damaged, and
-    /// counted with the last).
-    pub occupancy: [u64; 16],
+    /// How many buckets hold 0, 1, … 16 entries.
+    pub occupancy: [u64; 17],
     /// Entries that were displaced so far, since the creation of the segment.
     pub displaced: u64,
 }
@@ -148,18 +149,32 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// # Errors
     /// [`ReadError::InvalidValue`] if the stored bytes are not a `V` (a `bool` of 7, say);
     /// [`ReadError::Contended`], which is no miss, as told there.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, key: &K) -> Result<Option<V>, ReadError> {
         let mut key_image = Image::uninit();
         let mut value_image = Image::<V>::uninit();
+        let mut value = value_image.sink();
         let table = self.table();
         let words = &*key_image.write(key);
-        let probe = Probe {
-            hash: table.hash_of(words),
-            words,
-        };
+        let hash = table.hash_of(words);
+        let probe = Probe { hash, words };
+        match table.glance(probe, |bucket, slot| bucket.load_value(slot, &mut value)) {
+            Some(Lookup::Hit) => Ok(Some(decoded(value.words())?)),
+            Some(_) => Ok(None),
+            None => self.get_elsewhere(key, hash),
+        }
+    }
+
+    /// The rest of `get`, out of its caller's way: nothing of it is in the caller's registers.
+    #[inline(never)]
+    fn get_elsewhere(&self, key: &K, hash: Hashed) -> Result<Option<V>, ReadError> {
+        let mut key_image = Image::uninit();
+        let mut value_image = Image::<V>::uninit();
         let mut value = value_image.sink();
-        match table.read(probe, &mut value) {
+        let words = &*key_image.write(key);
+        let probe = Probe { hash, words };
+        let take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, &mut value);
+        match self.table().read_elsewhere(probe, take) {
             Lookup::Hit => Ok(Some(decoded(value.words())?)),
             Lookup::Miss => Ok(None),
             Lookup::Contended => self.get_contended(probe),
@@ -188,14 +203,27 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         let mut key_image = Image::uninit();
         let table = self.table();
         let words = &*key_image.write(key);
-        let probe = Probe {
-            hash: table.hash_of(words),
-            words,
-        };
-        match table.contains(probe) {
+        let hash = table.hash_of(words);
+        match table.glance(Probe { hash, words }, |_, _| ()) {
+            Some(lookup) => Ok(lookup == Lookup::Hit),
+            None => self.contains_elsewhere(key, hash),
+        }
+    }
+
+    #[inline(never)]
+    fn contains_elsewhere(&self, key: &K, hash: Hashed) -> Result<bool, ReadError> {
+        let mut key_image = Image::uninit();
+        let words = &*key_image.write(key);
+        let probe = Probe { hash, words };
+        match self.table().read_elsewhere(probe, |_, _| ()) {
             Lookup::Hit => Ok(true),
             Lookup::Miss => Ok(false),
-            Lookup::Contended => Ok(self.get_contended(probe)?.is_some()),
+            // Whether the value is valid is not the question.
+            Lookup::Contended => match self.get_contended(probe) {
+                Ok(value) => Ok(value.is_some()),
+                Err(ReadError::InvalidValue { .. }) => Ok(true),
+                Err(error) => Err(error),
+            },
         }
     }
 
@@ -219,7 +247,7 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         let table = self.table();
         let mut found = 0;
         for (keys, values) in keys.chunks(BATCH).zip(values.chunks_mut(BATCH)) {
-            let mut hashes = [crate::hash::Hashed(0); BATCH];
+            let mut hashes = [Hashed(0); BATCH];
             for (key, hash) in keys.iter().zip(&mut hashes) {
                 *hash = table.hash_of(Image::uninit().write(key));
                 table.prefetch(*hash);
@@ -235,10 +263,11 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
                     words: key_image.write(key),
                 };
                 let mut sink = value_image.sink();
-                *value = match table.read(probe, &mut sink) {
-                    Lookup::Hit => Some(decoded(sink.words())?),
-                    Lookup::Miss => None,
-                    Lookup::Contended => self.get_contended(probe)?,
+                let take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, &mut sink);
+                *value = match table.glance(probe, take) {
+                    Some(Lookup::Hit) => Some(decoded(sink.words())?),
+                    Some(_) => None,
+                    None => self.get_elsewhere(key, hash)?,
                 };
                 found += usize::from(value.is_some());
             }
@@ -329,14 +358,14 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// How full the map is, bucket by bucket.
     pub fn stats(&self) -> MapStats {
         let table = self.table();
-        let mut occupancy = [0; 16];
+        let mut occupancy = [0; 17];
         let mut len = 0;
         for index in 0..table.buckets() {
             let entries = table.bucket(index).begin().occupied().len();
-            occupancy[entries.min(15) as usize] += 1;
+            occupancy[entries as usize] += 1;
             len += u64::from(entries);
         }
-        let slots = table.buckets() * u64::from(crate::bucket::USABLE);
+        let slots = table.buckets() * u64::from(self.shared.layout.counts.usable());
         MapStats {
             len,
             capacity: self.shared.layout.capacity,

@@ -11,6 +11,7 @@
 //! handles that stand on one have no writing methods at all.
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 use std::{fmt, io};
@@ -29,8 +30,26 @@ pub(crate) struct Mapping {
     /// Page-aligned and valid for `len` bytes while `self` lives.
     base: NonNull<AtomicU64>,
     len: usize,
+    /// The parts that `cut` has marked; empty before.
+    parts: Parts<Part>,
     access: Access,
     source: Source,
+}
+
+/// The parts of a segment that are used all the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parts<T> {
+    pub(crate) participants: T,
+    pub(crate) moves: T,
+    pub(crate) buckets: T,
+}
+
+/// A stretch of words inside a mapping.
+#[derive(Clone, Copy)]
+struct Part {
+    /// The first of `len` words inside the mapping that this is a part of.
+    base: NonNull<AtomicU64>,
+    len: usize,
 }
 
 enum Source {
@@ -63,6 +82,7 @@ impl Mapping {
         Ok(Self {
             base,
             len: map.len(),
+            parts: Part::none(base),
             access,
             source: Source::File { _map: map },
         })
@@ -75,9 +95,11 @@ impl Mapping {
     /// `SHM_RDONLY` exactly if `access` is read-only, and nobody else detaches it.
     #[expect(unsafe_code, reason = "the caller vouches for the pointer")]
     pub(crate) unsafe fn of_shmat(base: NonNull<u8>, len: usize, access: Access) -> Self {
+        let base = base.cast();
         Self {
-            base: base.cast(),
+            base,
             len,
+            parts: Part::none(base),
             access,
             source: Source::SysV,
         }
@@ -105,6 +127,69 @@ impl Mapping {
         #[expect(unsafe_code, reason = "the one place where a mapping becomes words")]
         unsafe {
             std::slice::from_raw_parts(self.base.as_ptr(), self.len / size_of::<AtomicU64>())
+        }
+    }
+}
+
+/// The parts of a mapping, found once and then without any arithmetic: they are needed for
+/// every operation.
+impl Mapping {
+    /// Marks the parts, as ranges of words.
+    ///
+    /// # Panics
+    /// If one is not inside the mapping: a checked layout describes only what is mapped.
+    pub(crate) fn cut(&mut self, parts: Parts<Range<usize>>) {
+        let words = self.words();
+        let part = |range: Range<usize>| {
+            let words = &words[range];
+            Part {
+                base: NonNull::from(words).cast(),
+                len: words.len(),
+            }
+        };
+        self.parts = Parts {
+            participants: part(parts.participants),
+            moves: part(parts.moves),
+            buckets: part(parts.buckets),
+        };
+    }
+
+    /// The participant table.
+    #[inline(always)]
+    pub(crate) fn participants(&self) -> &[AtomicU64] {
+        self.part(self.parts.participants)
+    }
+
+    /// The ring of moves.
+    #[inline(always)]
+    pub(crate) fn moves(&self) -> &[AtomicU64] {
+        self.part(self.parts.moves)
+    }
+
+    /// The buckets.
+    #[inline(always)]
+    pub(crate) fn buckets(&self) -> &[AtomicU64] {
+        self.part(self.parts.buckets)
+    }
+
+    #[inline(always)]
+    fn part(&self, part: Part) -> &[AtomicU64] {
+        // SAFETY: a `Part` is private to this module and only stored in the mapping that it was
+        // cut from, in `cut`, which took it from `words()`: so what is said there holds for it.
+        #[expect(unsafe_code, reason = "a part of what `words` returns")]
+        unsafe {
+            std::slice::from_raw_parts(part.base.as_ptr(), part.len)
+        }
+    }
+}
+
+impl Part {
+    fn none(base: NonNull<AtomicU64>) -> Parts<Self> {
+        let none = Self { base, len: 0 };
+        Parts {
+            participants: none,
+            moves: none,
+            buckets: none,
         }
     }
 }

@@ -31,31 +31,21 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The words of the bucket area.
-    #[inline(always)]
-    fn area(&self) -> &[AtomicU64] {
-        let places = &self.layout.places;
-        &self.mapping.words()[places.buckets..places.end]
-    }
-
     /// The words of the participant table.
     #[inline(always)]
     pub(crate) fn participants(&self) -> &[AtomicU64] {
-        let places = &self.layout.places;
-        &self.mapping.words()[places.participants..places.moves]
+        self.mapping.participants()
     }
 
     /// The table, for entries of the given shape, which the layout was checked against.
     #[inline(always)]
     pub(crate) fn table<S: Shape>(&self, shape: S) -> Table<'_, S> {
-        let places = &self.layout.places;
-        let moves = Moves::new(&self.mapping.words()[places.moves..places.moves_end]);
         Table::new(
-            self.area(),
+            self.mapping.buckets(),
             self.layout.counts.buckets,
             shape,
             &self.hasher,
-            moves,
+            Moves::new(self.mapping.moves()),
         )
     }
 

@@ -32,11 +32,12 @@
 //! # Displacing
 //!
 //! The entry is written to its new place first and published there, then the old place is
-//! published without it, in the same store that brings the new key in. In between it is in
+//! published without it (in the same store that brings the new key in, if there is a spare
+//! slot). In between it is in
 //! two buckets, with the same value, and both are locked; if the process dies there,
 //! [`crate::repair`] removes one of the two before either bucket can be written again.
 
-use crate::bucket::{Bucket, Buffer, Locked, Search, Shape, Slot, SlotSet};
+use crate::bucket::{Bucket, Buffer, Locked, Search, Shape, Slot};
 use crate::copy::Sink;
 use crate::hash::{Hashed, KeyHasher};
 use crate::moves::{Direction, Moves};
@@ -230,15 +231,42 @@ impl<'a, S: Shape> Table<'a, S> {
             .prefetch_slot(hash.tag());
     }
 
-    /// Searches for a key and copies its value. Only after a hit does `value` hold it.
+    /// One look into the home bucket, which takes what it wants from the slot that it finds.
+    /// `None`: look [elsewhere](Self::read_elsewhere), or again.
+    ///
+    /// This is most of all reads, so it is small enough to become part of its caller.
     #[inline(always)]
-    pub(crate) fn read(&self, key: Probe<'_>, value: &mut Sink<'_>) -> Lookup {
-        match self.try_read(key, |bucket, slot| bucket.load_value(slot, value)) {
-            Some(lookup) => lookup,
-            None => self.read_again(key, READ_TRIES, |bucket, slot| {
-                bucket.load_value(slot, value)
-            }),
+    pub(crate) fn glance(
+        &self,
+        key: Probe<'_>,
+        take: impl FnOnce(Bucket<'a, S>, Slot),
+    ) -> Option<Lookup> {
+        let home = self.bucket(key.hash.home(self.buckets));
+        let state = home.begin();
+        if let Search::Found(slot) = home.search(state, key.hash.tag(), key.words) {
+            take(home, slot);
+            return home.confirms(state, slot).then_some(Lookup::Hit);
         }
+        // Nobody of this class lives away: the key is nowhere.
+        (home.away(key.hash.class()) == 0 && home.unchanged(state)).then_some(Lookup::Miss)
+    }
+
+    /// What follows a glance that did not do: the other bucket, then both again and again.
+    #[inline(always)]
+    pub(crate) fn read_elsewhere(
+        &self,
+        key: Probe<'_>,
+        mut take: impl FnMut(Bucket<'a, S>, Slot),
+    ) -> Lookup {
+        let other = self.bucket(key.hash.other(self.buckets));
+        let state = other.begin();
+        if let Search::Found(slot) = other.search(state, key.hash.tag(), key.words) {
+            take(other, slot);
+            if other.confirms(state, slot) {
+                return Lookup::Hit;
+            }
+        }
+        self.read_again(key, READ_TRIES, take)
     }
 
     /// As `read`, with the patience of a handle that has no other way.
@@ -250,17 +278,6 @@ impl<'a, S: Shape> Table<'a, S> {
         })
     }
 
-    /// Searches for a key and copies nothing.
-    #[inline(always)]
-    pub(crate) fn contains(&self, key: Probe<'_>) -> Lookup {
-        match self.try_read(key, |_, _| ()) {
-            Some(lookup) => lookup,
-            None => self.read_again(key, READ_TRIES, |_, _| ()),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
     fn read_again(
         &self,
         key: Probe<'_>,
@@ -276,9 +293,7 @@ impl<'a, S: Shape> Table<'a, S> {
         Lookup::Contended
     }
 
-    /// One look, which takes what it wants from the slot that it finds. `None` if somebody
-    /// published while we looked.
-    #[inline(always)]
+    /// One look into both buckets if need be. `None` if somebody published meanwhile.
     fn try_read(
         &self,
         key: Probe<'_>,
@@ -415,6 +430,12 @@ impl<'a, S: Shape> Table<'a, S> {
         Obstacle::Blocked(Blocked::Damaged { bucket })
     }
 
+    /// Where one more entry may go, if anywhere.
+    #[inline(always)]
+    fn room(&self, bucket: &Locked<'a, S>) -> Option<Slot> {
+        bucket.state().occupied().room(self.shape.usable())
+    }
+
     /// Inserts a key that is absent, its home locked; `other` if that is locked already.
     #[inline(always)]
     fn insert(
@@ -426,7 +447,7 @@ impl<'a, S: Shape> Table<'a, S> {
         value: &[u64],
     ) -> Result<Outcome, Obstacle> {
         let occupied = home.state().occupied();
-        if let Some(slot) = room(occupied) {
+        if let Some(slot) = self.room(home) {
             home.fill(slot, key.hash.tag(), key.words, value);
             home.publish(occupied.with(slot));
             return Ok(Outcome::Inserted);
@@ -448,7 +469,7 @@ impl<'a, S: Shape> Table<'a, S> {
             None => self.try_lock(key.hash.other(self.buckets), token)?,
         };
         let occupied = other.state().occupied();
-        if let Some(slot) = room(occupied) {
+        if let Some(slot) = self.room(&other) {
             home.raise_away(key.hash.class());
             other.fill(slot, key.hash.tag(), key.words, value);
             other.publish(occupied.with(slot));
@@ -488,7 +509,8 @@ impl<'a, S: Shape> Table<'a, S> {
                         if is_home != going_home || mate == home_index || mate == other_index {
                             continue;
                         }
-                        if !certain && !self.bucket(mate).begin().occupied().has_room() {
+                        let peeked = self.bucket(mate).begin().occupied();
+                        if !certain && peeked.room(self.shape.usable()).is_none() {
                             continue;
                         }
                         let target = match self.try_lock(mate, token) {
@@ -498,7 +520,7 @@ impl<'a, S: Shape> Table<'a, S> {
                                 continue;
                             }
                         };
-                        let Some(place) = room(target.state().occupied()) else {
+                        let Some(place) = self.room(&target) else {
                             continue;
                         };
                         let moving = Moving {
@@ -536,9 +558,6 @@ impl<'a, S: Shape> Table<'a, S> {
             is_home,
         } = moving;
         let occupied = from.state().occupied();
-        let Some(spare) = occupied.first_free() else {
-            return Err(self.damaged(key.hash.home(self.buckets)));
-        };
         self.moves.record(
             hash,
             if is_home {
@@ -555,8 +574,20 @@ impl<'a, S: Shape> Table<'a, S> {
         }
         to.fill_from(place, hash.tag(), from, slot);
         to.publish(to.state().occupied().with(place));
-        from.fill(spare, key.hash.tag(), key.words, value);
-        from.publish(occupied.without(slot).with(spare));
+        match occupied.first_free() {
+            // One commit takes the moved entry out and the new one in.
+            Some(spare) => {
+                from.fill(spare, key.hash.tag(), key.words, value);
+                from.publish(occupied.without(slot).with(spare));
+            }
+            // No spare slot: first out, then in.
+            None => {
+                from.publish(occupied.without(slot));
+                from.begin_next();
+                from.fill(slot, key.hash.tag(), key.words, value);
+                from.publish(occupied);
+            }
+        }
         if is_home {
             to.lower_away(hash.class());
         }
@@ -630,16 +661,6 @@ impl<'a, S: Shape> Table<'a, S> {
             }
         }
         Ok(())
-    }
-}
-
-/// Where one more entry may go, if anywhere.
-#[inline(always)]
-fn room(occupied: SlotSet) -> Option<Slot> {
-    if occupied.has_room() {
-        occupied.first_free()
-    } else {
-        None
     }
 }
 

@@ -1,43 +1,65 @@
 //! Comparing a key's tag with the sixteen tags of a bucket at once.
 //!
-//! One byte a slot, packed into two words. On x86-64 a single SSE2 comparison does it;
-//! everywhere else eight bytes are compared inside one 64-bit word ("SWAR", Knuth,
+//! One byte a slot, packed into two words. On x86-64 one SSE2 comparison does it, straight from
+//! the segment; everywhere else eight bytes are compared inside one 64-bit word ("SWAR", Knuth,
 //! "The Art of Computer Programming" 7.1.3). Both give the same answer, which a test checks.
+//!
+//! The words may change while they are compared; the caller finds out afterwards. So the vector
+//! load is written in assembly, for the reasons that [`crate::copy`] gives.
 
-/// A bit for each slot whose tag equals `tag`, given the two tag words of a bucket.
+use crate::sync::AtomicU64;
+
+/// A bit for each slot whose tag equals `tag`, given the two tag words of a bucket. Each
+/// word is loaded once, relaxed.
 #[inline(always)]
-pub(crate) fn matches(words: [u64; 2], tag: u8) -> u16 {
+pub(crate) fn matches(words: &[AtomicU64; 2], tag: u8) -> u16 {
     imp::matches(words, tag)
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(shmkv_portable_copy)))]
 mod imp {
-    use core::arch::x86_64::{_mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8};
+    use core::arch::asm;
+    use core::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set1_epi8};
+
+    use super::AtomicU64;
 
     #[inline(always)]
-    pub(super) fn matches(words: [u64; 2], tag: u8) -> u16 {
-        // SAFETY: the only obligation of these intrinsics is that the processor has SSE2,
-        // and every x86-64 processor has.
-        #[expect(unsafe_code, reason = "vector intrinsics")]
+    pub(super) fn matches(words: &[AtomicU64; 2], tag: u8) -> u16 {
+        let tags: __m128i;
+        // SAFETY: the block reads the 16 bytes that `words` borrows, each aligned 64-bit lane
+        // by one access, and touches nothing else. The intrinsics need SSE2, which every
+        // x86-64 processor has.
+        #[expect(unsafe_code, reason = "inline assembly and vector intrinsics")]
         unsafe {
-            let tags = _mm_set_epi64x(words[1] as i64, words[0] as i64);
+            asm!(
+                "movdqu {tags}, [{words}]",
+                tags = out(xmm_reg) tags,
+                words = in(reg) words.as_ptr(),
+                options(readonly, nostack, preserves_flags),
+            );
             _mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8(tag as i8))) as u16
         }
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", not(shmkv_portable_copy))))]
 mod imp {
     pub(super) use super::portable::matches;
 }
 
-#[cfg(any(test, not(target_arch = "x86_64")))]
+#[cfg(any(test, not(all(target_arch = "x86_64", not(shmkv_portable_copy)))))]
 mod portable {
+    use super::AtomicU64;
+    use crate::sync::Ordering;
+
     const LOW: u64 = 0x0101_0101_0101_0101;
 
     #[inline(always)]
-    pub(super) fn matches(words: [u64; 2], tag: u8) -> u16 {
-        u16::from(in_word(words[0], tag)) | u16::from(in_word(words[1], tag)) << 8
+    pub(super) fn matches(words: &[AtomicU64; 2], tag: u8) -> u16 {
+        let [low, high] = words
+            .each_ref()
+            .map(|word| in_word(word.load(Ordering::Relaxed), tag));
+        u16::from(low) | u16::from(high) << 8
     }
 
     /// Bit `i` is set if byte `i` of `word` equals `tag`.
@@ -76,8 +98,9 @@ mod tests {
                 words[slot / 8] = words[slot / 8] & !(0xFF << shift) | u64::from(tag) << shift;
             }
             let expected = one_by_one(words, tag);
-            prop_assert_eq!(super::matches(words, tag), expected);
-            prop_assert_eq!(super::portable::matches(words, tag), expected);
+            let words = words.map(crate::sync::AtomicU64::new);
+            prop_assert_eq!(super::matches(&words, tag), expected);
+            prop_assert_eq!(super::portable::matches(&words, tag), expected);
         }
     }
 }

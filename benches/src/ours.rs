@@ -105,7 +105,7 @@ impl<K: Storable> Ours<K, u64> {
         black_box(
             &self
                 .map
-                .compare_exchange(key, value, value)
+                .compare_exchange(key, &value, value)
                 .expect("the segment is sound"),
         );
     }

@@ -57,16 +57,16 @@ impl Memory {
         let table = self.table();
         let words = [key];
         let mut value = Image::<[u64; 2]>::uninit();
-        match table.read(
-            Probe {
-                hash: table.hash_of(&words),
-                words: &words,
-            },
-            value.words(),
-        ) {
-            // SAFETY: a hit has filled all words.
-            #[expect(unsafe_code, reason = "a hit filled the words")]
-            Lookup::Hit => decode(unsafe { value.words().assume_init_ref() }),
+        let mut value = value.sink();
+        let hash = table.hash_of(&words);
+        let probe = Probe {
+            hash,
+            words: &words,
+        };
+        let mut take = |bucket: Bucket<'_, Pair>, slot| bucket.load_value(slot, &mut value);
+        let lookup = table.glance(probe, &mut take);
+        match lookup.unwrap_or_else(|| table.read_elsewhere(probe, &mut take)) {
+            Lookup::Hit => decode(value.words()),
             Lookup::Miss => None,
             Lookup::Contended => panic!("nobody else is there"),
         }
