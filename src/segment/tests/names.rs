@@ -1,6 +1,7 @@
 //! The textual form: round trips, and a precise answer to what is no name.
 
 use proptest::prelude::*;
+use proptest::strategy::Strategy;
 
 use super::*;
 

@@ -186,9 +186,7 @@ fn an_acl_decides_who_may_open_and_the_refusal_says_so() {
     if !is_root() {
         return;
     }
-    let scratch = Scratch::shm();
-    create(&scratch).unwrap();
-    let setfacl = |entry: &str| {
+    let setfacl = |entry: &str, scratch: &Scratch| {
         let mut command = Command::new("setfacl");
         match command.args(["-m", entry]).arg(scratch.path()).status() {
             Ok(status) => {
@@ -201,7 +199,9 @@ fn an_acl_decides_who_may_open_and_the_refusal_says_so() {
             }
         }
     };
-    if !setfacl(&format!("u:{NOBODY}:rw")) {
+    let scratch = Scratch::shm();
+    create(&scratch).unwrap();
+    if !setfacl(&format!("u:{NOBODY}:rw"), &scratch) {
         return;
     }
     let Some(lines) = as_nobody(NAME, "any", &scratch) else {
@@ -213,9 +213,13 @@ fn an_acl_decides_who_may_open_and_the_refusal_says_so() {
         lines[0].contains("belongs to uid 0, expected uid 65534"),
         "{lines:?}"
     );
-    // The mode would let everybody in, the ACL shuts this user out.
-    scratch.set_permissions(Some(0o666), None, None).unwrap();
-    assert!(setfacl(&format!("u:{NOBODY}:---")));
+    // The mode lets everybody in, the ACL shuts this user out. (Not with group bits of
+    // zero, which are the ACL's mask: then Linux looks at the bits for others instead.)
+    let scratch = Scratch::shm();
+    scratch
+        .create(&options().mode(0o666), &blueprint())
+        .unwrap();
+    assert!(setfacl(&format!("u:{NOBODY}:---"), &scratch));
     let lines = as_nobody(NAME, "any", &scratch).unwrap();
     assert!(lines[0].contains("permission denied to open"), "{lines:?}");
     assert!(lines[0].contains("a POSIX ACL is set on it"), "{lines:?}");
