@@ -147,8 +147,9 @@ fn a_builder_can_take_text_or_a_segment() {
     }
     let segment = Segment::shm("quotes").unwrap();
     assert_eq!(take("shm:quotes").unwrap(), segment);
-    assert_eq!(take("shm:quotes".to_owned()).unwrap(), segment);
-    assert_eq!(take(&"shm:quotes".to_owned()).unwrap(), segment);
+    let text = "shm:quotes".to_owned();
+    assert_eq!(take(&text).unwrap(), segment);
+    assert_eq!(take(text).unwrap(), segment);
     assert_eq!(take(&segment).unwrap(), segment);
     assert_eq!(take(segment.clone()).unwrap(), segment);
     assert!(take("quotes").is_err());

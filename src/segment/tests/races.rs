@@ -92,7 +92,7 @@ fn processes_that_create_and_remove_all_the_time_never_see_half_a_segment() {
         let segment = given_segment();
         tell("ready");
         wait_for_parent();
-        for _ in 0..300 {
+        for _ in 0..200 {
             let (attached, _) = segment.open_or_create(&options(), &blueprint()).unwrap();
             maker(&attached);
             match segment.remove() {
