@@ -278,3 +278,33 @@ fn a_key_can_be_made_of_a_path() {
         "{error}"
     );
 }
+
+#[test]
+fn a_succession_of_creators_is_not_taken_for_one_that_is_stuck() {
+    let scratch = Scratch::sysv();
+    let reserve = || {
+        let id = sys::shmget_new(key(&scratch), LEN, 0o600).ok()?;
+        let mapping = sys::shmat(id, LEN, Access::ReadWrite).unwrap();
+        mapping.words()[0].store(BUILDING, Ordering::Relaxed);
+        Some(id)
+    };
+    let mut id = reserve();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Six times the opener's patience in all, half of it each.
+            for _ in 0..12 {
+                std::thread::sleep(Duration::from_millis(100));
+                let Some(old) = id else {
+                    // The opener has found the key free, and made the segment itself.
+                    return;
+                };
+                sys::remove(old).unwrap();
+                id = reserve();
+            }
+            id.map(sys::remove);
+        });
+        let options = options().creation_timeout(Duration::from_millis(200));
+        let (attached, _) = scratch.open_or_create(&options, &blueprint()).unwrap();
+        maker(&attached);
+    });
+}
