@@ -284,3 +284,21 @@ impl Drop for Temporary<'_> {
         let _ = rustix::fs::unlinkat(self.dir, &self.name, AtFlags::empty());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::write_zeros;
+
+    #[test]
+    fn space_is_reserved_without_fallocate_as_well() {
+        use std::os::unix::fs::MetadataExt;
+        for len in [4096, (1 << 16) + 8, 300_000] {
+            let file = tempfile::tempfile().unwrap();
+            write_zeros(&file, len).unwrap();
+            file.sync_all().unwrap();
+            let metadata = file.metadata().unwrap();
+            assert_eq!(metadata.len(), len as u64);
+            assert!(metadata.blocks() * 512 >= len as u64, "no holes");
+        }
+    }
+}

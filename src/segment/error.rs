@@ -164,13 +164,11 @@ pub enum SegmentError {
     },
     /// The segment was removed and created again, over and over.
     #[error(
-        "{segment} came and went {attempts} times while it was being opened: see who removes it"
+        "{segment} was removed and created again all the while it was being opened: see who does that"
     )]
     Unstable {
         /// The segment.
         segment: Segment,
-        /// How often it was tried.
-        attempts: u32,
     },
     /// This kind of segment cannot do that.
     #[error("cannot {action} {segment}: {instead}")]

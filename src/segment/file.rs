@@ -227,8 +227,10 @@ impl<'a> Place<'a> {
 
 /// Whether a POSIX ACL says more about a file than its mode does.
 fn has_acl(path: &Path) -> Option<bool> {
-    match rustix::fs::lgetxattr(path, "system.posix_acl_access", &mut [0_u8; 0][..]) {
-        Ok(size) => Some(size > 0),
+    let mut acl = [0_u8; 64];
+    match rustix::fs::lgetxattr(path, "system.posix_acl_access", &mut acl[..]) {
+        // The second: it does not fit, so there is one.
+        Ok(_) | Err(Errno::RANGE) => Some(true),
         Err(Errno::NODATA | Errno::OPNOTSUPP) => Some(false),
         Err(_) => None,
     }

@@ -33,12 +33,7 @@ const INCOHERENT: [(u32, &str); 15] = [
 pub(super) fn check_coherent(segment: &Segment, file: impl AsFd) -> Result<(), SegmentError> {
     let facts = rustix::fs::fstatfs(file)
         .map_err(|errno| SegmentError::io("find the file system of", segment, errno))?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::allow_attributes,
-        reason = "f_type has 32 bits that count; its type and sign differ between platforms"
-    )]
+    // 32 bits that count, in a field whose width and sign differ between platforms.
     let magic = facts.f_type as u32;
     match incoherent(magic) {
         Some(file_system) => Err(SegmentError::Incoherent {

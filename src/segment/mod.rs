@@ -341,7 +341,6 @@ impl Segment {
         }
         Err(SegmentError::Unstable {
             segment: self.clone(),
-            attempts: ATTEMPTS,
         })
     }
 

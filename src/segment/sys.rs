@@ -41,7 +41,6 @@ pub(super) fn shmget(key: i32) -> io::Result<i32> {
 
 /// Makes a new segment of zeros; `AlreadyExists` if there is one.
 pub(super) fn shmget_new(key: i32, len: usize, mode: u32) -> io::Result<i32> {
-    #[expect(clippy::cast_possible_wrap, reason = "nine bits")]
     let flags = libc::IPC_CREAT | libc::IPC_EXCL | (mode & 0o777) as i32;
     // SAFETY: takes three numbers and touches no memory of ours.
     #[expect(unsafe_code, reason = "a foreign function")]
@@ -70,7 +69,7 @@ pub(super) fn shmat(id: i32, len: usize, access: Access) -> io::Result<Mapping> 
         ));
     };
     // The identifier could have been reused since the caller asked for the length (after
-    // some 32768 other segments), so ask again now that the attachment pins the segment.
+    // some 65536 others), so ask again now that the attachment pins the segment.
     let shorter = match stat(id) {
         Ok(facts) => facts.len < len as u64,
         Err(error) => {
@@ -101,11 +100,7 @@ fn detach(base: NonNull<u8>) {
 pub(super) fn stat(id: i32) -> io::Result<ShmFacts> {
     let raw = stat_raw(id)?;
     let mode = u32::from(raw.shm_perm.mode);
-    #[expect(
-        clippy::unnecessary_cast,
-        clippy::allow_attributes,
-        reason = "the widths differ between platforms"
-    )]
+    // The widths of these fields differ between platforms; all fit.
     Ok(ShmFacts {
         len: raw.shm_segsz as u64,
         mode: mode & 0o777,
@@ -151,10 +146,8 @@ pub(super) fn set(
         stat_raw(id)?
     };
     if let Some(mode) = mode {
-        #[expect(clippy::cast_possible_truncation, reason = "nine bits")]
-        {
-            raw.shm_perm.mode = (mode & 0o777) as _;
-        }
+        // The field has 16 or 32 bits, depending on the platform; these are nine.
+        raw.shm_perm.mode = (mode & 0o777) as _;
     }
     raw.shm_perm.uid = uid.unwrap_or(raw.shm_perm.uid);
     raw.shm_perm.gid = gid.unwrap_or(raw.shm_perm.gid);

@@ -42,6 +42,10 @@ pub(super) const BUILDING: u64 = u64::from_be_bytes(*b"shmkv?\r\n");
 /// How often a name is tried that others keep removing.
 const ATTEMPTS: u32 = 100;
 
+/// How many times the time for one creation somebody waits at most, if each time he looks
+/// he finds another creator at work.
+const CREATORS: u32 = 10;
+
 /// Pauses of those who wait for a creator: they begin short and become longer.
 const PAUSE_MIN: Duration = Duration::from_micros(100);
 const PAUSE_MAX: Duration = Duration::from_millis(5);
@@ -101,18 +105,21 @@ impl SysV<'_> {
         for _ in 0..ATTEMPTS {
             // The creator's own bits, so that it can attach whatever the mode.
             match sys::shmget_new(key, blueprint.len, mode | 0o600) {
-                Ok(id) => return self.build(Unfinished(id), mode, blueprint),
+                Ok(id) => match self.build(Unfinished(id), mode, blueprint)? {
+                    Some(attached) => return Ok(attached),
+                    // Somebody has removed it already.
+                    None => continue,
+                },
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(self.creation_error(blueprint.len, error)),
             }
             // The remains of a creator that died are no segment.
             match self.find()? {
                 Some(id) if self.is_remains(id, options) => {
-                    if !self.discard(id) {
-                        return Err(SegmentError::Abandoned {
-                            segment: self.segment.clone(),
-                            removed: false,
-                        });
+                    let removed = self.discard(id);
+                    if !removed {
+                        let segment = self.segment.clone();
+                        return Err(SegmentError::Abandoned { segment, removed });
                     }
                 }
                 Some(_) => {
@@ -170,16 +177,20 @@ impl SysV<'_> {
         Err(self.unstable())
     }
 
-    /// Fills a new segment. Until the last store, dropping `unfinished` removes it.
+    /// Fills a new segment; `None` if somebody has removed it before it was attached.
+    /// Until the last store, dropping `unfinished` removes it.
     fn build(
         &self,
         unfinished: Unfinished,
         mode: u32,
         blueprint: &Blueprint,
-    ) -> Result<Attached, SegmentError> {
+    ) -> Result<Option<Attached>, SegmentError> {
         let id = unfinished.0;
-        let mapping = sys::shmat(id, blueprint.len, Access::ReadWrite)
-            .map_err(|error| SegmentError::io("attach", self.segment, error))?;
+        let mapping = match sys::shmat(id, blueprint.len, Access::ReadWrite) {
+            Ok(mapping) => mapping,
+            Err(error) if vanished(&error) => return Ok(None),
+            Err(error) => return Err(SegmentError::io("attach", self.segment, error)),
+        };
         if let Some(first) = mapping.words().first() {
             first.store(BUILDING, Ordering::Relaxed);
         }
@@ -193,22 +204,29 @@ impl SysV<'_> {
         }
         blueprint.store_magic(&mapping);
         unfinished.finished();
-        Ok(Attached {
+        Ok(Some(Attached {
             mapping,
             segment: self.segment.clone(),
             identity: Identity::SysV { shmid: id },
             file: None,
-        })
+        }))
     }
 
     /// Waits until the segment is ready, missing, or known to stay unfinished.
+    ///
+    /// Each creator has the whole time: where segments are removed and created again all
+    /// the while, one can look many times and find a new one half-way each time.
     fn wait(&self, options: &SegmentOptions, access: Access) -> Result<Outcome, SegmentError> {
-        let start = Instant::now();
-        let mut pause = PAUSE_MIN;
-        loop {
+        let begin = Instant::now();
+        let timeout = options.creation_timeout;
+        let (mut seen, mut since, mut pause) = (None, begin, PAUSE_MIN);
+        while begin.elapsed() <= timeout.saturating_mul(CREATORS) {
             let Some(id) = self.find()? else {
                 return Ok(Outcome::Missing);
             };
+            if seen != Some(id) {
+                (seen, since, pause) = (Some(id), Instant::now(), PAUSE_MIN);
+            }
             let creator = match self.look(id, options, access)? {
                 Progress::Ready(attached) => return Ok(Outcome::Ready(attached)),
                 Progress::Abandoned { id } => {
@@ -219,17 +237,18 @@ impl SysV<'_> {
                 Progress::Building { creator } => creator,
                 Progress::Vanished => None,
             };
-            let waited = start.elapsed();
-            if waited >= options.creation_timeout {
+            let waited = since.elapsed();
+            if waited >= timeout {
                 return Err(SegmentError::NotReady {
                     segment: self.segment.clone(),
                     waited,
                     creator,
                 });
             }
-            thread::sleep(pause.min(options.creation_timeout - waited));
+            thread::sleep(pause.min(timeout - waited));
             pause = (pause * 2).min(PAUSE_MAX);
         }
+        Err(self.unstable())
     }
 
     /// Attaches the segment if it is ready, and else finds out why it is not.
@@ -423,7 +442,6 @@ impl SysV<'_> {
     fn unstable(&self) -> SegmentError {
         SegmentError::Unstable {
             segment: self.segment.clone(),
-            attempts: ATTEMPTS,
         }
     }
 

@@ -1,0 +1,155 @@
+//! Many processes at the same moment.
+
+use super::*;
+
+const PROCESSES: usize = 32;
+
+/// Starts `count` processes that wait for each other, and returns what they tell after
+/// "ready". All must end well.
+fn race(name: &str, role: &str, segment: &Segment, count: usize) -> Vec<String> {
+    let (gate, opener) = std::io::pipe().unwrap();
+    let (results, stderr) = std::io::pipe().unwrap();
+    let mut children: Vec<Child> = (0..count)
+        .map(|_| {
+            child(module_path!(), name, role, segment)
+                .stdin(gate.try_clone().unwrap())
+                .stderr(stderr.try_clone().unwrap())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    drop((gate, stderr));
+    let mut lines = told(results);
+    for _ in 0..count {
+        assert_eq!(lines.next().as_deref(), Some("ready"));
+    }
+    drop(opener);
+    let lines = lines.collect();
+    for child in &mut children {
+        let status = child.wait().unwrap();
+        assert!(status.success(), "{status}");
+    }
+    lines
+}
+
+#[test]
+fn of_32_processes_that_open_or_create_one_creates_and_all_share() {
+    const NAME: &str = "of_32_processes_that_open_or_create_one_creates_and_all_share";
+    if role().is_some() {
+        let segment = given_segment();
+        tell("ready");
+        wait_for_parent();
+        let (attached, created) = segment.open_or_create(&options(), &blueprint()).unwrap();
+        // Before anything else: is it complete?
+        let maker = maker(&attached);
+        assert_eq!(
+            created == Created::Yes,
+            maker == u64::from(std::process::id())
+        );
+        return tell(&format!("{:?} {maker} {created:?}", attached.identity));
+    }
+    for scratch in Scratch::each() {
+        for _ in 0..3 {
+            let lines = race(NAME, "open or create", &scratch, PROCESSES);
+            assert_eq!(lines.len(), PROCESSES);
+            let creators = lines.iter().filter(|line| line.ends_with(" Yes")).count();
+            assert_eq!(creators, 1, "{lines:#?}");
+            let mut shared: Vec<_> = lines
+                .iter()
+                .map(|line| line.rsplit_once(' ').unwrap().0)
+                .collect();
+            shared.dedup();
+            assert_eq!(shared.len(), 1, "{lines:#?}");
+            scratch.remove().unwrap();
+        }
+    }
+}
+
+#[test]
+fn of_32_processes_that_create_one_succeeds() {
+    const NAME: &str = "of_32_processes_that_create_one_succeeds";
+    if role().is_some() {
+        let segment = given_segment();
+        tell("ready");
+        wait_for_parent();
+        return match create(&segment) {
+            Ok(_) => tell("created"),
+            Err(SegmentError::AlreadyExists { .. }) => tell("exists"),
+            Err(error) => panic!("{error}"),
+        };
+    }
+    for scratch in Scratch::each() {
+        let lines = race(NAME, "create", &scratch, PROCESSES);
+        assert_eq!(lines.iter().filter(|line| *line == "created").count(), 1);
+        assert_eq!(lines.len(), PROCESSES);
+    }
+}
+
+#[test]
+fn processes_that_create_and_remove_all_the_time_never_see_half_a_segment() {
+    const NAME: &str = "processes_that_create_and_remove_all_the_time_never_see_half_a_segment";
+    if role().is_some() {
+        let segment = given_segment();
+        tell("ready");
+        wait_for_parent();
+        for _ in 0..200 {
+            let (attached, _) = segment.open_or_create(&options(), &blueprint()).unwrap();
+            maker(&attached);
+            match segment.remove() {
+                Ok(()) | Err(SegmentError::NotFound { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        return;
+    }
+    for scratch in Scratch::each() {
+        race(NAME, "churn", &scratch, 8);
+    }
+}
+
+#[test]
+fn of_32_processes_that_find_remains_one_creates_and_all_share() {
+    const NAME: &str = "of_32_processes_that_find_remains_one_creates_and_all_share";
+    match role().as_deref() {
+        Some("die") => {
+            let _ = given_segment().create(&options(), &stuck_blueprint());
+            return;
+        }
+        Some("reserve and die") => {
+            let Segment::SysV(SysVKey::Number(key)) = given_segment() else {
+                panic!("a key was expected")
+            };
+            crate::segment::sys::shmget_new(key.get(), LEN, 0o600).unwrap();
+            return;
+        }
+        Some(_) => {
+            tell("ready");
+            wait_for_parent();
+            let segment = given_segment();
+            let (attached, created) = segment.open_or_create(&options(), &blueprint()).unwrap();
+            return tell(&format!("{} {created:?}", maker(&attached)));
+        }
+        None => {}
+    }
+    for reserved_only in [false, true] {
+        let scratch = Scratch::sysv();
+        if reserved_only {
+            run(child(module_path!(), NAME, "reserve and die", &scratch));
+        } else {
+            let mut creator = start_until_ready(child(module_path!(), NAME, "die", &scratch));
+            creator.kill().unwrap();
+            creator.wait().unwrap();
+        }
+        let mut lines = race(NAME, "take over", &scratch, PROCESSES);
+        assert_eq!(
+            lines.iter().filter(|line| line.ends_with(" Yes")).count(),
+            1,
+            "{lines:?}"
+        );
+        for line in &mut lines {
+            line.truncate(line.find(' ').unwrap());
+        }
+        lines.dedup();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+    }
+}
