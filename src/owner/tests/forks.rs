@@ -109,46 +109,50 @@ fn child_without_any_lock_registers_and_its_death_is_seen() {
         println!("skipped: only root can drop privileges");
         return;
     }
-    let segment = Segment::private();
-    let owners = segment.owners();
-    // A raw clone: no handler runs, and by its first write it may not open the file.
-    let child = Child::raw_clone(0, || {
-        become_nobody();
-        segment.register_and_say(&owners, 0);
-        stay();
+    alone(|| {
+        let segment = Segment::private();
+        let owners = segment.owners();
+        // A raw clone: no handler runs, and by its first write it may not open the file.
+        let child = Child::raw_clone(0, || {
+            become_nobody();
+            segment.register_and_say(&owners, 0);
+            stay();
+        });
+        let token = segment.hear_token(0);
+        assert!(owners.survey(segment.table())[0].is_lockless);
+        assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+        child.signal(libc::SIGSTOP);
+        assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+        child.kill_without_reaping();
+        assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+        // From another namespace its free byte proves nothing.
+        relocate(&segment, token.slot().unwrap());
+        assert_eq!(owners.verdict(segment.table(), token), Verdict::Unknowable);
     });
-    let token = segment.hear_token(0);
-    assert!(owners.survey(segment.table())[0].is_lockless);
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
-    child.signal(libc::SIGSTOP);
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
-    child.kill_without_reaping();
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
-    // From another namespace its free byte proves nothing.
-    relocate(&segment, token.slot().unwrap());
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Unknowable);
 }
 
 #[test]
 fn raw_clone_never_takes_its_living_parent_for_dead() {
-    let segment = Segment::new();
-    let owners = segment.owners();
-    let mine = owners.token(segment.table()).unwrap();
-    // Judged by the byte alone, as in another pid namespace.
-    relocate(&segment, mine.slot().unwrap());
-    let child = Child::raw_clone(0, || {
-        let parent = owners.verdict(segment.table(), mine);
-        segment.say(0, 1 + u64::from(parent == Verdict::Alive));
-        segment.register_and_say(&owners, 1);
-        stay();
+    alone(|| {
+        let segment = Segment::new();
+        let owners = segment.owners();
+        let mine = owners.token(segment.table()).unwrap();
+        // Judged by the byte alone, as in another pid namespace.
+        relocate(&segment, mine.slot().unwrap());
+        let child = Child::raw_clone(0, || {
+            let parent = owners.verdict(segment.table(), mine);
+            segment.say(0, 1 + u64::from(parent == Verdict::Alive));
+            segment.register_and_say(&owners, 1);
+            stay();
+        });
+        assert_eq!(segment.hear(0), 2, "the inherited description was not used");
+        let theirs = segment.hear_token(1);
+        assert_ne!(theirs.slot(), mine.slot());
+        relocate(&segment, theirs.slot().unwrap());
+        assert_eq!(owners.verdict(segment.table(), theirs), Verdict::Alive);
+        child.kill();
+        assert_eq!(owners.verdict(segment.table(), theirs), Verdict::Dead);
     });
-    assert_eq!(segment.hear(0), 2, "the inherited description was not used");
-    let theirs = segment.hear_token(1);
-    assert_ne!(theirs.slot(), mine.slot());
-    relocate(&segment, theirs.slot().unwrap());
-    assert_eq!(owners.verdict(segment.table(), theirs), Verdict::Alive);
-    child.kill();
-    assert_eq!(owners.verdict(segment.table(), theirs), Verdict::Dead);
 }
 
 #[test]

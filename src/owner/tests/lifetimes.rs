@@ -282,7 +282,8 @@ fn owner_that_dumps_core_is_alive_until_it_is_done() {
 
 fn owner(segment: &Segment) -> Child {
     Child::fork(|| {
-        segment.register_and_say(&segment.owners(), 0);
+        let owners = segment.owners();
+        segment.register_and_say(&owners, 0);
         stay();
     })
 }

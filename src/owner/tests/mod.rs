@@ -182,6 +182,12 @@ impl Drop for Child {
     }
 }
 
+/// Runs a test in a process with one thread. A raw clone of a process with several may find the
+/// allocator locked for ever, since nothing prepares that for it.
+fn alone(test: impl FnOnce()) {
+    assert_eq!(Child::fork(test).wait(), 0);
+}
+
 /// Stays until killed.
 fn stay() {
     loop {

@@ -41,7 +41,9 @@ fn equal_pids_in_two_namespaces_are_two_processes() {
     assert_eq!(ask(10, one), Verdict::Dead);
     assert_eq!(ask(10, two), Verdict::Alive);
     second.kill();
-    assert_eq!(owners.verdict(segment.table(), two), Verdict::Dead);
+    wait_until("the end of the other namespace", || {
+        owners.verdict(segment.table(), two) == Verdict::Dead
+    });
 }
 
 /// In a new namespace whose `/proc` still shows the old one's numbers.
@@ -51,7 +53,8 @@ fn foreign_proc_does_not_make_the_living_dead() {
     let Some(child) = namespaced_with(&segment, || {
         // Process 2 registers, process 1 judges; /proc/2 is a process of the outer namespace.
         let inner = Child::fork(|| {
-            segment.register_and_say(&segment.owners(), 1);
+            let owners = segment.owners();
+            segment.register_and_say(&owners, 1);
             stay();
         });
         let token = segment.hear_token(1);
@@ -75,18 +78,20 @@ fn foreign_proc_does_not_make_the_living_dead() {
 #[test]
 fn raw_clone_into_a_new_namespace_finds_its_parent_alive() {
     let segment = Segment::new();
-    let owners = segment.owners();
-    let mine = owners.token(segment.table()).unwrap();
     if namespaced_with(&segment, || ()).is_none() {
         println!("skipped: no permission to make pid namespaces");
         return;
     }
-    let child = Child::raw_clone(libc::CLONE_NEWPID, || {
-        let parent = owners.verdict(segment.table(), mine);
-        segment.say(0, 1 + u64::from(parent == Verdict::Alive));
+    alone(|| {
+        let owners = segment.owners();
+        let mine = owners.token(segment.table()).unwrap();
+        let child = Child::raw_clone(libc::CLONE_NEWPID, || {
+            let parent = owners.verdict(segment.table(), mine);
+            segment.say(0, 1 + u64::from(parent == Verdict::Alive));
+        });
+        assert_eq!(segment.hear(0), 2);
+        drop(child);
     });
-    assert_eq!(segment.hear(0), 2);
-    drop(child);
 }
 
 /// Process 1 of a new namespace: registers, then answers questions about tokens.

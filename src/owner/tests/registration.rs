@@ -114,6 +114,8 @@ fn processes_killed_at_random_points_leak_no_slot() {
             segment.say(0, 1);
             loop {
                 mine.token(segment.table()).unwrap();
+                // As long again with the slot as without.
+                Identity::of_this_process();
                 mine.release(segment.table());
             }
         });
@@ -208,7 +210,8 @@ fn lost_or_replaced_companion_makes_nobody_look_dead() {
     let segment = Segment::new();
     let open = || Owners::new(place, COMPANION, SLOTS);
     let child = Child::fork(|| {
-        segment.register_and_say(&open(), 0);
+        let owners = open();
+        segment.register_and_say(&owners, 0);
         stay();
     });
     let token = segment.hear_token(0);
