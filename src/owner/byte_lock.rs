@@ -50,6 +50,12 @@ pub(super) fn any_is_locked(file: BorrowedFd<'_>) -> Option<bool> {
     Some(found != libc::F_UNLCK)
 }
 
+/// What a peer that may only read the file can do.
+#[cfg(test)]
+pub(super) fn lock_for_reading(file: BorrowedFd<'_>, slot: u32) {
+    command(file, libc::F_OFD_SETLK, libc::F_RDLCK, slot).expect("a shared lock");
+}
+
 fn command(file: BorrowedFd<'_>, command: i32, kind: i32, slot: u32) -> Result<i32, i32> {
     let start = FIRST_BYTE + libc::off_t::from(slot);
     range(file, command, kind, start, 1)

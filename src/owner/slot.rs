@@ -238,6 +238,15 @@ impl<'a> Slot<'a> {
         self.replace(seen, seen.freed())
     }
 
+    /// Puts another record under the same claim, sealed.
+    #[cfg(test)]
+    pub(super) fn overwrite(self, claim: Claim, record: Record) {
+        for (word, value) in self.0[1..7].iter().zip(record.words()) {
+            word.store(value, Ordering::Relaxed);
+        }
+        self.0[7].store(record.seal(claim), Ordering::Release);
+    }
+
     fn replace(self, seen: Claim, new: Claim) -> bool {
         // Release: publishes the words written before. Acquire: orders our words after
         // those of the previous holder.
