@@ -40,7 +40,7 @@
 //! |-----|--------|-----|
 //! | reader | `begin`: relaxed load of `state`, then `fence(Acquire)` | pairs with the `Release` store in `publish`: the slots of that version, and everything published before, are visible |
 //! | reader | `confirms`, `unchanged`: `fence(Acquire)`, then relaxed load of `state` | pairs with the `fence(Release)` in `try_lock`: if any word we copied was written by a later writer, the state published before that writer took the lock is visible, and it is not ours |
-//! | writer | `try_lock`: compare-exchange, `Acquire` | pairs with the `Release` of the owner's unlocking swap |
+//! | writer | `try_lock`: compare-exchange, `AcqRel` | `Acquire` pairs with the `Release` of the former owner's unlocking swap; `Release` with the fence in `Owners::verdict`: whoever sees our token sees our participant slot |
 //! | writer | `try_lock`: `fence(Release)` after it | see the reader's second fence |
 //! | writer | slots and tags: relaxed stores | ordered by the fence above and the publication below |
 //! | writer | `publish`: `Release` store of `state` | see the reader's first fence |
@@ -371,16 +371,28 @@ impl<'a, S: Shape> Bucket<'a, S> {
         &self.words[LOCK]
     }
 
+    /// Takes the lock if it is free and nobody waits for it.
+    #[inline(always)]
+    pub(crate) fn try_lock_once(self, token: Token) -> Option<Locked<'a, S>> {
+        self.try_lock_or_see(token).ok()
+    }
+
+    #[inline(always)]
+    fn try_lock_or_see(self, token: Token) -> Result<Locked<'a, S>, LockWord> {
+        // Acquire: pairs with the Release swap in `Locked::drop`. Release: our participant slot,
+        // written before the token was first used, is visible to whoever sees the token.
+        self.lock_word()
+            .compare_exchange(0, token.to_word(), Ordering::AcqRel, Ordering::Relaxed)
+            .map(|_| Locked::new(self))
+            .map_err(LockWord)
+    }
+
     /// Tries to take the lock, spinning for a moment while somebody holds it. What it
     /// finds in the end is the answer: ours, or the word that stood there.
     #[inline(always)]
     pub(crate) fn try_lock(self, token: Token, spins: u32) -> Result<Locked<'a, S>, LockWord> {
-        let lock = self.lock_word();
-        // Acquire: pairs with the Release swap in `Locked::drop`.
-        match lock.compare_exchange(0, token.to_word(), Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Ok(Locked::new(self)),
-            Err(found) => self.try_lock_contended(token, spins, LockWord(found)),
-        }
+        self.try_lock_or_see(token)
+            .or_else(|found| self.try_lock_contended(token, spins, found))
     }
 
     #[cold]
@@ -396,8 +408,8 @@ impl<'a, S: Shape> Bucket<'a, S> {
             // A word without an owner is free, whatever else may stand in it.
             if found.owner().is_none() {
                 let taken = found.taken_by(token).0;
-                // Acquire: as in `try_lock`.
-                match lock.compare_exchange(found.0, taken, Ordering::Acquire, Ordering::Relaxed) {
+                // AcqRel: as in `try_lock`.
+                match lock.compare_exchange(found.0, taken, Ordering::AcqRel, Ordering::Relaxed) {
                     Ok(_) => return Ok(Locked::new(self)),
                     Err(word) => found = LockWord(word),
                 }
@@ -414,9 +426,9 @@ impl<'a, S: Shape> Bucket<'a, S> {
         let taken = dead.taken_by(token).0;
         // Acquire: the dead process's publications were ordered before its death by the
         // kernel, whose answer the caller has; the exchange makes those of living former
-        // owners visible.
+        // owners visible. Release: as in `try_lock`.
         self.lock_word()
-            .compare_exchange(dead.0, taken, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(dead.0, taken, Ordering::AcqRel, Ordering::Relaxed)
             .ok()
             .map(|_| Locked::new(self))
     }

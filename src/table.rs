@@ -334,21 +334,48 @@ impl<'a, S: Shape> Table<'a, S> {
         None
     }
 
-    /// Reads an entry and decides, under its lock, what becomes of it.
+    /// Reads an entry and decides, under its lock, what becomes of it: the short way, for keys
+    /// that are at home, or absent with room at home, in a bucket that nobody holds. `None`: not
+    /// that simple, and nothing has been done; go [the long way](Self::edit).
     ///
     /// `decide` gets the value that is there (copied into `old`) or `None`, may fill `new`,
     /// and may be asked several times: the last answer counts. It must not wait for anything.
     #[inline(always)]
+    pub(crate) fn edit_at_home(
+        &self,
+        token: Token,
+        key: Probe<'_>,
+        old: &mut Sink<'_>,
+        new: &mut [u64],
+        decide: &mut impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+    ) -> Option<Outcome> {
+        let home = self
+            .bucket(key.hash.home(self.buckets))
+            .try_lock_once(token)?;
+        if let Search::Found(slot) = home.search(key.hash.tag(), key.words) {
+            return self.apply(&home, slot, key, old, new, decide).ok();
+        }
+        if home.away(key.hash.class()) != 0 {
+            return None;
+        }
+        match decide(None, new) {
+            Edit::Keep | Edit::Remove => Some(Outcome::KeptAbsent),
+            Edit::Put => self.insert_at_home(&home, key, new),
+        }
+    }
+
+    /// As [`edit_at_home`](Self::edit_at_home), wherever the key is and whoever is in the way.
+    #[inline(never)]
     pub(crate) fn edit<W: Who>(
         &self,
         writer: &mut Writer<'_, W>,
         key: Probe<'_>,
         old: &mut Sink<'_>,
         new: &mut [u64],
-        mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+        decide: &mut impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
     ) -> Result<Outcome, Blocked> {
         loop {
-            match self.try_edit(writer.token, key, old, new, &mut decide) {
+            match self.try_edit(writer.token, key, old, new, decide) {
                 Ok(outcome) => return Ok(outcome),
                 Err(Obstacle::Blocked(blocked)) => return Err(blocked),
                 Err(Obstacle::Locked { bucket, found }) => self.overcome(writer, bucket, found)?,
@@ -356,7 +383,6 @@ impl<'a, S: Shape> Table<'a, S> {
         }
     }
 
-    #[inline(always)]
     fn try_edit(
         &self,
         token: Token,
@@ -436,8 +462,21 @@ impl<'a, S: Shape> Table<'a, S> {
         bucket.state().occupied().room(self.shape.usable())
     }
 
-    /// Inserts a key that is absent, its home locked; `other` if that is locked already.
+    /// Inserts a key that is absent, its home locked, if there is room at home.
     #[inline(always)]
+    fn insert_at_home(
+        &self,
+        home: &Locked<'a, S>,
+        key: Probe<'_>,
+        value: &[u64],
+    ) -> Option<Outcome> {
+        let slot = self.room(home)?;
+        home.fill(slot, key.hash.tag(), key.words, value);
+        home.publish(home.state().occupied().with(slot));
+        Some(Outcome::Inserted)
+    }
+
+    /// Inserts a key that is absent, its home locked; `other` if that is locked already.
     fn insert(
         &self,
         token: Token,
@@ -446,16 +485,12 @@ impl<'a, S: Shape> Table<'a, S> {
         key: Probe<'_>,
         value: &[u64],
     ) -> Result<Outcome, Obstacle> {
-        let occupied = home.state().occupied();
-        if let Some(slot) = self.room(home) {
-            home.fill(slot, key.hash.tag(), key.words, value);
-            home.publish(occupied.with(slot));
-            return Ok(Outcome::Inserted);
+        match self.insert_at_home(home, key, value) {
+            Some(outcome) => Ok(outcome),
+            None => self.insert_away(token, home, other, key, value),
         }
-        self.insert_away(token, home, other, key, value)
     }
 
-    #[inline(never)]
     fn insert_away(
         &self,
         token: Token,

@@ -82,7 +82,12 @@ impl Memory {
             hash: table.hash_of(&words),
             words: &words,
         };
-        table.edit(&mut writer, probe, &mut old.sink(), &mut new, |_, _| edit)
+        let mut old = old.sink();
+        let mut decide = |_: Option<&[u64]>, _: &mut [u64]| edit;
+        match table.edit_at_home(writer.token(), probe, &mut old, &mut new, &mut decide) {
+            Some(outcome) => Ok(outcome),
+            None => table.edit(&mut writer, probe, &mut old, &mut new, &mut decide),
+        }
     }
 
     fn keys(&self) -> Vec<u64> {
