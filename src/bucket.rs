@@ -7,8 +7,8 @@
 //! word 3   tags      8 x 8 bits                  slots 8..16
 //! word 4   recency   2 bits a slot               for cache replacement; zero in a map
 //! word 5   reserved  zero
-//! word 6   away      16 x 4 bits                 how many keys at home here live elsewhere
-//! word 7   reserved  zero
+//! word 6   away      16 x 4 bits                 how many keys at home here live elsewhere,
+//! word 7   away      16 x 4 bits                 for each of 32 classes of keys
 //! word 8.. slots     key words, then value words
 //! ```
 //!
@@ -81,6 +81,12 @@ const LOCK: usize = 1;
 const TAGS: usize = 2;
 const AWAY: usize = 6;
 
+/// The word and the shift of the counter for a class of keys.
+#[inline(always)]
+fn away_count(class: u32) -> (usize, u32) {
+    (AWAY + (class as usize >> 4 & 1), (class & 15) * 4)
+}
+
 /// Private memory for words that are about to be copied out of a segment.
 pub(crate) trait Buffer {
     /// All of it.
@@ -105,6 +111,16 @@ pub(crate) trait Shape: Copy {
     #[inline(always)]
     fn usable(self) -> u32 {
         usable(self.value_words() as u64)
+    }
+
+    /// Slots of which one is preferred for a key, together: those that begin in one cache line,
+    /// as a power of two.
+    #[inline(always)]
+    fn group(self) -> u32 {
+        match self.slot_words() {
+            0 => SLOTS as u32,
+            words => (8 / words as u32).next_power_of_two().max(1),
+        }
     }
 
     /// Words of a slot.
@@ -196,11 +212,20 @@ impl SlotSet {
     /// Where one more entry may go, if `usable` slots may be in use: not beyond, so that a spare
     /// slot remains.
     #[inline(always)]
-    pub(crate) fn room(self, usable: u32) -> Option<Slot> {
+    pub(crate) fn room(self, usable: u32, preferred: Self) -> Option<Slot> {
         if self.len() < usable {
-            self.first_free()
+            self.free(preferred)
         } else {
             None
+        }
+    }
+
+    /// A slot that is not in the set, a preferred one if possible.
+    #[inline(always)]
+    pub(crate) fn free(self, preferred: Self) -> Option<Slot> {
+        match !self.0 & preferred.0 {
+            0 => self.first_free(),
+            free => Some(Slot(free.trailing_zeros())),
         }
     }
 
@@ -273,6 +298,24 @@ impl<'a, S: Shape> Bucket<'a, S> {
         &self.slot(slot)[self.shape.key_words()..]
     }
 
+    /// The slots where a key with this choice of [`SLOTS`] prefers to be.
+    #[inline(always)]
+    pub(crate) fn preferred(&self, choice: u32) -> SlotSet {
+        let group = self.shape.group();
+        let first = choice & 15 & !(group - 1);
+        SlotSet(((1u32 << group) - 1 << first) as u16)
+    }
+
+    /// Asks for the line where a key with this choice begins, if it is where it prefers to be: the
+    /// processor fetches it together with the header.
+    #[inline(always)]
+    pub(crate) fn prefetch_preferred(&self, choice: u32) {
+        let first = choice & 15 & !(self.shape.group() - 1);
+        if let Some(word) = self.slot(Slot(first)).first() {
+            prefetch(word);
+        }
+    }
+
     /// Where a reader starts: the state that all it sees from here on must belong to.
     #[inline(always)]
     pub(crate) fn begin(&self) -> State {
@@ -335,7 +378,8 @@ impl<'a, S: Shape> Bucket<'a, S> {
     /// never too low, and 15 means "15 or more, for ever".
     #[inline(always)]
     pub(crate) fn away(&self, class: u32) -> u64 {
-        (self.words[AWAY].load(Ordering::Relaxed) >> (class * 4)) & 15
+        let (word, shift) = away_count(class);
+        (self.words[word].load(Ordering::Relaxed) >> shift) & 15
     }
 
     /// Copies the key in `slot`; to be validated by the caller.
@@ -456,6 +500,12 @@ impl<'a, S: Shape> Locked<'a, S> {
         State(unsync_load(&self.bucket.words[STATE]))
     }
 
+    /// As [`Bucket::preferred`].
+    #[inline(always)]
+    pub(crate) fn preferred(&self, choice: u32) -> SlotSet {
+        self.bucket.preferred(choice)
+    }
+
     /// Looks for a key; the answer stays true until we change it.
     #[inline(always)]
     pub(crate) fn search(&self, tag: u8, key: &[u64]) -> Search {
@@ -519,7 +569,8 @@ impl<'a, S: Shape> Locked<'a, S> {
     /// As [`Bucket::away`]; only we may change it.
     #[inline(always)]
     pub(crate) fn away(&self, class: u32) -> u64 {
-        (unsync_load(&self.bucket.words[AWAY]) >> (class * 4)) & 15
+        let (word, shift) = away_count(class);
+        (unsync_load(&self.bucket.words[word]) >> shift) & 15
     }
 
     /// Between two commits under one lock: what is written from here on belongs to the second.
@@ -530,20 +581,22 @@ impl<'a, S: Shape> Locked<'a, S> {
 
     /// Counts one more key of `class` that lives away; before that key is published there.
     pub(crate) fn raise_away(&self, class: u32) {
-        let word = unsync_load(&self.bucket.words[AWAY]);
-        if (word >> (class * 4)) & 15 < 15 {
+        let (word, shift) = away_count(class);
+        let counts = unsync_load(&self.bucket.words[word]);
+        if (counts >> shift) & 15 < 15 {
             // Release: ordered before the publication in the other bucket in any case;
             // stated here so that the pair with `lower_away` is one mechanism.
-            self.bucket.words[AWAY].store(word + (1 << (class * 4)), Ordering::Release);
+            self.bucket.words[word].store(counts + (1 << shift), Ordering::Release);
         }
     }
 
     /// Counts one key of `class` less; after it is gone from the other bucket, for all to see.
     pub(crate) fn lower_away(&self, class: u32) {
-        let word = unsync_load(&self.bucket.words[AWAY]);
-        if matches!((word >> (class * 4)) & 15, 1..15) {
+        let (word, shift) = away_count(class);
+        let counts = unsync_load(&self.bucket.words[word]);
+        if matches!((counts >> shift) & 15, 1..15) {
             // Release: whoever sees the lower count sees the removal that came before.
-            self.bucket.words[AWAY].store(word - (1 << (class * 4)), Ordering::Release);
+            self.bucket.words[word].store(counts - (1 << shift), Ordering::Release);
         }
     }
 }

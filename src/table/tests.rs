@@ -114,7 +114,7 @@ impl Memory {
             *expected.entry((home, hash.class())).or_default() += u64::from(!at_home);
         }
         for index in 0..self.buckets {
-            for class in 0..16 {
+            for class in 0..32 {
                 let count = expected.get(&(index, class)).copied().unwrap_or(0);
                 assert_eq!(
                     table.bucket(index).away(class),
