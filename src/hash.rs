@@ -259,8 +259,10 @@ mod tests {
                 cells("home and choice", 512 * 16, &|hash| {
                     hash.home(512) << 4 | u64::from(hash.choice())
                 });
-                cells("home and other", 64 * 64, &|hash| {
-                    hash.home(64) << 6 | hash.other(64)
+                // The two are never equal, so by how far they are apart.
+                cells("home and distance", 64 * 63, &|hash| {
+                    let apart = (64 + hash.other(64) - hash.home(64)) % 64;
+                    hash.home(64) * 63 + apart - 1
                 });
             }
         }
