@@ -57,16 +57,13 @@ impl Memory {
         let table = self.table();
         let words = [key];
         let mut value = Image::<[u64; 2]>::uninit();
-        match table.read(
-            Probe {
-                hash: table.hash_of(&words),
-                words: &words,
-            },
-            value.words(),
-        ) {
-            // SAFETY: a hit has filled all words.
-            #[expect(unsafe_code, reason = "a hit filled the words")]
-            Lookup::Hit => decode(unsafe { value.words().assume_init_ref() }),
+        let mut sink = value.sink();
+        let probe = Probe {
+            hash: table.hash_of(&words),
+            words: &words,
+        };
+        match table.read(probe, &mut sink) {
+            Lookup::Hit => decode(sink.words()),
             Lookup::Miss => None,
             Lookup::Contended => panic!("nobody else is there"),
         }
@@ -203,7 +200,7 @@ fn full_is_answered_only_when_nothing_fits_and_changes_nothing() {
 fn a_held_lock_makes_writers_busy_and_leaves_readers_alone() {
     let memory = Memory::new(2);
     for key in 0..10 {
-        memory.edit(key, Edit::Put, [key, 1]).unwrap();
+        let _ = memory.edit(key, Edit::Put, [key, 1]).unwrap();
     }
     let table = memory.table();
     let held = Token::new(5, 77);
