@@ -195,6 +195,19 @@ impl<V: Number> Draft<V> {
         self
     }
 
+    /// Puts an entry where a filler is.
+    pub(crate) fn replace_filler(
+        &mut self,
+        bucket: u64,
+        slot: usize,
+        key: u64,
+        value: u64,
+    ) -> &mut Self {
+        let tags = self.header(bucket, 2 + slot / 8);
+        self.words[tags] &= !(0xFF << (slot % 8 * 8));
+        self.put(bucket, slot, key, value)
+    }
+
     /// Locks a bucket in the name of a participant.
     pub(crate) fn lock(&mut self, bucket: u64, owner: u32) -> &mut Self {
         let lock = self.header(bucket, 1);
@@ -466,6 +479,15 @@ impl<V: Number> Segment<V> {
         met.sort_unstable();
         let met: Vec<String> = met.iter().map(u64::to_string).collect();
         met.join("+")
+    }
+
+    /// Meets the lock of every bucket, and so buries whoever left one.
+    pub(crate) fn touch_all(&self, me: u32) {
+        let table = self.table();
+        let mut writer = Writer::new(&self.kernel, token(me), self.turns);
+        for bucket in 0..self.buckets {
+            let _ = table.lock(&mut writer, bucket);
+        }
     }
 
     /// The kernel notices that a participant is gone. It notices after the last access.

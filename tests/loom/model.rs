@@ -35,11 +35,11 @@ pub(crate) fn race<const N: usize>(turn: usize, roles: [Role; N]) -> String {
     done.join(" ")
 }
 
-/// Explores a model once for each rotation `0..turns` of the order in which its threads
-/// start, and checks that there were `least` executions or more in total, and exactly the
-/// `expected` outcomes.
+/// Explores the variants `0..variants` of a model (at least: each rotation of the order in which
+/// its threads start), and checks that there were `least` executions or more in total, and
+/// exactly the `expected` outcomes.
 pub(crate) fn explore(
-    turns: usize,
+    variants: usize,
     least: usize,
     expected: &[&str],
     model: impl Fn(usize) -> String + Send + Sync + 'static,
@@ -48,13 +48,13 @@ pub(crate) fn explore(
     let outcomes = Arc::new(Mutex::new(BTreeSet::new()));
     let model = Arc::new(model);
     let explored = catch_unwind(AssertUnwindSafe(|| {
-        for turn in 0..turns {
+        for variant in 0..variants {
             let (executions, outcomes, model) =
                 (executions.clone(), outcomes.clone(), model.clone());
             builder().check(move || {
                 executions.fetch_add(1, Ordering::Relaxed);
                 sync::begin_execution();
-                let outcome = model(turn);
+                let outcome = model(variant);
                 outcomes
                     .lock()
                     .expect("no panic while the lock is held")
@@ -75,6 +75,7 @@ pub(crate) fn explore(
     };
     // One line for `tests/mutants.sh`.
     println!("model {name} {verdict} after {executions} executions");
+    println!("  outcomes {outcomes:?}");
     if let Err(panic) = explored {
         resume_unwind(panic);
     }
