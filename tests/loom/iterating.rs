@@ -14,7 +14,7 @@ fn walk_against_updates() {
     let mut draft = Draft::<Wide>::new(BUCKETS);
     draft.put(0, 0, a, 1).live(0, &[0, 1]).put(1, 0, b, 11).live(1, &[0, 1]);
     let expected = ["1+11 -", "1+12 -", "2+11 -", "2+12 -", "3+11 -", "3+12 -"];
-    explore(2, 1000, &expected, move |turn| {
+    explore(2, 1, &expected, move |turn| {
         let [r, w] = draft.share();
         let reader = role(move || r.walk());
         let writer = role(move || {
@@ -34,7 +34,7 @@ fn walk_against_remove_and_insert() {
     let mut draft = Draft::<Wide>::new(BUCKETS);
     draft.put(0, 0, a, 1).put(0, 1, b, 2).live(0, &[0, 2]);
     let expected = ["1+2 -", "2 -", "2+3 -"];
-    explore(2, 1000, &expected, move |turn| {
+    explore(2, 1, &expected, move |turn| {
         let [r, w] = draft.share();
         let reader = role(move || r.walk());
         let writer = role(move || {
@@ -110,15 +110,14 @@ fn entry_that_moves_beside_the_walk_is_met_once() {
 /// buries it: the walk finds the entry in both buckets, and yields it once.
 #[test]
 fn walk_over_an_unburied_displacement_meets_the_entry_once() {
-    for Journey { e: _, n, mut draft } in [away(0, 1, 2), home(0, 1, 2), away(2, 1, 0), home(2, 1, 0)] {
+    for Journey { e: _, n, mut draft } in [away(0, 1, 2), home(2, 1, 0)] {
         draft.fate(0, Fate::Mortal);
         let expected = ["5 died", "5 inserted", "5+9 died", "5+9 inserted"];
-        explore(20 * 2, 2000, &expected, move |variant| {
-            let (writes, turn) = ((variant / 2) as u32, variant % 2);
+        explore(20, 1, &expected, move |writes| {
             let [r, m] = draft.share();
             let reader = role(move || r.walk());
-            let mortal = role(move || m.mortal(0, writes, || m.insert(0, n, 9)));
-            race(turn, [reader, mortal])
+            let mortal = role(move || m.mortal(0, writes as u32, || m.insert(0, n, 9)));
+            race(writes % 2, [reader, mortal])
         });
     }
 }

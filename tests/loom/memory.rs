@@ -134,7 +134,7 @@ impl<V: Number> Draft<V> {
             ring: vec![0; ring_words(2) as usize],
             ring_is_live: false,
             fates: vec![Fate::Alive; 6],
-            turns: 40,
+            turns: u64::MAX,
             _values: PhantomData,
         };
         for bucket in 0..buckets {
@@ -242,7 +242,7 @@ impl<V: Number> Draft<V> {
         self
     }
 
-    /// How many turns a writer waits.
+    /// How many turns a writer waits, if sleepers wake by themselves.
     pub(crate) fn turns(&mut self, turns: u64) -> &mut Self {
         self.turns = turns;
         self
@@ -493,6 +493,7 @@ impl<V: Number> Segment<V> {
     /// The kernel notices that a participant is gone. It notices after the last access.
     pub(crate) fn bury(&self, participant: u32) {
         self.kernel.fates[participant as usize].store(Fate::Dead as u64, Ordering::Release);
+        sync::death(&self.area);
     }
 
     /// Does something in the name of a participant that dies instead of its write number

@@ -47,6 +47,7 @@ pub(crate) fn explore(
     let executions = Arc::new(AtomicUsize::new(0));
     let outcomes = Arc::new(Mutex::new(BTreeSet::new()));
     let model = Arc::new(model);
+    let started = std::time::Instant::now();
     let explored = catch_unwind(AssertUnwindSafe(|| {
         for variant in 0..variants {
             let (executions, outcomes, model) =
@@ -75,7 +76,7 @@ pub(crate) fn explore(
     };
     // One line for `tests/mutants.sh`.
     println!("model {name} {verdict} after {executions} executions");
-    println!("  outcomes {outcomes:?}");
+    println!("  {:.1?}, outcomes {outcomes:?}", started.elapsed());
     if let Err(panic) = explored {
         resume_unwind(panic);
     }

