@@ -68,20 +68,32 @@ fn living_owner_is_never_robbed() {
     }
 }
 
-/// Smallest interesting schedule: the impatient one gives up while the slow one still writes.
-#[test]
-fn impatient_writer_changes_nothing() {
-    let (k, mut draft) = (k(), one_entry::<Wide>());
-    draft.turns(0);
-    let expected = ["busy from1 21", "from1 busy 11", "from1 from11 31", "from21 from1 31"];
-    explore(2, 1, &expected, move |turn| {
+fn stopped_writer<V: Number>(writes: usize, expected: &[&str]) {
+    let (k, mut draft) = (k(), one_entry::<V>());
+    draft.turns(1);
+    explore((writes + 1) * 2, 1, expected, move |variant| {
         sync::sleep_in_slices();
+        let (writes, turn) = ((variant / 2) as u32, variant % 2);
         let [a, b, end] = draft.share();
-        let first = role(move || a.add(0, k, 10));
-        let second = role(move || b.add(1, k, 20));
-        let outcome = race(turn, [first, second]);
-        format!("{outcome} {}", end.settled(&[k], true))
+        let stopped = role(move || a.stopping(writes, || a.put(0, k, 2)));
+        let writer = role(move || format!("{} {}", b.add(1, k, 10), b.get(k)));
+        let outcome = race(turn, [stopped, writer]);
+        let stands = end.lock_after_all(0).owner().is_some();
+        format!("{outcome} {}", if stands { "held" } else { "free" })
     });
+}
+
+/// Smallest interesting schedule: the owner is stopped with half a value written, for ever. The
+/// other's patience ends; what he reads is whole.
+#[test]
+fn stopped_writer_keeps_its_lock_and_hides_nothing() {
+    let expected = [
+        "replaced busy 1 free", "replaced busy 2 free",
+        "replaced from1 11 free", "replaced from1 2 free", "replaced from2 12 free",
+        "stopped busy 1 held", "stopped busy 2 held", "stopped from1 11 free", "stopped from1 11 held",
+    ];
+    stopped_writer::<Wide>(7, &expected);
+    stopped_writer::<Narrow>(3, &expected);
 }
 
 fn death_in_an_update<V: Number>(writes: usize, least: usize, expected: &[&str]) {
@@ -94,6 +106,7 @@ fn death_in_an_update<V: Number>(writes: usize, least: usize, expected: &[&str])
         let taker = role(move || t.add(1, k, 10));
         let reader = role(move || r.get(k).to_string());
         let outcome = race(turn, [mortal, taker, reader]);
+        end.touch_all(2);
         format!("{outcome} {}", end.settled(&[k], true))
     });
 }
@@ -139,6 +152,7 @@ fn death_in_an_insertion_away_from_home_leaves_all_or_nothing() {
         let mortal = role(move || m.mortal(0, writes, || m.insert(0, k, 5)));
         let taker = role(move || t.insert(1, k, 6));
         let outcome = race(turn, [mortal, taker]);
+        end.touch_all(2);
         format!("{outcome} {}", end.settled(&[k], false))
     });
 }
@@ -158,6 +172,7 @@ fn death_in_a_removal_away_from_home_leaves_all_or_nothing() {
         let mortal = role(move || m.mortal(0, writes, || m.remove(0, k)));
         let taker = role(move || t.insert(1, k, 6));
         let outcome = race(turn, [mortal, taker]);
+        end.touch_all(2);
         format!("{outcome} {}", end.settled(&[k], false))
     });
 }
@@ -191,18 +206,14 @@ fn death_in_a_displacement((e, draft): (u64, Draft<Narrow>), least: usize) {
         "died from5 15 15,-", "died from5 15 15,9", "died from5 5 15,-", "died from5 5 15,9",
         "inserted from5 15 15,9", "inserted from5 5 15,9",
     ];
-    explore((DISPLACEMENT_WRITES + 1) * 3, least, &expected, move |variant| {
-        let (writes, turn) = ((variant / 3) as u32, variant % 3);
+    explore(DISPLACEMENT_WRITES + 1, least, &expected, move |writes| {
+        let (writes, turn) = (writes as u32, writes % 3);
         let [m, t, r, end] = draft.share();
         let mortal = role(move || m.mortal(0, writes, || m.insert(0, k, 9)));
-        let taker = role(move || {
-            let outcome = t.add(1, e, 10);
-            // Whoever died may have left a lock that nobody has met yet: meet them all.
-            t.touch_all(1);
-            outcome
-        });
+        let taker = role(move || t.add(1, e, 10));
         let reader = role(move || r.get(e).to_string());
         let outcome = race(turn, [mortal, taker, reader]);
+        // Whoever died may have left a lock that nobody has met yet: meet them all.
         end.touch_all(2);
         format!("{outcome} {}", end.settled(&[e, k], false))
     });

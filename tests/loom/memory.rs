@@ -505,6 +505,11 @@ impl<V: Number> Segment<V> {
         })
     }
 
+    /// Does something that stops for ever instead of its write number `writes`, but lives.
+    pub(crate) fn stopping(&self, writes: u32, f: impl FnOnce() -> String) -> String {
+        sync::mortal(writes, f).unwrap_or_else(|| "stopped".to_owned())
+    }
+
     /// What is there after all threads have ended, in the order of `keys`, "-" if absent; and
     /// the invariants: no lock is held, each entry is in one of its two buckets and in no
     /// other, a reader finds it, nothing else is there, and the counters of keys away from
