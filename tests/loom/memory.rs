@@ -264,10 +264,12 @@ impl<V: Number> Draft<V> {
             })
             .collect();
         let ring = (self.ring.iter().enumerate())
-            .map(|(at, word)| match self.ring_is_live && (at == 0 || at >= 8) {
-                true => AtomicU64::live(*word),
-                false => AtomicU64::still(*word),
-            })
+            .map(
+                |(at, word)| match self.ring_is_live && (at == 0 || at >= 8) {
+                    true => AtomicU64::live(*word),
+                    false => AtomicU64::still(*word),
+                },
+            )
             .collect();
         let fates = (self.fates.iter())
             .map(|fate| match fate {
@@ -481,19 +483,21 @@ impl<V: Number> Segment<V> {
         met.join("+")
     }
 
-    /// Meets the lock of every bucket, and so buries whoever left one.
-    pub(crate) fn touch_all(&self, me: u32) {
+    /// After all threads have ended: meets every lock that still stands, and so buries its owner.
+    pub(crate) fn bury_all(&self, me: u32) {
         let table = self.table();
         let mut writer = Writer::new(&self.kernel, token(me), self.turns);
         for bucket in 0..self.buckets {
-            let _ = table.lock(&mut writer, bucket);
+            if self.lock_after_all(bucket) != LockWord::FREE {
+                let _ = table.lock(&mut writer, bucket);
+            }
         }
     }
 
     /// The kernel notices that a participant is gone. It notices after the last access.
     pub(crate) fn bury(&self, participant: u32) {
         self.kernel.fates[participant as usize].store(Fate::Dead as u64, Ordering::Release);
-        sync::death(&self.area);
+        sync::death(token(participant).to_word(), &self.area);
     }
 
     /// Does something in the name of a participant that dies instead of its write number
@@ -519,11 +523,19 @@ impl<V: Number> Segment<V> {
             let entries = self.entries();
             for bucket in 0..self.buckets {
                 let word = self.table().bucket(bucket).lock_word();
-                assert_eq!(sync::unsync_load(word), 0, "bucket {bucket} is still locked");
+                assert_eq!(
+                    sync::unsync_load(word),
+                    0,
+                    "bucket {bucket} is still locked"
+                );
             }
             let mut away: BTreeMap<(u64, u32), u64> = BTreeMap::new();
             for (key, (bucket, value)) in &entries {
-                assert_eq!(self.get(*key), Got::Value(*value), "a reader finds every entry");
+                assert_eq!(
+                    self.get(*key),
+                    Got::Value(*value),
+                    "a reader finds every entry"
+                );
                 let home = hash(*key).home(self.buckets);
                 if *bucket != home {
                     *away.entry((home, hash(*key).class())).or_default() += 1;
@@ -537,7 +549,11 @@ impl<V: Number> Segment<V> {
                 for class in 0..16 {
                     let least = away.get(&(bucket, class)).copied().unwrap_or(0);
                     let count = self.table().bucket(bucket).away(class);
-                    let right = if exact { count == least } else { count >= least };
+                    let right = if exact {
+                        count == least
+                    } else {
+                        count >= least
+                    };
                     assert!(right, "{count} counted, {least} away from bucket {bucket}");
                 }
             }

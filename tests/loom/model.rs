@@ -80,8 +80,14 @@ pub(crate) fn explore(
     if let Err(panic) = explored {
         resume_unwind(panic);
     }
-    assert_eq!(outcomes, expected, "the outcomes that must be seen, and no others");
-    assert!(executions >= least, "{executions} executions, {least} are the least");
+    assert_eq!(
+        outcomes, expected,
+        "the outcomes that must be seen, and no others"
+    );
+    assert!(
+        executions >= least,
+        "{executions} executions, {least} are the least"
+    );
 }
 
 fn builder() -> loom::model::Builder {

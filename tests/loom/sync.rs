@@ -44,9 +44,8 @@ thread_local! {
     /// Whether a sleeper wakes when its slice of time is over: else only if somebody wakes it,
     /// or dies.
     static SLICES: Cell<bool> = const { Cell::new(false) };
-    /// How many participants have died, and how many deaths each thread that waits has noticed.
-    static DEATHS: Cell<u32> = const { Cell::new(0) };
-    static NOTICED: RefCell<Vec<(ThreadId, u32)>> = const { RefCell::new(Vec::new()) };
+    /// The owners that died in this execution, as they stand in lock words.
+    static DEAD: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
     /// The threads of the model that are going to die, and the writes that each has left.
     static MORTALS: RefCell<Vec<(ThreadId, u32)>> = const { RefCell::new(Vec::new()) };
 }
@@ -56,8 +55,7 @@ pub(crate) fn begin_execution() {
     IN_MODEL.set(true);
     QUIET.set(false);
     SLICES.set(false);
-    DEATHS.set(0);
-    NOTICED.take();
+    DEAD.take();
     MORTALS.take();
 }
 
@@ -82,26 +80,14 @@ pub(crate) fn sleep_in_slices() {
     SLICES.set(true);
 }
 
-/// Says that a participant has died: who sleeps on one of `words` wakes up and asks, and so does
-/// who is about to sleep. (In reality sleepers wake up from time to time. That each of them does so
-/// once after a death is all that matters.)
-pub(crate) fn death(words: &[AtomicU64]) {
-    DEATHS.set(DEATHS.get() + 1);
+/// Says that an owner has died: who sleeps on one of `words` wakes up and asks, and nobody falls
+/// asleep any more on a word of his. (In reality sleepers wake up from time to time, and that they do
+/// so after the death is all that matters.)
+pub(crate) fn death(owner: u64, words: &[AtomicU64]) {
+    DEAD.with_borrow_mut(|dead| dead.push(owner));
     for word in words {
         futex_wake_all(word);
     }
-}
-
-/// Whether somebody has died since this thread was last here.
-fn notices_a_death() -> bool {
-    let (me, deaths) = (loom::thread::current().id(), DEATHS.get());
-    NOTICED.with_borrow_mut(|noticed| match noticed.iter_mut().find(|(thread, _)| *thread == me) {
-        Some((_, before)) => std::mem::replace(before, deaths) < deaths,
-        None => {
-            noticed.push((me, deaths));
-            deaths > 0
-        }
-    })
 }
 
 /// What a dying thread unwinds with.
@@ -325,7 +311,8 @@ pub(crate) fn spin_hint() {
 }
 
 pub(crate) fn futex_wait(word: &AtomicU64, expected: u64, _timeout_us: u32) {
-    if SLICES.get() || !IN_MODEL.get() || notices_a_death() {
+    let is_dead = DEAD.with_borrow(|dead| dead.contains(&(expected & !1)));
+    if SLICES.get() || !IN_MODEL.get() || is_dead {
         // The slice of time is over when somebody else has run.
         return spin_hint();
     }

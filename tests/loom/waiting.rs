@@ -16,7 +16,7 @@ fn one_entry() -> (u64, Draft<Narrow>) {
 #[test]
 fn waiter_is_woken() {
     let (k, draft) = one_entry();
-    explore(2, 1, &["from1 from11", "from21 from1"], move |turn| {
+    explore(2, 22, &["from1 from11", "from21 from1"], move |turn| {
         let [a, b] = draft.share();
         let first = role(move || a.add(0, k, 10));
         let second = role(move || b.add(1, k, 20));
@@ -29,7 +29,7 @@ fn waiter_is_woken() {
 #[test]
 fn all_waiters_are_woken() {
     let (k, draft) = one_entry();
-    explore(3, 1, &["71"], move |turn| {
+    explore(3, 920, &["71"], move |turn| {
         let [a, b, c, end] = draft.share();
         let roles = [(a, 10), (b, 20), (c, 40)];
         let roles = roles.map(|(s, more)| role(move || s.add(more as u32 / 20, k, more)));
@@ -45,7 +45,7 @@ fn who_sleeps_on_a_dead_owner_is_woken_by_the_taker() {
     let (k, mut draft) = one_entry();
     draft.lock(0, 0).fate(0, Fate::Mortal);
     let expected = ["from1 from11 31", "from21 from1 31"];
-    explore(2, 1, &expected, move |turn| {
+    explore(2, 330, &expected, move |turn| {
         let [a, b, end] = draft.share();
         let sleeper = role(move || a.add(1, k, 10));
         let taker = role(move || {
