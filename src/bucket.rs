@@ -47,6 +47,7 @@
 //! | writer | `begin_next`: `fence(Release)` | the same for a second commit under one lock: between the first publication and the words of the second |
 //! | writer | `store_in_place`: `Release` store of the value | if a reader of a former occupant of the slot sees this value, it must also see that the version moved on |
 //! | writer | `raise_away`, `lower_away`: `Release` store | a reader that sees a lowered count sees the removal before it |
+//! | taker | `take_over`: compare-exchange, `AcqRel` | `Acquire` pairs with the `Release` swap in `give_back`: what an earlier taker changed is visible |
 //! | writer | unlock: swap, `Release` | hands the bucket on; being a read-modify-write it also drains the store buffer before the call returns, so an operation that starts later, by the wall clock, sees the commit |
 //!
 //! A read-only mapping is read by relaxed loads and fences alone: an `Acquire` load or a
@@ -468,9 +469,9 @@ impl<'a, S: Shape> Bucket<'a, S> {
     /// Takes the lock from a dead owner: only if exactly the word `dead` still stands there.
     pub(crate) fn take_over(self, dead: LockWord, token: Token) -> Option<Locked<'a, S>> {
         let taken = dead.taken_by(token).0;
-        // Acquire: the dead process's publications were ordered before its death by the
-        // kernel, whose answer the caller has; the exchange makes those of living former
-        // owners visible. Release: as in `try_lock`.
+        // Acquire: pairs with the Release swap in `give_back`, whose caller may have changed
+        // the bucket. The dead process's own publications were ordered before its death by
+        // the kernel, whose answer the caller has. Release: as in `try_lock`.
         self.lock_word()
             .compare_exchange(dead.0, taken, Ordering::AcqRel, Ordering::Relaxed)
             .ok()
@@ -564,6 +565,19 @@ impl<'a, S: Shape> Locked<'a, S> {
         let next = self.state().next(occupied);
         // Release: pairs with the Acquire fence in `begin`; makes the slots' words visible.
         self.bucket.words[STATE].store(next.0, Ordering::Release);
+    }
+
+    /// Unlocks, but puts the word of the dead owner back from whom the lock was taken: for all
+    /// others it is as if nobody had come.
+    pub(crate) fn give_back(self, dead: LockWord) {
+        let lock = self.bucket.lock_word();
+        // Not unlocked by `drop`: the bucket would be anyone's for a moment.
+        core::mem::forget(self);
+        // Release: pairs with the Acquire in `take_over`. Who sleeps on our word wakes up and
+        // finds the dead one's.
+        if LockWord(lock.swap(dead.0, Ordering::Release)).has_waiters() {
+            futex_wake_all(lock);
+        }
     }
 
     /// As [`Bucket::away`]; only we may change it.

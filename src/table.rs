@@ -42,23 +42,13 @@ use crate::copy::Sink;
 use crate::hash::{Hashed, KeyHasher};
 use crate::moves::{Direction, Moves};
 use crate::owner::token::{LockWord, Token, Verdict};
-use crate::sync::{AtomicU64, Deadline, Ordering, futex_wait, spin_hint};
+use crate::sync::{AtomicU64, Deadline, Ordering, READ_TRIES, futex_wait, spin_hint};
+pub(crate) use crate::sync::{LOCK_SPINS, READ_TRIES_READ_ONLY};
 use zerocopy::IntoBytes;
-
-/// How often a writer looks at a lock before it lets go of all and waits properly. A lock is
-/// held for a few dozen nanoseconds unless its owner was descheduled.
-pub(crate) const LOCK_SPINS: u32 = 64;
 
 /// How long a waiter sleeps before it looks at the lock and at its owner again, at most. This
 /// bounds how long the death of an owner goes unnoticed when the wake-up died with it.
 pub(crate) const WAIT_SLICE_US: u32 = 1000;
-
-/// How often a search is begun again before the answer is "contended". Each time, somebody
-/// has published in the very bucket within the nanoseconds that one look takes.
-const READ_TRIES: u32 = 256;
-
-/// The same for a handle that cannot fall back on locking, so must rely on patience.
-pub(crate) const READ_TRIES_READ_ONLY: u32 = 1 << 18;
 
 /// A key as the table needs it: hashed, and as words.
 #[derive(Clone, Copy)]

@@ -208,7 +208,7 @@ fn full_is_answered_only_when_nothing_fits_and_changes_nothing() {
 fn a_held_lock_makes_writers_busy_and_leaves_readers_alone() {
     let memory = Memory::new(2);
     for key in 0..10 {
-        memory.edit(key, Edit::Put, [key, 1]).unwrap();
+        let _ = memory.edit(key, Edit::Put, [key, 1]).unwrap();
     }
     let table = memory.table();
     let held = Token::new(5, 77);
