@@ -10,9 +10,11 @@ use zerocopy::IntoBytes;
 
 use crate::error::OpenError;
 use crate::hash::{HashKind, KeyHasher, SECRET_WORDS};
-use crate::layout::{Birth, Kind, Layout, MAGIC, MAX_HEADER_LEN, Plan, SizeError, validate};
+use crate::layout::{
+    Birth, Kind, Layout, LayoutError, MAGIC, MAX_HEADER_LEN, Plan, SizeError, validate,
+};
 use crate::map::{Map, ReadOnlyMap};
-use crate::mapping::{Access, HugePages};
+use crate::mapping::{Access, HugePages, Mapping};
 use crate::owner::{LockPlace, Owners};
 use crate::schema::{self, Schema, Type};
 use crate::segment::{Attached, Blueprint, Created, Segment, SegmentError, SegmentOptions};
@@ -275,7 +277,7 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
             identity,
             file,
         } = attached;
-        let layout = read_layout(mapping.words(), mapping.len() as u64)?;
+        let layout = read_layout(&mapping)?;
         self.check_types(&layout)?;
         self.memory.apply(&mapping)?;
         mapping.cut(layout.places.parts());
@@ -370,8 +372,9 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
 }
 
 /// Copies the header out, once, and validates the copy.
-fn read_layout(words: &[AtomicU64], mapped_len: u64) -> Result<Layout, OpenError> {
-    let header: Vec<u64> = words
+pub(crate) fn read_layout(mapping: &Mapping) -> Result<Layout, LayoutError> {
+    let header: Vec<u64> = mapping
+        .words()
         .iter()
         .take(MAX_HEADER_LEN / 8)
         .enumerate()
@@ -385,7 +388,7 @@ fn read_layout(words: &[AtomicU64], mapped_len: u64) -> Result<Layout, OpenError
             word
         })
         .collect();
-    Ok(validate(header.as_bytes(), mapped_len)?)
+    validate(header.as_bytes(), mapping.len() as u64)
 }
 
 /// What only this creation has.
@@ -420,7 +423,7 @@ fn boot_id() -> [u8; 16] {
 }
 
 impl Memory {
-    fn apply(self, mapping: &crate::mapping::Mapping) -> Result<(), OpenError> {
+    fn apply(self, mapping: &Mapping) -> Result<(), OpenError> {
         let wish = |wish, result: io::Result<()>| {
             result.map_err(|source| OpenError::Memory { wish, source })
         };

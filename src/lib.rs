@@ -6,6 +6,7 @@ mod error;
 mod hash;
 mod image;
 mod integer;
+mod inventory;
 mod iter;
 mod layout;
 mod map;

@@ -189,13 +189,8 @@ impl Segment {
         })
     }
 
-    /// Removes the name; the segment itself goes when its last user does. Whether it is
-    /// one of ours is not checked, so that the remains of a failure can be removed.
-    ///
-    /// # Errors
-    /// `NotFound`, `PermissionDenied`, `NotRegular`; `Unsupported` for descriptors, which
-    /// have no name.
-    pub fn remove(&self) -> Result<(), SegmentError> {
+    /// Removes the name, and nothing that belongs to it (see [`Segment::remove`]).
+    pub(crate) fn remove_name(&self) -> Result<(), SegmentError> {
         match self.backend() {
             Backend::Place(place, _) => place.remove(),
             Backend::SysV(sysv) => sysv.remove(),

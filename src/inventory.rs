@@ -1,0 +1,57 @@
+//! Segments as wholes: finding them, and removing them with all that belongs to them.
+
+use crate::builder::read_layout;
+use crate::layout::{Layout, MAGIC};
+use crate::mapping::Access;
+use crate::owner::companion;
+use crate::segment::{Segment, SegmentError, SegmentOptions};
+
+impl Segment {
+    /// The segments of shmkv in `/dev/shm` and of System V that this process may read, by their
+    /// names. Files elsewhere are not searched for.
+    ///
+    /// ```
+    /// for segment in shmkv::Segment::list()? {
+    ///     println!("{segment}: {} bytes", segment.metadata()?.len);
+    /// }
+    /// # Ok::<(), shmkv::SegmentError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If `/dev/shm` cannot be read. A segment that vanishes meanwhile is no error.
+    pub fn list() -> Result<Vec<Self>, SegmentError> {
+        Self::list_marked(MAGIC)
+    }
+
+    /// Removes the name; the segment itself goes when its last user does. Whether it is
+    /// one of ours is not checked, so that the remains of a failure can be removed.
+    ///
+    /// # Errors
+    /// `NotFound`, `PermissionDenied`, `NotRegular`; `Unsupported` for descriptors, which
+    /// have no name.
+    ///
+    /// A System V segment's lock file goes with it.
+    pub fn remove(&self) -> Result<(), SegmentError> {
+        // Found out before the name is gone; a segment that cannot be read has no lock file that
+        // anybody could find.
+        let lock_file = match self {
+            Self::SysV(_) | Self::SysVId(_) => self.peek().map(|layout| layout.segment_id),
+            _ => None,
+        };
+        self.remove_name()?;
+        if let Some(id) = lock_file {
+            // A lock file that cannot be removed is left over, and harms nobody.
+            let _ = companion::remove(id);
+        }
+        Ok(())
+    }
+
+    /// What the segment says about itself, if it is one of ours.
+    fn peek(&self) -> Option<Layout> {
+        let options = SegmentOptions::new()
+            .any_owner()
+            .creation_timeout(std::time::Duration::ZERO);
+        let attached = self.open(&options, Access::ReadOnly, MAGIC).ok()?;
+        read_layout(&attached.mapping).ok()
+    }
+}
