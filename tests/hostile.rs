@@ -601,22 +601,22 @@ fn survives_garbage<V: Value>(rounds: u64, value_of: impl Fn(u64) -> V) {
 
 #[test]
 fn garbage_in_buckets_of_words_neither_panics_nor_hangs() {
-    survives_garbage(120, |key| key);
+    survives_garbage(60, |key| key);
 }
 
 #[test]
 fn garbage_in_buckets_of_long_values_neither_panics_nor_hangs() {
-    survives_garbage(120, |key| [key; 9]);
+    survives_garbage(60, |key| [key; 9]);
 }
 
 #[test]
 fn garbage_in_buckets_of_flags_neither_panics_nor_hangs() {
-    survives_garbage(120, |key| [key % 2 == 0; 20]);
+    survives_garbage(60, |key| [key % 2 == 0; 20]);
 }
 
 #[test]
 fn garbage_in_buckets_of_a_set_neither_panics_nor_hangs() {
-    survives_garbage(120, |_| ());
+    survives_garbage(60, |_| ());
 }
 
 #[test]
