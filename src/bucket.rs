@@ -7,8 +7,8 @@
 //! word 3   tags      8 x 8 bits                  slots 8..16
 //! word 4   recency   2 bits a slot               for cache replacement; zero in a map
 //! word 5   reserved  zero
-//! word 6   away      16 x 4 bits                 how many keys at home here live elsewhere
-//! word 7   reserved  zero
+//! word 6   away      16 x 4 bits                 how many keys at home here live elsewhere,
+//! word 7   away      16 x 4 bits                 for each of 32 classes of keys
 //! word 8.. slots     key words, then value words
 //! ```
 //!
@@ -40,13 +40,14 @@
 //! |-----|--------|-----|
 //! | reader | `begin`: relaxed load of `state`, then `fence(Acquire)` | pairs with the `Release` store in `publish`: the slots of that version, and everything published before, are visible |
 //! | reader | `confirms`, `unchanged`: `fence(Acquire)`, then relaxed load of `state` | pairs with the `fence(Release)` in `try_lock`: if any word we copied was written by a later writer, the state published before that writer took the lock is visible, and it is not ours |
-//! | writer | `try_lock`: compare-exchange, `Acquire` | pairs with the `Release` of the owner's unlocking swap |
+//! | writer | `try_lock`: compare-exchange, `AcqRel` | `Acquire` pairs with the `Release` of the former owner's unlocking swap; `Release` with the fence in `Owners::verdict`: whoever sees our token sees our participant slot |
 //! | writer | `try_lock`: `fence(Release)` after it | see the reader's second fence |
 //! | writer | slots and tags: relaxed stores | ordered by the fence above and the publication below |
 //! | writer | `publish`: `Release` store of `state` | see the reader's first fence |
 //! | writer | `begin_next`: `fence(Release)` | the same for a second commit under one lock: between the first publication and the words of the second |
 //! | writer | `store_in_place`: `Release` store of the value | if a reader of a former occupant of the slot sees this value, it must also see that the version moved on |
 //! | writer | `raise_away`, `lower_away`: `Release` store | a reader that sees a lowered count sees the removal before it |
+//! | taker | `take_over`: compare-exchange, `AcqRel` | `Acquire` pairs with the `Release` swap in `give_back`: what an earlier taker changed is visible |
 //! | writer | unlock: swap, `Release` | hands the bucket on; being a read-modify-write it also drains the store buffer before the call returns, so an operation that starts later, by the wall clock, sees the commit |
 //!
 //! A read-only mapping is read by relaxed loads and fences alone: an `Acquire` load or a
@@ -81,6 +82,12 @@ const LOCK: usize = 1;
 const TAGS: usize = 2;
 const AWAY: usize = 6;
 
+/// The word and the shift of the counter for a class of keys.
+#[inline(always)]
+fn away_count(class: u32) -> (usize, u32) {
+    (AWAY + (class as usize >> 4 & 1), (class & 15) * 4)
+}
+
 /// Private memory for words that are about to be copied out of a segment.
 pub(crate) trait Buffer {
     /// All of it.
@@ -105,6 +112,16 @@ pub(crate) trait Shape: Copy {
     #[inline(always)]
     fn usable(self) -> u32 {
         usable(self.value_words() as u64)
+    }
+
+    /// Slots of which one is preferred for a key, together: those that begin in one cache line,
+    /// as a power of two.
+    #[inline(always)]
+    fn group(self) -> u32 {
+        match self.slot_words() {
+            0 => SLOTS as u32,
+            words => (8 / words as u32).next_power_of_two().max(1),
+        }
     }
 
     /// Words of a slot.
@@ -196,11 +213,20 @@ impl SlotSet {
     /// Where one more entry may go, if `usable` slots may be in use: not beyond, so that a spare
     /// slot remains.
     #[inline(always)]
-    pub(crate) fn room(self, usable: u32) -> Option<Slot> {
+    pub(crate) fn room(self, usable: u32, preferred: Self) -> Option<Slot> {
         if self.len() < usable {
-            self.first_free()
+            self.free(preferred)
         } else {
             None
+        }
+    }
+
+    /// A slot that is not in the set, a preferred one if possible.
+    #[inline(always)]
+    pub(crate) fn free(self, preferred: Self) -> Option<Slot> {
+        match !self.0 & preferred.0 {
+            0 => self.first_free(),
+            free => Some(Slot(free.trailing_zeros())),
         }
     }
 
@@ -273,6 +299,24 @@ impl<'a, S: Shape> Bucket<'a, S> {
         &self.slot(slot)[self.shape.key_words()..]
     }
 
+    /// The slots where a key with this choice of [`SLOTS`] prefers to be.
+    #[inline(always)]
+    pub(crate) fn preferred(&self, choice: u32) -> SlotSet {
+        let group = self.shape.group();
+        let first = choice & 15 & !(group - 1);
+        SlotSet(((1u32 << group) - 1 << first) as u16)
+    }
+
+    /// Asks for the line where a key with this choice begins, if it is where it prefers to be: the
+    /// processor fetches it together with the header.
+    #[inline(always)]
+    pub(crate) fn prefetch_preferred(&self, choice: u32) {
+        let first = choice & 15 & !(self.shape.group() - 1);
+        if let Some(word) = self.slot(Slot(first)).first() {
+            prefetch(word);
+        }
+    }
+
     /// Where a reader starts: the state that all it sees from here on must belong to.
     #[inline(always)]
     pub(crate) fn begin(&self) -> State {
@@ -335,7 +379,8 @@ impl<'a, S: Shape> Bucket<'a, S> {
     /// never too low, and 15 means "15 or more, for ever".
     #[inline(always)]
     pub(crate) fn away(&self, class: u32) -> u64 {
-        (self.words[AWAY].load(Ordering::Relaxed) >> (class * 4)) & 15
+        let (word, shift) = away_count(class);
+        (self.words[word].load(Ordering::Relaxed) >> shift) & 15
     }
 
     /// Copies the key in `slot`; to be validated by the caller.
@@ -371,16 +416,28 @@ impl<'a, S: Shape> Bucket<'a, S> {
         &self.words[LOCK]
     }
 
+    /// Takes the lock if it is free and nobody waits for it.
+    #[inline(always)]
+    pub(crate) fn try_lock_once(self, token: Token) -> Option<Locked<'a, S>> {
+        self.try_lock_or_see(token).ok()
+    }
+
+    #[inline(always)]
+    fn try_lock_or_see(self, token: Token) -> Result<Locked<'a, S>, LockWord> {
+        // Acquire: pairs with the Release swap in `Locked::drop`. Release: our participant slot,
+        // written before the token was first used, is visible to whoever sees the token.
+        self.lock_word()
+            .compare_exchange(0, token.to_word(), Ordering::AcqRel, Ordering::Relaxed)
+            .map(|_| Locked::new(self))
+            .map_err(LockWord)
+    }
+
     /// Tries to take the lock, spinning for a moment while somebody holds it. What it
     /// finds in the end is the answer: ours, or the word that stood there.
     #[inline(always)]
     pub(crate) fn try_lock(self, token: Token, spins: u32) -> Result<Locked<'a, S>, LockWord> {
-        let lock = self.lock_word();
-        // Acquire: pairs with the Release swap in `Locked::drop`.
-        match lock.compare_exchange(0, token.to_word(), Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Ok(Locked::new(self)),
-            Err(found) => self.try_lock_contended(token, spins, LockWord(found)),
-        }
+        self.try_lock_or_see(token)
+            .or_else(|found| self.try_lock_contended(token, spins, found))
     }
 
     #[cold]
@@ -396,8 +453,8 @@ impl<'a, S: Shape> Bucket<'a, S> {
             // A word without an owner is free, whatever else may stand in it.
             if found.owner().is_none() {
                 let taken = found.taken_by(token).0;
-                // Acquire: as in `try_lock`.
-                match lock.compare_exchange(found.0, taken, Ordering::Acquire, Ordering::Relaxed) {
+                // AcqRel: as in `try_lock`.
+                match lock.compare_exchange(found.0, taken, Ordering::AcqRel, Ordering::Relaxed) {
                     Ok(_) => return Ok(Locked::new(self)),
                     Err(word) => found = LockWord(word),
                 }
@@ -412,11 +469,11 @@ impl<'a, S: Shape> Bucket<'a, S> {
     /// Takes the lock from a dead owner: only if exactly the word `dead` still stands there.
     pub(crate) fn take_over(self, dead: LockWord, token: Token) -> Option<Locked<'a, S>> {
         let taken = dead.taken_by(token).0;
-        // Acquire: the dead process's publications were ordered before its death by the
-        // kernel, whose answer the caller has; the exchange makes those of living former
-        // owners visible.
+        // Acquire: pairs with the Release swap in `give_back`, whose caller may have changed
+        // the bucket. The dead process's own publications were ordered before its death by
+        // the kernel, whose answer the caller has. Release: as in `try_lock`.
         self.lock_word()
-            .compare_exchange(dead.0, taken, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(dead.0, taken, Ordering::AcqRel, Ordering::Relaxed)
             .ok()
             .map(|_| Locked::new(self))
     }
@@ -442,6 +499,12 @@ impl<'a, S: Shape> Locked<'a, S> {
     #[inline(always)]
     pub(crate) fn state(&self) -> State {
         State(unsync_load(&self.bucket.words[STATE]))
+    }
+
+    /// As [`Bucket::preferred`].
+    #[inline(always)]
+    pub(crate) fn preferred(&self, choice: u32) -> SlotSet {
+        self.bucket.preferred(choice)
     }
 
     /// Looks for a key; the answer stays true until we change it.
@@ -504,10 +567,24 @@ impl<'a, S: Shape> Locked<'a, S> {
         self.bucket.words[STATE].store(next.0, Ordering::Release);
     }
 
+    /// Unlocks, but puts the word of the dead owner back from whom the lock was taken: for all
+    /// others it is as if nobody had come.
+    pub(crate) fn give_back(self, dead: LockWord) {
+        let lock = self.bucket.lock_word();
+        // Not unlocked by `drop`: the bucket would be anyone's for a moment.
+        core::mem::forget(self);
+        // Release: pairs with the Acquire in `take_over`. Who sleeps on our word wakes up and
+        // finds the dead one's.
+        if LockWord(lock.swap(dead.0, Ordering::Release)).has_waiters() {
+            futex_wake_all(lock);
+        }
+    }
+
     /// As [`Bucket::away`]; only we may change it.
     #[inline(always)]
     pub(crate) fn away(&self, class: u32) -> u64 {
-        (unsync_load(&self.bucket.words[AWAY]) >> (class * 4)) & 15
+        let (word, shift) = away_count(class);
+        (unsync_load(&self.bucket.words[word]) >> shift) & 15
     }
 
     /// Between two commits under one lock: what is written from here on belongs to the second.
@@ -518,20 +595,22 @@ impl<'a, S: Shape> Locked<'a, S> {
 
     /// Counts one more key of `class` that lives away; before that key is published there.
     pub(crate) fn raise_away(&self, class: u32) {
-        let word = unsync_load(&self.bucket.words[AWAY]);
-        if (word >> (class * 4)) & 15 < 15 {
+        let (word, shift) = away_count(class);
+        let counts = unsync_load(&self.bucket.words[word]);
+        if (counts >> shift) & 15 < 15 {
             // Release: ordered before the publication in the other bucket in any case;
             // stated here so that the pair with `lower_away` is one mechanism.
-            self.bucket.words[AWAY].store(word + (1 << (class * 4)), Ordering::Release);
+            self.bucket.words[word].store(counts + (1 << shift), Ordering::Release);
         }
     }
 
     /// Counts one key of `class` less; after it is gone from the other bucket, for all to see.
     pub(crate) fn lower_away(&self, class: u32) {
-        let word = unsync_load(&self.bucket.words[AWAY]);
-        if matches!((word >> (class * 4)) & 15, 1..15) {
+        let (word, shift) = away_count(class);
+        let counts = unsync_load(&self.bucket.words[word]);
+        if matches!((counts >> shift) & 15, 1..15) {
             // Release: whoever sees the lower count sees the removal that came before.
-            self.bucket.words[AWAY].store(word - (1 << (class * 4)), Ordering::Release);
+            self.bucket.words[word].store(counts - (1 << shift), Ordering::Release);
         }
     }
 }

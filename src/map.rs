@@ -284,13 +284,16 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         let mut image = Image::<V>::uninit();
         let mut value = image.sink();
         if self.shared.access() == Access::ReadWrite
-            && let Ok(mut writer) = self.shared.writer()
+            && let Ok(token) = self.shared.token()
         {
             let mut found = None;
-            let kept = table.edit(&mut writer, probe, &mut value, &mut [], |current, _| {
+            let mut look = |current: Option<&[u64]>, _: &mut [u64]| {
                 found = current.map(decoded);
                 Edit::Keep
-            });
+            };
+            let kept = self
+                .shared
+                .edit(&table, token, probe, &mut value, &mut [], &mut look);
             if kept.is_ok() {
                 return found.transpose();
             }
@@ -435,22 +438,21 @@ impl<K: Key, V: Value> Map<K, V> {
     fn edit(
         &self,
         key: &K,
-        decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+        mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
         new: &mut [u64],
         old: &mut Sink<'_>,
     ) -> Result<Outcome, WriteError> {
         let shared = &*self.reader.shared;
         let mut key_image = Image::uninit();
         let table = self.reader.table();
-        let mut writer = shared.writer()?;
+        let token = shared.token()?;
         let words = &*key_image.write(key);
-        let probe = Probe {
-            hash: table.hash_of(words),
-            words,
-        };
-        table
-            .edit(&mut writer, probe, old, new, decide)
-            .map_err(|blocked| shared.write_error(blocked))
+        let hash = table.hash_of(words);
+        let probe = Probe { hash, words };
+        match table.edit_at_home(token, probe, old, new, &mut decide) {
+            Some(outcome) => Ok(outcome),
+            None => shared.edit(&table, token, probe, old, new, &mut decide),
+        }
     }
 
     /// The value that was there before an edit.
@@ -470,7 +472,7 @@ impl<K: Key, V: Value> Map<K, V> {
     /// # Errors
     /// [`WriteError::Full`], never below the promised capacity; [`WriteError::Busy`];
     /// [`WriteError::Register`] at the first write of a process.
-    #[inline]
+    #[inline(always)]
     pub fn insert(&self, key: K, value: V) -> Result<Option<V>, WriteError> {
         let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
         let mut old = old.sink();
@@ -524,7 +526,7 @@ impl<K: Key, V: Value> Map<K, V> {
     ///
     /// # Errors
     /// As [`insert`](Self::insert), but never `Full`.
-    #[inline]
+    #[inline(always)]
     pub fn remove(&self, key: &K) -> Result<Option<V>, WriteError> {
         let mut old = Image::<V>::uninit();
         let mut old = old.sink();
@@ -710,12 +712,16 @@ impl<K: Key, V: Value> Map<K, V> {
                     hash: table.hash_of(words),
                     words,
                 };
-                let mut writer = shared.writer()?;
-                let outcome = table
-                    .edit(&mut writer, probe, &mut old.sink(), &mut [], |_, _| {
-                        Edit::Remove
-                    })
-                    .map_err(|blocked| shared.write_error(blocked))?;
+                let mut remove = |_: Option<&[u64]>, _: &mut [u64]| Edit::Remove;
+                let mut old = old.sink();
+                let outcome = shared.edit(
+                    &table,
+                    shared.token()?,
+                    probe,
+                    &mut old,
+                    &mut [],
+                    &mut remove,
+                )?;
                 removed += usize::from(outcome == Outcome::Removed);
             }
         }

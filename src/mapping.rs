@@ -288,15 +288,17 @@ pub(crate) fn low_half(word: &AtomicU64) -> &AtomicU32 {
 /// Asks the processor to bring the line of `word` near.
 #[inline(always)]
 pub(crate) fn prefetch(word: &AtomicU64) {
+    // In assembly, because the compiler was seen to drop the intrinsic.
     #[cfg(target_arch = "x86_64")]
-    {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads and writes nothing that the program could observe, at
-        // any address; SSE is part of x86-64.
-        #[expect(unsafe_code, reason = "prefetching is an intrinsic")]
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(word).cast());
-        }
+    // SAFETY: a prefetch reads and writes nothing that the program could observe, at any
+    // address; it is part of SSE, which every x86-64 processor has.
+    #[expect(unsafe_code, reason = "inline assembly")]
+    unsafe {
+        core::arch::asm!(
+            "prefetcht0 [{word}]",
+            word = in(reg) std::ptr::from_ref(word),
+            options(readonly, nostack, preserves_flags),
+        );
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = word;

@@ -11,13 +11,21 @@
 //!    that one (a first taker may have died here too, so the two locks may carry different
 //!    tokens of dead processes);
 //! 2. if a key is in both: locks both in the order of their index, taking over from the
-//!    dead, looks again, removes the copy that is away from home, and lets go of both;
+//!    dead, looks again, removes the copy that is away from home, and gives each lock that was
+//!    a dead owner's *back to the dead*;
 //! 3. if none is: exchanges exactly the dead word for his own and lets go.
 //!
 //! Then the interrupted operation starts anew. Two takers that meet here cannot wait for
-//! each other, since both lock in the order of the index; nor can each remove his copy,
+//! each other, since neither waits while he holds a lock; nor can each remove his copy,
 //! since both look again under both locks. If the compare-exchange of step 3 fails, somebody
 //! else was faster: fine as well.
+//!
+//! Step 3 is the only place where a lock of the dead becomes free. Step 2 may have the first
+//! lock and not get the second (a waiter raised the flag in the word between look and exchange, or
+//! the owner there is not provably dead), and the lock that it got may be that of another dead
+//! owner, who left another entry twice. If it let go of such a lock, somebody could remove
+//! a key whose second copy then came back. Giving back changes nothing for those who have just
+//! looked: all that a taker ever does to a bucket of the dead is to remove a second copy.
 
 use crate::bucket::{Buffer, Locked, Search, Shape};
 use crate::hash::Hashed;
@@ -84,38 +92,57 @@ impl<'a, S: Shape> Table<'a, S> {
             return false;
         };
         let Some(second) = self.lock_or_take(writer, home.max(other)) else {
+            first.end();
             return false;
         };
         let (home, other) = if home < other {
-            (first, second)
+            (&first.lock, &second.lock)
         } else {
-            (second, first)
+            (&second.lock, &first.lock)
         };
         let tag = key.hash.tag();
-        let (Search::Found(_), Search::Found(slot)) =
-            (home.search(tag, key.words), other.search(tag, key.words))
-        else {
-            return false;
+        let found = (home.search(tag, key.words), other.search(tag, key.words));
+        let is_twice = if let (Search::Found(_), Search::Found(slot)) = found {
+            other.publish(other.state().occupied().without(slot));
+            // Exact in both directions: a move away from home had raised the count before it
+            // died, and for a move back home the key was counted all along.
+            home.lower_away(key.hash.class());
+            true
+        } else {
+            false
         };
-        other.publish(other.state().occupied().without(slot));
-        // Exact in both directions: a move away from home had raised the count before it
-        // died, and for a move back home the key was counted all along.
-        home.lower_away(key.hash.class());
-        true
+        second.end();
+        first.end();
+        is_twice
     }
 
     /// The lock of a bucket that is free, or whose owner is dead.
-    fn lock_or_take<W: Who>(&self, writer: &Writer<'_, W>, bucket: u64) -> Option<Locked<'a, S>> {
+    fn lock_or_take<W: Who>(&self, writer: &Writer<'_, W>, bucket: u64) -> Option<Custody<'a, S>> {
         match self.bucket(bucket).try_lock(writer.token(), LOCK_SPINS) {
-            Ok(locked) => Some(locked),
-            Err(found) => {
-                let dead = writer.verdict(found.owner()?) == Verdict::Dead;
-                if dead {
-                    self.bucket(bucket).take_over(found, writer.token())
-                } else {
-                    None
-                }
+            Ok(lock) => Some(Custody { lock, dead: None }),
+            Err(found) if writer.verdict(found.owner()?) == Verdict::Dead => {
+                let lock = self.bucket(bucket).take_over(found, writer.token())?;
+                let dead = Some(found);
+                Some(Custody { lock, dead })
             }
+            Err(_) => None,
+        }
+    }
+}
+
+/// A lock that is held during a repair.
+struct Custody<'a, S: Shape> {
+    lock: Locked<'a, S>,
+    /// The word of the dead owner from whom it was taken, if it was not free.
+    dead: Option<LockWord>,
+}
+
+impl<S: Shape> Custody<'_, S> {
+    /// Leaves the lock as it was found.
+    fn end(self) {
+        match self.dead {
+            Some(dead) => self.lock.give_back(dead),
+            None => drop(self.lock),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crate::bucket::Shape;
+use crate::copy::Sink;
 use crate::error::WriteError;
 use crate::hash::KeyHasher;
 use crate::layout::Layout;
@@ -14,7 +15,7 @@ use crate::owner::Owners;
 use crate::owner::token::{Token, Verdict};
 use crate::segment::{Identity, Segment};
 use crate::sync::AtomicU64;
-use crate::table::{Blocked, Table, Who, Writer};
+use crate::table::{Blocked, Edit, Outcome, Probe, Table, Who, Writer};
 
 /// An open segment. Dropping it unmaps; it never removes anything.
 pub(crate) struct Shared {
@@ -54,11 +55,27 @@ impl Shared {
         self.mapping.access()
     }
 
-    /// Begins a writing operation.
+    /// What this process writes into lock words. Registers it at its first write.
     #[inline(always)]
-    pub(crate) fn writer(&self) -> Result<Writer<'_, Self>, WriteError> {
-        let token = self.owners().token(self.participants())?;
-        Ok(Writer::new(self, token, self.lock_timeout))
+    pub(crate) fn token(&self) -> Result<Token, WriteError> {
+        Ok(self.owners().token(self.participants())?)
+    }
+
+    /// An edit the long way: see [`Table::edit`].
+    #[inline(never)]
+    pub(crate) fn edit<S: Shape>(
+        &self,
+        table: &Table<'_, S>,
+        token: Token,
+        key: Probe<'_>,
+        old: &mut Sink<'_>,
+        new: &mut [u64],
+        decide: &mut impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+    ) -> Result<Outcome, WriteError> {
+        let mut writer = Writer::new(self, token, self.lock_timeout);
+        table
+            .edit(&mut writer, key, old, new, decide)
+            .map_err(|blocked| self.write_error(blocked))
     }
 
     /// Our bookkeeping as a writer.

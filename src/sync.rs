@@ -10,6 +10,21 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::futex;
 
+/// Whether an atomic is a word of memory and nothing else, so that assembly may copy many at
+/// once. Under loom it is more than that.
+pub(crate) const ATOMICS_ARE_WORDS: bool = true;
+
+/// How often a writer looks at a lock before it lets go of all and waits properly. A lock is
+/// held for a few dozen nanoseconds unless its owner was descheduled.
+pub(crate) const LOCK_SPINS: u32 = 64;
+
+/// How often a search is begun again before the answer is "contended". Each time, somebody
+/// has published in the very bucket within the nanoseconds that one look takes.
+pub(crate) const READ_TRIES: u32 = 256;
+
+/// The same for a handle that cannot fall back on locking, so must rely on patience.
+pub(crate) const READ_TRIES_READ_ONLY: u32 = 1 << 18;
+
 /// Reads a word that only the holder of its lock may write, while the lock is held.
 ///
 /// It is an ordinary relaxed load here. The loom twin reads without telling the

@@ -8,9 +8,9 @@
 //! bucket ("cuckoo hashing", Pagh and Rodler, 2001, one step of it). So nothing ever touches
 //! more than two buckets to find a key and three to insert one, whatever a segment contains.
 //!
-//! The `away` counters in the header line of a bucket say, for each of sixteen classes of
+//! The `away` counters in the header line of a bucket say, for each of 32 classes of
 //! keys, how many that are at home here live elsewhere: never too low. A zero ends a search
-//! after one bucket, which it does for seven misses of eight in a full table.
+//! after one bucket, which it does for some nineteen misses of twenty in a full table.
 //!
 //! # Who locks what
 //!
@@ -42,23 +42,13 @@ use crate::copy::Sink;
 use crate::hash::{Hashed, KeyHasher};
 use crate::moves::{Direction, Moves};
 use crate::owner::token::{LockWord, Token, Verdict};
-use crate::sync::{AtomicU64, Deadline, Ordering, futex_wait, spin_hint};
+use crate::sync::{AtomicU64, Deadline, Ordering, READ_TRIES, futex_wait, spin_hint};
+pub(crate) use crate::sync::{LOCK_SPINS, READ_TRIES_READ_ONLY};
 use zerocopy::IntoBytes;
-
-/// How often a writer looks at a lock before it lets go of all and waits properly. A lock is
-/// held for a few dozen nanoseconds unless its owner was descheduled.
-pub(crate) const LOCK_SPINS: u32 = 64;
 
 /// How long a waiter sleeps before it looks at the lock and at its owner again, at most. This
 /// bounds how long the death of an owner goes unnoticed when the wake-up died with it.
 pub(crate) const WAIT_SLICE_US: u32 = 1000;
-
-/// How often a search is begun again before the answer is "contended". Each time, somebody
-/// has published in the very bucket within the nanoseconds that one look takes.
-const READ_TRIES: u32 = 256;
-
-/// The same for a handle that cannot fall back on locking, so must rely on patience.
-pub(crate) const READ_TRIES_READ_ONLY: u32 = 1 << 18;
 
 /// A key as the table needs it: hashed, and as words.
 #[derive(Clone, Copy)]
@@ -242,6 +232,7 @@ impl<'a, S: Shape> Table<'a, S> {
         take: impl FnOnce(Bucket<'a, S>, Slot),
     ) -> Option<Lookup> {
         let home = self.bucket(key.hash.home(self.buckets));
+        home.prefetch_preferred(key.hash.choice());
         let state = home.begin();
         if let Search::Found(slot) = home.search(state, key.hash.tag(), key.words) {
             take(home, slot);
@@ -334,21 +325,48 @@ impl<'a, S: Shape> Table<'a, S> {
         None
     }
 
-    /// Reads an entry and decides, under its lock, what becomes of it.
+    /// Reads an entry and decides, under its lock, what becomes of it: the short way, for keys
+    /// that are at home, or absent with room at home, in a bucket that nobody holds. `None`: not
+    /// that simple, and nothing has been done; go [the long way](Self::edit).
     ///
     /// `decide` gets the value that is there (copied into `old`) or `None`, may fill `new`,
     /// and may be asked several times: the last answer counts. It must not wait for anything.
     #[inline(always)]
+    pub(crate) fn edit_at_home(
+        &self,
+        token: Token,
+        key: Probe<'_>,
+        old: &mut Sink<'_>,
+        new: &mut [u64],
+        decide: &mut impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+    ) -> Option<Outcome> {
+        let home = self.bucket(key.hash.home(self.buckets));
+        home.prefetch_preferred(key.hash.choice());
+        let home = home.try_lock_once(token)?;
+        if let Search::Found(slot) = home.search(key.hash.tag(), key.words) {
+            return self.apply(&home, slot, key, old, new, decide).ok();
+        }
+        if home.away(key.hash.class()) != 0 {
+            return None;
+        }
+        match decide(None, new) {
+            Edit::Keep | Edit::Remove => Some(Outcome::KeptAbsent),
+            Edit::Put => self.insert_at_home(&home, key, new),
+        }
+    }
+
+    /// As [`edit_at_home`](Self::edit_at_home), wherever the key is and whoever is in the way.
+    #[inline(never)]
     pub(crate) fn edit<W: Who>(
         &self,
         writer: &mut Writer<'_, W>,
         key: Probe<'_>,
         old: &mut Sink<'_>,
         new: &mut [u64],
-        mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+        decide: &mut impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
     ) -> Result<Outcome, Blocked> {
         loop {
-            match self.try_edit(writer.token, key, old, new, &mut decide) {
+            match self.try_edit(writer.token, key, old, new, decide) {
                 Ok(outcome) => return Ok(outcome),
                 Err(Obstacle::Blocked(blocked)) => return Err(blocked),
                 Err(Obstacle::Locked { bucket, found }) => self.overcome(writer, bucket, found)?,
@@ -356,7 +374,6 @@ impl<'a, S: Shape> Table<'a, S> {
         }
     }
 
-    #[inline(always)]
     fn try_edit(
         &self,
         token: Token,
@@ -412,7 +429,7 @@ impl<'a, S: Shape> Table<'a, S> {
                 Ok(Outcome::Replaced)
             }
             Edit::Put => {
-                let Some(spare) = occupied.first_free() else {
+                let Some(spare) = occupied.free(bucket.preferred(key.hash.choice())) else {
                     return Err(self.damaged(key.hash.home(self.buckets)));
                 };
                 bucket.fill(spare, key.hash.tag(), key.words, new);
@@ -432,12 +449,29 @@ impl<'a, S: Shape> Table<'a, S> {
 
     /// Where one more entry may go, if anywhere.
     #[inline(always)]
-    fn room(&self, bucket: &Locked<'a, S>) -> Option<Slot> {
-        bucket.state().occupied().room(self.shape.usable())
+    fn room(&self, bucket: &Locked<'a, S>, hash: Hashed) -> Option<Slot> {
+        let preferred = bucket.preferred(hash.choice());
+        bucket
+            .state()
+            .occupied()
+            .room(self.shape.usable(), preferred)
+    }
+
+    /// Inserts a key that is absent, its home locked, if there is room at home.
+    #[inline(always)]
+    fn insert_at_home(
+        &self,
+        home: &Locked<'a, S>,
+        key: Probe<'_>,
+        value: &[u64],
+    ) -> Option<Outcome> {
+        let slot = self.room(home, key.hash)?;
+        home.fill(slot, key.hash.tag(), key.words, value);
+        home.publish(home.state().occupied().with(slot));
+        Some(Outcome::Inserted)
     }
 
     /// Inserts a key that is absent, its home locked; `other` if that is locked already.
-    #[inline(always)]
     fn insert(
         &self,
         token: Token,
@@ -446,16 +480,12 @@ impl<'a, S: Shape> Table<'a, S> {
         key: Probe<'_>,
         value: &[u64],
     ) -> Result<Outcome, Obstacle> {
-        let occupied = home.state().occupied();
-        if let Some(slot) = self.room(home) {
-            home.fill(slot, key.hash.tag(), key.words, value);
-            home.publish(occupied.with(slot));
-            return Ok(Outcome::Inserted);
+        match self.insert_at_home(home, key, value) {
+            Some(outcome) => Ok(outcome),
+            None => self.insert_away(token, home, other, key, value),
         }
-        self.insert_away(token, home, other, key, value)
     }
 
-    #[inline(never)]
     fn insert_away(
         &self,
         token: Token,
@@ -469,7 +499,7 @@ impl<'a, S: Shape> Table<'a, S> {
             None => self.try_lock(key.hash.other(self.buckets), token)?,
         };
         let occupied = other.state().occupied();
-        if let Some(slot) = self.room(&other) {
+        if let Some(slot) = self.room(&other, key.hash) {
             home.raise_away(key.hash.class());
             other.fill(slot, key.hash.tag(), key.words, value);
             other.publish(occupied.with(slot));
@@ -510,7 +540,7 @@ impl<'a, S: Shape> Table<'a, S> {
                             continue;
                         }
                         let peeked = self.bucket(mate).begin().occupied();
-                        if !certain && peeked.room(self.shape.usable()).is_none() {
+                        if !certain && peeked.len() >= self.shape.usable() {
                             continue;
                         }
                         let target = match self.try_lock(mate, token) {
@@ -520,7 +550,7 @@ impl<'a, S: Shape> Table<'a, S> {
                                 continue;
                             }
                         };
-                        let Some(place) = self.room(&target) else {
+                        let Some(place) = self.room(&target, hash) else {
                             continue;
                         };
                         let moving = Moving {

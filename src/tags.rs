@@ -7,13 +7,17 @@
 //! The words may change while they are compared; the caller finds out afterwards. So the vector
 //! load is written in assembly, for the reasons that [`crate::copy`] gives.
 
-use crate::sync::AtomicU64;
+use crate::sync::{ATOMICS_ARE_WORDS, AtomicU64};
 
 /// A bit for each slot whose tag equals `tag`, given the two tag words of a bucket. Each
 /// word is loaded once, relaxed.
 #[inline(always)]
 pub(crate) fn matches(words: &[AtomicU64; 2], tag: u8) -> u16 {
-    imp::matches(words, tag)
+    if ATOMICS_ARE_WORDS {
+        imp::matches(words, tag)
+    } else {
+        portable::matches(words, tag)
+    }
 }
 
 #[cfg(all(target_arch = "x86_64", not(shmkv_portable_copy)))]
@@ -47,7 +51,6 @@ mod imp {
     pub(super) use super::portable::matches;
 }
 
-#[cfg(any(test, not(all(target_arch = "x86_64", not(shmkv_portable_copy)))))]
 mod portable {
     use super::AtomicU64;
     use crate::sync::Ordering;

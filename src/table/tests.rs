@@ -82,7 +82,12 @@ impl Memory {
             hash: table.hash_of(&words),
             words: &words,
         };
-        table.edit(&mut writer, probe, &mut old.sink(), &mut new, |_, _| edit)
+        let mut old = old.sink();
+        let mut decide = |_: Option<&[u64]>, _: &mut [u64]| edit;
+        match table.edit_at_home(writer.token(), probe, &mut old, &mut new, &mut decide) {
+            Some(outcome) => Ok(outcome),
+            None => table.edit(&mut writer, probe, &mut old, &mut new, &mut decide),
+        }
     }
 
     fn keys(&self) -> Vec<u64> {
@@ -109,7 +114,7 @@ impl Memory {
             *expected.entry((home, hash.class())).or_default() += u64::from(!at_home);
         }
         for index in 0..self.buckets {
-            for class in 0..16 {
+            for class in 0..32 {
                 let count = expected.get(&(index, class)).copied().unwrap_or(0);
                 assert_eq!(
                     table.bucket(index).away(class),
@@ -203,7 +208,7 @@ fn full_is_answered_only_when_nothing_fits_and_changes_nothing() {
 fn a_held_lock_makes_writers_busy_and_leaves_readers_alone() {
     let memory = Memory::new(2);
     for key in 0..10 {
-        memory.edit(key, Edit::Put, [key, 1]).unwrap();
+        let _ = memory.edit(key, Edit::Put, [key, 1]).unwrap();
     }
     let table = memory.table();
     let held = Token::new(5, 77);

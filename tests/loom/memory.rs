@@ -1,0 +1,620 @@
+//! A small segment for models: how it is laid out before the threads start, what threads do
+//! with it, and what must be true of it in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use zerocopy::{Immutable, IntoBytes, TryFromBytes};
+
+use crate::bucket::{Bucket, Buffer, HEADER_WORDS, Search, Shape};
+use crate::hash::{HashKind, Hashed, KeyHasher};
+use crate::image::{Image, Typed, decode};
+use crate::iter::{Entries, Walk};
+use crate::moves::{Moves, ring_words};
+use crate::owner::token::{LockWord, Token, Verdict};
+use crate::sync::{self, AtomicU64, Guard, Ordering};
+use crate::table::{Blocked, Edit, Lookup, Outcome, Probe, Table, Who, Writer};
+
+/// A value that is made of one number, and knows a mixture of two when it sees it.
+pub(crate) trait Number: Copy + IntoBytes + Immutable + TryFromBytes + 'static {
+    fn of(number: u64) -> Self;
+    fn number(self) -> u64;
+}
+
+/// One word: updated in place.
+pub(crate) type Narrow = u64;
+
+/// Two words: updated in another slot.
+pub(crate) type Wide = [u64; 2];
+
+impl Number for Narrow {
+    fn of(number: u64) -> Self {
+        number
+    }
+
+    fn number(self) -> u64 {
+        self
+    }
+}
+
+impl Number for Wide {
+    fn of(number: u64) -> Self {
+        [number, !number]
+    }
+
+    fn number(self) -> u64 {
+        assert_eq!(self[0], !self[1], "a mixture of two values");
+        self[0]
+    }
+}
+
+fn hasher() -> &'static KeyHasher {
+    static HASHER: OnceLock<KeyHasher> = OnceLock::new();
+    HASHER.get_or_init(|| {
+        let secret = std::array::from_fn(|i| (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        KeyHasher::new(HashKind::Rapid, secret)
+    })
+}
+
+fn hash(key: u64) -> Hashed {
+    hasher().hash(key.as_bytes())
+}
+
+/// Number `nth` of the keys with this home, this other bucket and this class. No two keys
+/// that models use together have the same tag, unless they are made with [`key_like`].
+pub(crate) fn key(buckets: u64, home: u64, other: u64, class: u32, nth: usize) -> u64 {
+    // The tag tells apart the six pairs of three buckets, the fillers from the rest, and numbers.
+    let pair = (home * 2 + other - u64::from(other > home)) as u8;
+    let sort = pair * 2 + u8::from(class == FILLER_CLASS);
+    let mut tags = BTreeSet::new();
+    (0..)
+        .filter(|key| {
+            let hash = hash(*key);
+            (hash.home(buckets), hash.other(buckets)) == (home, other)
+                && hash.class() == class
+                && hash.tag() % 12 == sort
+                && tags.insert(hash.tag())
+        })
+        .nth(nth)
+        .expect("there are keys enough")
+}
+
+/// A key that differs from `like` in nothing that the table looks at before the key itself.
+pub(crate) fn key_like(buckets: u64, like: u64) -> u64 {
+    let looks = |key| {
+        let hash = hash(key);
+        let places = (hash.home(buckets), hash.other(buckets));
+        (places, hash.class(), hash.tag())
+    };
+    (like + 1..)
+        .find(|key| looks(*key) == looks(like))
+        .expect("there are keys enough")
+}
+
+/// What the kernel knows of a participant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Alive,
+    Dead,
+    /// Lives, and may die in the course of the model.
+    Mortal,
+    /// Cannot be told.
+    Unknowable,
+}
+
+/// A segment before the threads start: plain words.
+#[derive(Clone)]
+pub(crate) struct Draft<V> {
+    buckets: u64,
+    words: Vec<u64>,
+    live: Vec<bool>,
+    ring: Vec<u64>,
+    ring_is_live: bool,
+    fates: Vec<Fate>,
+    turns: u64,
+    _values: PhantomData<fn() -> V>,
+}
+
+/// The value and the class of the entries that no model looks at.
+const FILLER: u64 = 7_000_000;
+const FILLER_CLASS: u32 = 15;
+
+impl<V: Number> Draft<V> {
+    /// `buckets` empty buckets; every participant is alive.
+    pub(crate) fn new(buckets: u64) -> Self {
+        let shape = Typed::<u64, V>::SHAPE;
+        let words = buckets as usize * shape.bucket_words();
+        let mut draft = Self {
+            buckets,
+            words: vec![0; words],
+            live: vec![false; words],
+            ring: vec![0; ring_words(2) as usize],
+            ring_is_live: false,
+            fates: vec![Fate::Alive; 6],
+            turns: u64::MAX,
+            _values: PhantomData,
+        };
+        for bucket in 0..buckets {
+            // A version to count from.
+            let state = draft.header(bucket, 0);
+            draft.words[state] = (40 + bucket) << 16;
+        }
+        draft
+    }
+
+    fn header(&self, bucket: u64, word: usize) -> usize {
+        bucket as usize * Typed::<u64, V>::SHAPE.bucket_words() + word
+    }
+
+    fn slot(&self, bucket: u64, slot: usize) -> usize {
+        self.header(bucket, HEADER_WORDS) + slot * Typed::<u64, V>::SHAPE.slot_words()
+    }
+
+    /// Puts an entry into a slot, and counts it if that is away from its home.
+    pub(crate) fn put(&mut self, bucket: u64, slot: usize, key: u64, value: u64) -> &mut Self {
+        let hash = hash(key);
+        let start = self.slot(bucket, slot);
+        self.words[start] = key;
+        let mut image = Image::<V>::uninit();
+        let value = image.write(&V::of(value));
+        self.words[start + 1..start + 1 + value.len()].copy_from_slice(value);
+        let tags = self.header(bucket, 2 + slot / 8);
+        self.words[tags] |= u64::from(hash.tag()) << (slot % 8 * 8);
+        let state = self.header(bucket, 0);
+        self.words[state] |= 1 << slot;
+        let home = hash.home(self.buckets);
+        if bucket != home {
+            assert_eq!(bucket, hash.other(self.buckets));
+            self.count_away(home, hash.class());
+        }
+        self
+    }
+
+    /// Counts a key that lives away.
+    pub(crate) fn count_away(&mut self, home: u64, class: u32) -> &mut Self {
+        let away = self.header(home, 6);
+        self.words[away] += 1 << (class * 4);
+        self
+    }
+
+    /// Fills `slots` with entries that nobody asks for, all of the same pair of buckets: they live
+    /// in `bucket`, and could live in `mate`.
+    pub(crate) fn fill(
+        &mut self,
+        bucket: u64,
+        mate: u64,
+        slots: impl Iterator<Item = usize>,
+    ) -> &mut Self {
+        for slot in slots {
+            let key = key(self.buckets, bucket, mate, FILLER_CLASS, slot);
+            self.put(bucket, slot, key, FILLER);
+        }
+        self
+    }
+
+    /// Puts an entry where a filler is.
+    pub(crate) fn replace_filler(
+        &mut self,
+        bucket: u64,
+        slot: usize,
+        key: u64,
+        value: u64,
+    ) -> &mut Self {
+        let tags = self.header(bucket, 2 + slot / 8);
+        self.words[tags] &= !(0xFF << (slot % 8 * 8));
+        self.put(bucket, slot, key, value)
+    }
+
+    /// Locks a bucket in the name of a participant.
+    pub(crate) fn lock(&mut self, bucket: u64, owner: u32) -> &mut Self {
+        let lock = self.header(bucket, 1);
+        self.words[lock] = token(owner).to_word();
+        self
+    }
+
+    /// Says that the threads lock and publish `bucket`, and fill these of its slots.
+    pub(crate) fn live(&mut self, bucket: u64, slots: &[usize]) -> &mut Self {
+        for word in [0, 1, 6] {
+            let word = self.header(bucket, word);
+            self.live[word] = true;
+        }
+        for slot in slots {
+            let tags = self.header(bucket, 2 + slot / 8);
+            self.live[tags] = true;
+            let start = self.slot(bucket, *slot);
+            let words = Typed::<u64, V>::SHAPE.slot_words();
+            self.live[start..start + words].fill(true);
+        }
+        self
+    }
+
+    /// Says that entries will be displaced.
+    pub(crate) fn moves(&mut self) -> &mut Self {
+        self.ring_is_live = true;
+        self
+    }
+
+    pub(crate) fn fate(&mut self, participant: u32, fate: Fate) -> &mut Self {
+        self.fates[participant as usize] = fate;
+        self
+    }
+
+    /// How many turns a writer waits, if sleepers wake by themselves.
+    pub(crate) fn turns(&mut self, turns: u64) -> &mut Self {
+        self.turns = turns;
+        self
+    }
+
+    /// The segment of one execution, once for each of its threads and once for the observer.
+    pub(crate) fn share<const N: usize>(&self) -> [Rc<Segment<V>>; N] {
+        let segment = self.build();
+        std::array::from_fn(|_| segment.clone())
+    }
+
+    fn build(&self) -> Rc<Segment<V>> {
+        let stride = Typed::<u64, V>::SHAPE.bucket_words();
+        let guards: Vec<_> = (0..self.buckets).map(|_| Rc::<Guard>::default()).collect();
+        let area = (self.words.iter().zip(&self.live).enumerate())
+            .map(|(at, (word, live))| match live {
+                true => AtomicU64::guarded(*word, &guards[at / stride], at % stride == 1),
+                false => AtomicU64::still(*word),
+            })
+            .collect();
+        let ring = (self.ring.iter().enumerate())
+            .map(
+                |(at, word)| match self.ring_is_live && (at == 0 || at >= 8) {
+                    true => AtomicU64::live(*word),
+                    false => AtomicU64::still(*word),
+                },
+            )
+            .collect();
+        let fates = (self.fates.iter())
+            .map(|fate| match fate {
+                Fate::Mortal => AtomicU64::live(0),
+                fate => AtomicU64::still(*fate as u64),
+            })
+            .collect();
+        Rc::new(Segment {
+            buckets: self.buckets,
+            area,
+            ring,
+            kernel: Kernel { fates },
+            turns: Duration::from_millis(self.turns),
+            _values: PhantomData,
+        })
+    }
+}
+
+/// The token of a participant.
+pub(crate) fn token(participant: u32) -> Token {
+    Token::new(participant, 1)
+}
+
+/// Who is dead.
+struct Kernel {
+    fates: Vec<AtomicU64>,
+}
+
+impl Who for Kernel {
+    fn verdict(&self, token: Token) -> Verdict {
+        let fate = token.slot().map(|slot| &self.fates[slot as usize]);
+        // Acquire: the kernel says "dead" only when the process has made its last access.
+        match fate.map(|fate| fate.load(Ordering::Acquire)) {
+            Some(fate) if fate == Fate::Alive as u64 => Verdict::Alive,
+            Some(fate) if fate == Fate::Dead as u64 => Verdict::Dead,
+            _ => Verdict::Unknowable,
+        }
+    }
+}
+
+/// A segment, in one execution of a model.
+pub(crate) struct Segment<V> {
+    buckets: u64,
+    area: Vec<AtomicU64>,
+    ring: Vec<AtomicU64>,
+    kernel: Kernel,
+    turns: Duration,
+    _values: PhantomData<fn() -> V>,
+}
+
+/// What a reader found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Got {
+    Value(u64),
+    Miss,
+    Contended,
+}
+
+impl std::fmt::Display for Got {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Value(value) => write!(f, "{value}"),
+            Self::Miss => write!(f, "miss"),
+            Self::Contended => write!(f, "contended"),
+        }
+    }
+}
+
+impl<V: Number> Segment<V> {
+    pub(crate) fn table(&self) -> Table<'_, Typed<u64, V>> {
+        Table::new(
+            &self.area,
+            self.buckets,
+            Typed::SHAPE,
+            hasher(),
+            Moves::new(&self.ring),
+        )
+    }
+
+    pub(crate) fn get(&self, key: u64) -> Got {
+        self.read(key, false)
+    }
+
+    /// As a handle that cannot write reads when it has to be patient.
+    pub(crate) fn get_read_only(&self, key: u64) -> Got {
+        self.read(key, true)
+    }
+
+    fn read(&self, key: u64, patiently: bool) -> Got {
+        let words = [key];
+        let probe = Probe {
+            hash: hash(key),
+            words: &words,
+        };
+        let mut image = Image::<V>::uninit();
+        let mut sink = image.sink();
+        let table = self.table();
+        let lookup = match patiently {
+            false => {
+                let mut take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, &mut sink);
+                let glance = table.glance(probe, &mut take);
+                glance.unwrap_or_else(|| table.read_elsewhere(probe, &mut take))
+            }
+            true => table.read_patiently(probe, &mut sink),
+        };
+        match lookup {
+            Lookup::Hit => Got::Value(number::<V>(sink.words())),
+            Lookup::Miss => Got::Miss,
+            Lookup::Contended => Got::Contended,
+        }
+    }
+
+    /// Whether the key is there, without its value.
+    pub(crate) fn contains(&self, key: u64) -> Lookup {
+        let words = [key];
+        let probe = Probe {
+            hash: hash(key),
+            words: &words,
+        };
+        let table = self.table();
+        table
+            .glance(probe, |_, _| ())
+            .unwrap_or_else(|| table.read_elsewhere(probe, |_, _| ()))
+    }
+
+    /// `decide` gets what is there and says what shall be: `Err(())` leaves all as it is.
+    pub(crate) fn edit(
+        &self,
+        me: u32,
+        key: u64,
+        mut decide: impl FnMut(Option<u64>) -> Result<Option<u64>, ()>,
+    ) -> Result<Outcome, Blocked> {
+        let words = [key];
+        let probe = Probe {
+            hash: hash(key),
+            words: &words,
+        };
+        let mut image = Image::<V>::uninit();
+        let mut new_image = Image::<V>::uninit();
+        let new = new_image.write(&V::of(0));
+        let mut writer = Writer::new(&self.kernel, token(me), self.turns);
+        let mut sink = image.sink();
+        let mut decide =
+            |current: Option<&[u64]>, new: &mut [u64]| match decide(current.map(number::<V>)) {
+                Err(()) => Edit::Keep,
+                Ok(None) => Edit::Remove,
+                Ok(Some(value)) => {
+                    let mut image = Image::<V>::uninit();
+                    new.copy_from_slice(image.write(&V::of(value)));
+                    Edit::Put
+                }
+            };
+        let table = self.table();
+        match table.edit_at_home(token(me), probe, &mut sink, new, &mut decide) {
+            Some(outcome) => Ok(outcome),
+            None => table.edit(&mut writer, probe, &mut sink, new, &mut decide),
+        }
+    }
+
+    /// Inserts or replaces.
+    pub(crate) fn put(&self, me: u32, key: u64, value: u64) -> String {
+        short(self.edit(me, key, |_| Ok(Some(value))))
+    }
+
+    /// Inserts if the key is absent.
+    pub(crate) fn insert(&self, me: u32, key: u64, value: u64) -> String {
+        short(self.edit(me, key, |current| match current {
+            None => Ok(Some(value)),
+            Some(_) => Err(()),
+        }))
+    }
+
+    pub(crate) fn remove(&self, me: u32, key: u64) -> String {
+        short(self.edit(me, key, |_| Ok(None)))
+    }
+
+    /// Adds to a present key; gives the value that was there.
+    pub(crate) fn add(&self, me: u32, key: u64, more: u64) -> String {
+        let mut found = None;
+        match self.edit(me, key, |current| {
+            found = current;
+            current.map(|current| Some(current + more)).ok_or(())
+        }) {
+            Ok(Outcome::Replaced) => format!("from{}", found.expect("it was replaced")),
+            other => short(other),
+        }
+    }
+
+    /// Replaces `expected` by `new`; says whether it did.
+    pub(crate) fn exchange(&self, me: u32, key: u64, expected: u64, new: u64) -> bool {
+        let done = self.edit(me, key, |current| {
+            if current == Some(expected) {
+                Ok(Some(new))
+            } else {
+                Err(())
+            }
+        });
+        done == Ok(Outcome::Replaced)
+    }
+
+    /// All entries, as a walk meets them, but for the fillers.
+    pub(crate) fn walk(&self) -> String {
+        let table = self.table();
+        let mut walk = Walk::new(&table);
+        let mut entries = Entries::default();
+        let mut met = Vec::new();
+        loop {
+            match walk.advance(&table, &mut entries) {
+                Ok(true) => met.extend(
+                    entries
+                        .iter()
+                        .map(|entry| number::<V>(&entry[1..]))
+                        .filter(|value| *value != FILLER),
+                ),
+                Ok(false) => break,
+                Err(lost) => return format!("{lost:?}"),
+            }
+        }
+        met.sort_unstable();
+        let met: Vec<String> = met.iter().map(u64::to_string).collect();
+        met.join("+")
+    }
+
+    /// After all threads have ended: meets every lock that still stands, and so buries its owner.
+    pub(crate) fn bury_all(&self, me: u32) {
+        let table = self.table();
+        let mut writer = Writer::new(&self.kernel, token(me), self.turns);
+        for bucket in 0..self.buckets {
+            if self.lock_after_all(bucket) != LockWord::FREE {
+                let _ = table.lock(&mut writer, bucket);
+            }
+        }
+    }
+
+    /// The kernel notices that a participant is gone. It notices after the last access.
+    pub(crate) fn bury(&self, participant: u32) {
+        self.kernel.fates[participant as usize].store(Fate::Dead as u64, Ordering::Release);
+        sync::death(token(participant).to_word(), &self.area);
+    }
+
+    /// Does something in the name of a participant that dies instead of its write number
+    /// `writes`, if it comes to that.
+    pub(crate) fn mortal(&self, me: u32, writes: u32, f: impl FnOnce() -> String) -> String {
+        sync::mortal(writes, f).unwrap_or_else(|| {
+            self.bury(me);
+            "died".to_owned()
+        })
+    }
+
+    /// Does something that stops for ever instead of its write number `writes`, but lives.
+    pub(crate) fn stopping(&self, writes: u32, f: impl FnOnce() -> String) -> String {
+        sync::mortal(writes, f).unwrap_or_else(|| "stopped".to_owned())
+    }
+
+    /// What is there after all threads have ended, in the order of `keys`, "-" if absent; and
+    /// the invariants: no lock is held, each entry is in one of its two buckets and in no
+    /// other, a reader finds it, nothing else is there, and the counters of keys away from
+    /// home are right (`exact`) or at least not too low.
+    pub(crate) fn settled(&self, keys: &[u64], exact: bool) -> String {
+        sync::quiet(|| {
+            let entries = self.entries();
+            for bucket in 0..self.buckets {
+                let word = self.table().bucket(bucket).lock_word();
+                assert_eq!(
+                    sync::unsync_load(word),
+                    0,
+                    "bucket {bucket} is still locked"
+                );
+            }
+            let mut away: BTreeMap<(u64, u32), u64> = BTreeMap::new();
+            for (key, (bucket, value)) in &entries {
+                assert_eq!(
+                    self.get(*key),
+                    Got::Value(*value),
+                    "a reader finds every entry"
+                );
+                let home = hash(*key).home(self.buckets);
+                if *bucket != home {
+                    *away.entry((home, hash(*key).class())).or_default() += 1;
+                }
+                assert!(
+                    *value == FILLER || keys.contains(key),
+                    "key {key} was never inserted"
+                );
+            }
+            for bucket in 0..self.buckets {
+                for class in 0..16 {
+                    let least = away.get(&(bucket, class)).copied().unwrap_or(0);
+                    let count = self.table().bucket(bucket).away(class);
+                    let right = if exact {
+                        count == least
+                    } else {
+                        count >= least
+                    };
+                    assert!(right, "{count} counted, {least} away from bucket {bucket}");
+                }
+            }
+            let values = keys.iter().map(|key| {
+                let entry = entries.get(key);
+                entry.map_or_else(|| "-".to_owned(), |(_, value)| value.to_string())
+            });
+            values.collect::<Vec<_>>().join(",")
+        })
+    }
+
+    /// Where each key is, with its value; no key is anywhere twice.
+    fn entries(&self) -> BTreeMap<u64, (u64, u64)> {
+        let table = self.table();
+        let mut entries = BTreeMap::new();
+        for index in 0..self.buckets {
+            let bucket = table.bucket(index);
+            let mut words = Vec::new();
+            for slot in bucket.begin().occupied() {
+                words.clear();
+                bucket.append_entry(slot, &mut words);
+                let key = words[0];
+                let buckets = [hash(key).home(self.buckets), hash(key).other(self.buckets)];
+                assert!(buckets.contains(&index), "key {key} is in a foreign bucket");
+                let before = entries.insert(key, (index, number::<V>(&words[1..])));
+                assert_eq!(before, None, "key {key} is there twice");
+            }
+        }
+        entries
+    }
+
+    /// The lock word of a bucket, after the end.
+    pub(crate) fn lock_after_all(&self, bucket: u64) -> LockWord {
+        LockWord(sync::unsync_load(self.table().bucket(bucket).lock_word()))
+    }
+}
+
+fn number<V: Number>(words: &[u64]) -> u64 {
+    decode::<V>(words).expect("a value is whole").number()
+}
+
+/// A word for what a writer achieved.
+pub(crate) fn short(outcome: Result<Outcome, Blocked>) -> String {
+    match outcome {
+        Ok(Outcome::KeptPresent) => "present".to_owned(),
+        Ok(Outcome::KeptAbsent) => "absent".to_owned(),
+        Ok(Outcome::Inserted) => "inserted".to_owned(),
+        Ok(Outcome::Replaced) => "replaced".to_owned(),
+        Ok(Outcome::Removed) => "removed".to_owned(),
+        Err(Blocked::Full) => "full".to_owned(),
+        Err(Blocked::Busy { .. }) => "busy".to_owned(),
+        Err(Blocked::Damaged { .. }) => "damaged".to_owned(),
+    }
+}
