@@ -128,7 +128,21 @@ impl Walk {
     }
 
     /// Fills `entries` with what the next bucket contributes (perhaps nothing). False at the end.
+    /// A walk that is lost contributes nothing any more.
     pub(crate) fn advance<S: Shape>(
+        &mut self,
+        table: &Table<'_, S>,
+        entries: &mut Entries,
+    ) -> Result<bool, Lost> {
+        let result = self.try_advance(table, entries);
+        if result.is_err() {
+            // What was copied of the last bucket may have been yielded before.
+            entries.clear();
+        }
+        result
+    }
+
+    fn try_advance<S: Shape>(
         &mut self,
         table: &Table<'_, S>,
         entries: &mut Entries,

@@ -686,18 +686,26 @@ pub fn validate(bytes: &[u8], mapped_len: u64) -> Result<Layout, LayoutError> {
         });
     }
 
-    let text = |part, start: usize, len: u32| {
-        let bytes = header
+    let text = |part, name, start: usize, len: u32| {
+        let inside = header
             .get(start..start.saturating_add(len as usize))
-            .filter(|_| len as usize <= MAX_SCHEMA_LEN)
-            .ok_or(LayoutError::BadSchema { part })?;
+            .filter(|bytes| bytes.len() <= MAX_SCHEMA_LEN);
+        let bytes = inside.ok_or_else(|| {
+            let expected = "at most 16384, inside the header";
+            bad_field(name, len.into(), expected)
+        })?;
         match std::str::from_utf8(bytes) {
             Ok(text) => Ok(text.to_owned()),
             Err(_) => Err(LayoutError::BadSchema { part }),
         }
     };
-    let key_schema = text("key", SCHEMAS_AT, raw.key_schema_len)?;
-    let value_schema = text("value", SCHEMAS_AT + key_schema.len(), raw.value_schema_len)?;
+    let key_schema = text("key", "key_schema_len", SCHEMAS_AT, raw.key_schema_len)?;
+    let value_schema = text(
+        "value",
+        "value_schema_len",
+        SCHEMAS_AT + key_schema.len(),
+        raw.value_schema_len,
+    )?;
     Ok(Layout {
         kind,
         hash,
