@@ -73,7 +73,7 @@ fn odd_files() -> tempfile::TempDir {
     for (name, content) in files {
         fs::write(root.join(name), content).unwrap();
     }
-    let nobody = std::os::unix::fs::PermissionsExt::from_mode(0);
+    let nobody = std::os::unix::fs::PermissionsExt::from_mode(0o000);
     fs::set_permissions(root.join("unreadable"), nobody).unwrap();
     symlink(".", root.join("below/loop")).unwrap();
     symlink("/etc/passwd", root.join("outside")).unwrap();
