@@ -585,6 +585,11 @@ impl<V: Number> Segment<V> {
         entries
     }
 
+    /// How many keys of a class are counted as away from a bucket, after the end.
+    pub(crate) fn away_after_all(&self, bucket: u64, class: u32) -> u64 {
+        sync::quiet(|| self.table().bucket(bucket).away(class))
+    }
+
     /// The lock word of a bucket, after the end.
     pub(crate) fn lock_after_all(&self, bucket: u64) -> LockWord {
         LockWord(sync::unsync_load(self.table().bucket(bucket).lock_word()))
