@@ -174,7 +174,7 @@ fn death_in_an_insertion_away_from_home_leaves_all_or_nothing() {
         "inserted present 5",
         "present inserted 6",
     ];
-    explore(10 * 2, 270, &expected, move |variant| {
+    explore(12 * 2, 270, &expected, move |variant| {
         let (writes, turn) = ((variant / 2) as u32, variant % 2);
         let [m, t, end] = draft.share();
         let mortal = role(move || m.mortal(0, writes, || m.insert(0, k, 5)));
@@ -204,7 +204,7 @@ fn death_in_a_removal_away_from_home_leaves_all_or_nothing() {
         "removed inserted 6",
         "removed present -",
     ];
-    explore(7 * 2, 180, &expected, move |variant| {
+    explore(9 * 2, 180, &expected, move |variant| {
         let (writes, turn) = ((variant / 2) as u32, variant % 2);
         let [m, t, end] = draft.share();
         let mortal = role(move || m.mortal(0, writes, || m.remove(0, k)));
@@ -243,8 +243,9 @@ fn moves_home<V: Number>() -> (u64, Draft<V>) {
     (e, draft)
 }
 
-/// Writes of a displacement of narrow entries, the three locks and unlockings included.
-const DISPLACEMENT_WRITES: usize = 20;
+/// Writes of a displacement of narrow entries, the three locks and unlockings included, and the
+/// lock and unlocking of the look at home before.
+const DISPLACEMENT_WRITES: usize = 23;
 
 fn death_in_a_displacement((e, draft): (u64, Draft<Narrow>), least: usize) {
     let k = k();

@@ -134,7 +134,7 @@ fn walk_over_an_unburied_displacement_meets_the_entry_once() {
     for Journey { e: _, n, mut draft } in [away(0, 1, 2), home(2, 1, 0)] {
         draft.fate(0, Fate::Mortal);
         let expected = ["5 died", "5 inserted", "5+9 died", "5+9 inserted"];
-        explore(21, 37000, &expected, move |writes| {
+        explore(24, 37000, &expected, move |writes| {
             let [r, m] = draft.share();
             let reader = role(move || r.walk());
             let mortal = role(move || m.mortal(0, writes as u32, || m.insert(0, n, 9)));

@@ -75,6 +75,8 @@ pub(crate) fn key(buckets: u64, home: u64, other: u64, class: u32, nth: usize) -
             let hash = hash(*key);
             (hash.home(buckets), hash.other(buckets)) == (home, other)
                 && hash.class() == class
+                // Prefers the lowest slot that is free, so that models can say which that is.
+                && hash.choice() == 0
                 && hash.tag() % 12 == sort
                 && tags.insert(hash.tag())
         })
@@ -87,7 +89,7 @@ pub(crate) fn key_like(buckets: u64, like: u64) -> u64 {
     let looks = |key| {
         let hash = hash(key);
         let places = (hash.home(buckets), hash.other(buckets));
-        (places, hash.class(), hash.tag())
+        (places, hash.class(), hash.choice(), hash.tag())
     };
     (like + 1..)
         .find(|key| looks(*key) == looks(like))
@@ -121,6 +123,9 @@ pub(crate) struct Draft<V> {
 /// The value and the class of the entries that no model looks at.
 const FILLER: u64 = 7_000_000;
 const FILLER_CLASS: u32 = 15;
+
+/// The last slot of a bucket.
+const LAST: usize = 15;
 
 impl<V: Number> Draft<V> {
     /// `buckets` empty buckets; every participant is alive.
@@ -181,14 +186,16 @@ impl<V: Number> Draft<V> {
     }
 
     /// Fills `slots` with entries that nobody asks for, all of the same pair of buckets: they live
-    /// in `bucket`, and could live in `mate`.
+    /// in `bucket`, and could live in `mate`. Of narrow values also the last slot, which is
+    /// spare where values are wide: so fifteen entries make a bucket full in both.
     pub(crate) fn fill(
         &mut self,
         bucket: u64,
         mate: u64,
         slots: impl Iterator<Item = usize>,
     ) -> &mut Self {
-        for slot in slots {
+        let narrow = Typed::<u64, V>::SHAPE.value_words() <= 1;
+        for slot in slots.chain(narrow.then_some(LAST)) {
             let key = key(self.buckets, bucket, mate, FILLER_CLASS, slot);
             self.put(bucket, slot, key, FILLER);
         }
