@@ -148,6 +148,11 @@ impl State {
         SlotSet(self.0 as u16)
     }
 
+    /// How often the bucket was published.
+    pub(crate) fn version(self) -> u64 {
+        self.0 >> 16
+    }
+
     /// Whether exactly one commit separates this state from `before`, and left `slot` in use.
     #[cold]
     fn follows_and_keeps(self, before: Self, slot: Slot) -> bool {
@@ -351,6 +356,12 @@ impl<'a, S: Shape> Bucket<'a, S> {
             .first_chunk()
             .expect("a bucket has a header");
         SlotSet(tags::matches(tags, tag) & state.occupied().0)
+    }
+
+    /// The tag of the entry in `slot`; to be validated by the caller.
+    pub(crate) fn tag(&self, slot: Slot) -> u8 {
+        let tags = self.words[TAGS + slot.index() / 8].load(Ordering::Relaxed);
+        (tags >> (slot.index() % 8 * 8)) as u8
     }
 
     /// Appends a copy of the entry in `slot`, key then value; to be validated by the caller.

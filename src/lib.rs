@@ -82,6 +82,7 @@ mod map;
 mod mapping;
 mod moves;
 mod owner;
+mod recovery;
 mod repair;
 pub mod schema;
 pub mod segment;
@@ -102,6 +103,7 @@ pub use layout::{Kind, LAYOUT_VERSION, Layout, LayoutError, MAX_ENTRY_PART, Size
 pub use map::{Iter, Map, MapStats, ReadOnlyMap};
 pub use mapping::HugePages;
 pub use owner::{OwnerInfo, Participant, RegisterError, Verdict};
+pub use recovery::{Check, Finding, Problem, Recovery, Remedy, Severity};
 pub use schema::Schema;
 pub use segment::{Segment, SegmentError, SegmentMetadata, SegmentOptions};
 pub use shmkv_derive::{Schema, record};

@@ -133,6 +133,10 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         }
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     #[inline(always)]
     fn table(&self) -> Table<'_, Typed<K, V>> {
         self.shared.table(Typed::SHAPE)

@@ -42,6 +42,7 @@ use crate::copy::Sink;
 use crate::hash::{Hashed, KeyHasher};
 use crate::moves::{Direction, Moves};
 use crate::owner::token::{LockWord, Token, Verdict};
+use crate::repair::Burial;
 use crate::sync::{AtomicU64, Deadline, Ordering, READ_TRIES, futex_wait, spin_hint};
 pub(crate) use crate::sync::{LOCK_SPINS, READ_TRIES_READ_ONLY};
 use zerocopy::IntoBytes;
@@ -670,14 +671,17 @@ impl<'a, S: Shape> Table<'a, S> {
         let Some(owner) = found.owner() else {
             return Ok(());
         };
-        if writer.deadline.passed() {
-            return Err(Blocked::Busy { bucket, found });
-        }
         match writer.verdict(owner) {
             Verdict::Dead => {
-                let _ = self.bury(writer, bucket, found);
+                // The dead cost no patience, unless the living are in the way.
+                if self.bury(writer, bucket, found) == Burial::NotYet && writer.deadline.passed() {
+                    return Err(Blocked::Busy { bucket, found });
+                }
             }
             Verdict::Alive | Verdict::Unknowable => {
+                if writer.deadline.passed() {
+                    return Err(Blocked::Busy { bucket, found });
+                }
                 let lock = self.bucket(bucket).lock_word();
                 let flagged = found.with_waiters();
                 // Relaxed: the flag orders nothing, it only asks for a wake-up.

@@ -1,0 +1,133 @@
+//! A segment's bytes, by the published layout: copied, compared and put back.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::ptr::NonNull;
+
+/// The bytes of a segment behind its header.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Image(Vec<u64>);
+
+/// A mapping of a whole segment that no map knows of.
+pub(crate) struct Bytes {
+    base: NonNull<u64>,
+    words: usize,
+    places: Places,
+}
+
+/// In words, from the start of the segment; see the documentation of the layout.
+#[derive(Clone, Copy)]
+struct Places {
+    participants: usize,
+    moves: usize,
+    buckets: usize,
+    bucket_words: usize,
+    count: usize,
+}
+
+impl Bytes {
+    pub(crate) fn map(path: &str) -> Self {
+        let file = File::options().read(true).write(true).open(path).unwrap();
+        let len = file.metadata().unwrap().len() as usize;
+        // SAFETY: a new shared mapping of an open file, at no particular address.
+        #[expect(unsafe_code, reason = "mmap")]
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        assert_ne!(base, libc::MAP_FAILED);
+        let mut bytes = Self {
+            base: NonNull::new(base.cast()).unwrap(),
+            words: len / 8,
+            places: Places {
+                participants: 0,
+                moves: 0,
+                buckets: 0,
+                bucket_words: 0,
+                count: 0,
+            },
+        };
+        let all = bytes.words();
+        let half = |word: usize, upper: bool| (all[word] >> if upper { 32 } else { 0 }) as u32;
+        let participants = (all[3] as usize + 4096) / 8;
+        let moves = participants + 8 * half(19, true) as usize;
+        let buckets = (moves + 8 + 3 * half(20, false) as usize).next_multiple_of(512);
+        let slot = half(18, false).div_ceil(8) + half(18, true).div_ceil(8);
+        bytes.places = Places {
+            participants,
+            moves,
+            buckets,
+            bucket_words: 8 + 16 * slot as usize,
+            count: all[17] as usize,
+        };
+        bytes
+    }
+
+    /// Only while every other process that has the segment is stopped or gone.
+    fn words(&self) -> &[u64] {
+        // SAFETY: mapped until drop. All who could write are stopped by ptrace, or dead, or this
+        // very thread; so nothing changes while the slice is looked at, and the callers keep
+        // none across a step of a child.
+        #[expect(unsafe_code, reason = "the bytes of a mapping")]
+        unsafe {
+            std::slice::from_raw_parts(self.base.as_ptr(), self.words)
+        }
+    }
+
+    pub(crate) fn image(&self) -> Image {
+        Image(self.words()[self.places.participants..].to_vec())
+    }
+
+    pub(crate) fn is(&self, image: &Image) -> bool {
+        self.words()[self.places.participants..] == image.0[..]
+    }
+
+    pub(crate) fn restore(&self, image: &Image) {
+        let to = self.words()[self.places.participants..].as_ptr().cast_mut();
+        // SAFETY: as long as the image is, inside the mapping; nobody else looks (see `words`).
+        #[expect(unsafe_code, reason = "the bytes of a mapping")]
+        unsafe {
+            std::ptr::copy_nonoverlapping(image.0.as_ptr(), to, image.0.len());
+        }
+    }
+
+    /// The same without any participant.
+    pub(crate) fn without_participants(&self, image: &Image) -> Image {
+        let mut image = image.clone();
+        image.0[..self.places.moves - self.places.participants].fill(0);
+        image
+    }
+
+    /// The number of entries in each bucket.
+    pub(crate) fn occupancy(&self) -> Vec<u32> {
+        (0..self.places.count)
+            .map(|bucket| {
+                let at = self.places.buckets + bucket * self.places.bucket_words;
+                (self.words()[at] as u16).count_ones()
+            })
+            .collect()
+    }
+
+    /// The lock words.
+    pub(crate) fn locks(&self) -> Vec<u64> {
+        (0..self.places.count)
+            .map(|bucket| self.words()[self.places.buckets + bucket * self.places.bucket_words + 1])
+            .collect()
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, and no slice of it is left.
+        #[expect(unsafe_code, reason = "munmap")]
+        unsafe {
+            libc::munmap(self.base.as_ptr().cast(), self.words * 8);
+        }
+    }
+}
