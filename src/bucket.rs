@@ -304,7 +304,7 @@ impl<'a, S: Shape> Bucket<'a, S> {
     pub(crate) fn preferred(&self, choice: u32) -> SlotSet {
         let group = self.shape.group();
         let first = choice & 15 & !(group - 1);
-        SlotSet(((1u32 << group) - 1 << first) as u16)
+        SlotSet((((1u32 << group) - 1) << first) as u16)
     }
 
     /// Asks for the line where a key with this choice begins, if it is where it prefers to be: the

@@ -1,5 +1,7 @@
 //! Segments as wholes: finding them, and removing them with all that belongs to them.
 
+use std::path::PathBuf;
+
 use crate::builder::read_layout;
 use crate::layout::{Layout, MAGIC};
 use crate::mapping::Access;
@@ -44,6 +46,32 @@ impl Segment {
             let _ = companion::remove(id);
         }
         Ok(())
+    }
+
+    /// Removes the lock files of System V segments that no longer exist and that nobody uses
+    /// (`ipcrm` removes a segment without them). Returns where they were.
+    ///
+    /// # Errors
+    /// If `/dev/shm` cannot be read. What this process may not open or remove is left alone.
+    pub fn remove_left_over_lock_files() -> Result<Vec<PathBuf>, SegmentError> {
+        let unreadable = |source| SegmentError::Io {
+            context: "cannot look for lock files".to_owned(),
+            source,
+        };
+        // Lock files first: one that belongs to a segment that is created meanwhile is not seen.
+        let lock_files = companion::find_all().map_err(unreadable)?;
+        let in_use: Vec<[u64; 2]> = Self::list()?
+            .iter()
+            .filter_map(|segment| segment.peek().map(|layout| layout.segment_id))
+            .collect();
+        let mut removed = Vec::new();
+        for file in lock_files {
+            let left_over = !file.in_use && !in_use.contains(&file.segment_id);
+            if left_over && companion::remove(file.segment_id).is_ok() {
+                removed.push(file.path);
+            }
+        }
+        Ok(removed)
     }
 
     /// What the segment says about itself, if it is one of ours.

@@ -61,6 +61,7 @@ use crate::bucket::{HEADER_WORDS, SLOTS, usable};
 use crate::hash::{HashKind, SECRET_WORDS};
 use crate::mapping::Parts;
 use crate::moves::ring_words;
+use crate::owner::SLOT_WORDS;
 use crate::owner::token::MAX_PARTICIPANTS;
 
 /// First word of every segment: `7F 's' 'h' 'm' 'k' 'v' 0D 0A`. (The line end shows when a
@@ -364,7 +365,7 @@ impl Counts {
     pub(crate) fn places(&self) -> Option<Places> {
         let shared = self.header_len / 8;
         let participants = shared + SHARED_LEN / 8;
-        let moves = participants + 8 * u64::from(self.participants);
+        let moves = participants + SLOT_WORDS as u64 * u64::from(self.participants);
         let moves_end = moves + ring_words(self.moves);
         let buckets = moves_end.next_multiple_of(PAGE / 8);
         let end = buckets.checked_add(self.buckets.checked_mul(self.bucket_words())?)?;

@@ -1,4 +1,73 @@
-//! shmkv
+//! A typed key-value store in one shared memory segment, used by many processes at once.
+//!
+//! Worker processes of one machine share a table or a cache at the speed of memory, without a
+//! server: a reader never waits and never writes, a writer may die at any instruction, and
+//! nothing that stands in the segment is trusted.
+//!
+//! ```
+//! use shmkv::Map;
+//!
+//! #[shmkv::record]
+//! #[derive(Debug, PartialEq)]
+//! struct Quote {
+//!     bid: f64,
+//!     ask: f64,
+//! }
+//!
+//! # let name = format!("shm:doc-lib-{}", std::process::id());
+//! # let name = name.as_str();
+//! // One process:
+//! let quotes: Map<u64, Quote> = Map::builder().capacity(10_000).open_or_create(name)?;
+//! quotes.insert(840, Quote { bid: 1.0, ask: 1.5 })?;
+//!
+//! // Any other:
+//! let quotes = Map::<u64, Quote>::builder().open_read_only(name)?;
+//! assert_eq!(quotes.get(&840)?, Some(Quote { bid: 1.0, ask: 1.5 }));
+//! # quotes.segment().remove()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What there is
+//!
+//! - [`Map`] and [`ReadOnlyMap`], the typed handles; [`MapBuilder`] creates and opens them.
+//! - [`Segment`] names a segment: `shm:quotes`, `file:/var/cache/q.kv`, `sysv:0x51`, `fd:3`.
+//! - [`Key`] and [`Value`] say what can be stored: plain data that describes itself. Put
+//!   [`#[shmkv::record]`](record) on your own types; [`Str`] and [`Bytes`] hold text inline.
+//! - [`schema`] is the description that a segment carries of its types.
+//!
+//! # The house
+//!
+//! Data flows one way, from the memory to the typed handle; no module reaches around its
+//! neighbour. `unsafe` is denied, and expected with a reason in the modules marked with a star.
+//!
+//! | module | what it is |
+//! |--------|------------|
+//! | `segment` * | where the bytes come from: names, creation, permissions (System V calls) |
+//! | `mapping` * | the bytes as atomic words |
+//! | `sync` | the door to atomics, fences and futexes, with a twin for `loom` |
+//! | `copy` *, `tags` * | racing copies and comparisons of words |
+//! | `layout` | what the words mean: the specification, and its validation |
+//! | `hash` | from a key to the places where it can live |
+//! | `bucket` | the protocol of one bucket: publish, validate, lock |
+//! | `table` | two buckets a key: find, insert, displace |
+//! | `moves`, `iter` | walking through all entries while some are displaced |
+//! | `owner` *, `repair` | who writes, who of them is dead, and taking over from those |
+//! | `image` * | typed values as words |
+//! | `shared`, `builder`, `map` | the typed handles |
+//! | `schema`, `types` | what can be stored, and how it is described |
+//!
+//! # What a peer can do
+//!
+//! Whoever may write to a segment can put anything into it. That costs others right answers,
+//! and nothing else: no crash, no undefined behaviour, no endless loop, no allocation of a
+//! size that it chose. One thing only the kernel can prevent:
+//!
+//! | kind | a peer with write access can shorten it, which kills its users by SIGBUS |
+//! |------|---------------------------------------------------------------------------|
+//! | `shm:`, `file:` | yes: share them with those whom you trust that far |
+//! | memfd (`fd:`) | no: it is sealed |
+//! | `sysv:` | no, unless privileged |
+
 mod bucket;
 mod builder;
 mod copy;
@@ -37,7 +106,7 @@ pub use map::{Iter, Map, MapStats, ReadOnlyMap};
 pub use mapping::HugePages;
 pub use owner::{OwnerInfo, Participant, RegisterError, Verdict};
 pub use schema::Schema;
-pub use segment::{Segment, SegmentError, SegmentOptions};
+pub use segment::{Segment, SegmentError, SegmentMetadata, SegmentOptions};
 pub use shmkv_derive::{Schema, record};
 pub use types::{Bytes, Key, Str, Value};
 #[doc(hidden)]

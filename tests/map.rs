@@ -162,3 +162,31 @@ fn opening_with_other_types_says_what_differs() {
         "{error}"
     );
 }
+
+#[test]
+fn removing_a_system_v_segment_takes_its_lock_file_along() {
+    let lock_files = || {
+        let files = std::fs::read_dir("/dev/shm").unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap_or_default());
+        names
+            .filter(|name| name.starts_with(".shmkv-") && name.ends_with(".lock"))
+            .collect::<Vec<_>>()
+    };
+    let key = 0x5300_0000 | (std::process::id() & 0xFF_FFFF);
+    let segment = Segment::sysv_key(key.cast_signed()).unwrap();
+    let before = lock_files();
+    let map: Map<u64, u64> = Map::builder().capacity(10).create(segment.clone()).unwrap();
+    map.insert(1, 1).unwrap();
+    let new: Vec<_> = lock_files()
+        .into_iter()
+        .filter(|name| !before.contains(name))
+        .collect();
+    assert!(
+        !new.is_empty(),
+        "a writer of a System V segment has a lock file"
+    );
+    segment.remove().unwrap();
+    let left = lock_files();
+    // Other tests may have made lock files of their own meanwhile; ours was among the new ones.
+    assert!(new.iter().any(|name| !left.contains(name)), "{left:?}");
+}

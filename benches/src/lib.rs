@@ -18,7 +18,6 @@
 pub mod keys;
 pub mod limits;
 pub mod memory;
-#[cfg(feature = "ours")]
 pub mod ours;
 pub mod record;
 pub mod report;

@@ -17,7 +17,7 @@ pub const FEWEST_ENTRIES: usize = 100_000;
 
 /// Bytes an entry of this peer, measured in a process of its own.
 pub fn bytes_per_entry(peer: Peer, types: Types, entries: usize) -> Option<f64> {
-    if peer.is_server() || (peer.kind() == Kind::Ours && cfg!(not(feature = "ours"))) {
+    if peer.is_server() {
         return None;
     }
     let output = Job::Footprint {

@@ -159,15 +159,12 @@ impl Builder {
     ) -> Result<Box<dyn Runner<K, V>>, String> {
         let n = keys.entries();
         Ok(match peer {
-            #[cfg(feature = "ours")]
             Peer::Ours => Box::new(Processes::new(
                 crate::ours::Ours::create(n),
                 peer,
                 types,
                 keys,
             )),
-            #[cfg(not(feature = "ours"))]
-            Peer::Ours => return Err("ours: skipped, built without the feature `ours`".to_owned()),
             Peer::Hashbrown => Box::new(Single::new(Hashbrown::new(n), keys)),
             Peer::Std => Box::new(Single::new(Std::new(n), keys)),
             Peer::Dashmap => Box::new(Threads::new(Dash::new(n), keys)),

@@ -7,15 +7,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-#[cfg(feature = "ours")]
 pub use crate::ours::Storable;
-
-/// Nothing is asked of types as long as the map is not there.
-#[cfg(not(feature = "ours"))]
-pub trait Storable {}
-
-#[cfg(not(feature = "ours"))]
-impl<T> Storable for T {}
 
 /// Plain data that is made from, and gives back, one 64-bit seed.
 ///

@@ -220,7 +220,8 @@ impl SysV<'_> {
         let begin = Instant::now();
         let timeout = options.creation_timeout;
         let (mut seen, mut since, mut pause) = (None, begin, PAUSE_MIN);
-        while begin.elapsed() <= timeout.saturating_mul(CREATORS) {
+        // One look at least, however short the time.
+        loop {
             let Some(id) = self.find()? else {
                 return Ok(Outcome::Missing);
             };
@@ -247,8 +248,10 @@ impl SysV<'_> {
             }
             thread::sleep(pause.min(timeout - waited));
             pause = (pause * 2).min(PAUSE_MAX);
+            if begin.elapsed() > timeout.saturating_mul(CREATORS) {
+                return Err(self.unstable());
+            }
         }
-        Err(self.unstable())
     }
 
     /// Attaches the segment if it is ready, and else finds out why it is not.

@@ -506,8 +506,13 @@ impl<V: Number> Segment<V> {
 
     /// The kernel notices that a participant is gone. It notices after the last access.
     pub(crate) fn bury(&self, participant: u32) {
-        self.kernel.fates[participant as usize].store(Fate::Dead as u64, Ordering::Release);
+        self.bury_silently(participant);
         sync::death(token(participant).to_word(), &self.area);
+    }
+
+    /// The same, but those who sleep on a lock of his sleep on until somebody wakes them.
+    pub(crate) fn bury_silently(&self, participant: u32) {
+        self.kernel.fates[participant as usize].store(Fate::Dead as u64, Ordering::Release);
     }
 
     /// Does something in the name of a participant that dies instead of its write number
@@ -593,6 +598,11 @@ impl<V: Number> Segment<V> {
             }
         }
         entries
+    }
+
+    /// How many keys of a class are counted as away from a bucket, after the end.
+    pub(crate) fn away_after_all(&self, bucket: u64, class: u32) -> u64 {
+        sync::quiet(|| self.table().bucket(bucket).away(class))
     }
 
     /// The lock word of a bucket, after the end.

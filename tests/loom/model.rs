@@ -1,6 +1,7 @@
 //! Running a model, and demanding that it explored something.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -74,8 +75,14 @@ pub(crate) fn explore(
         Ok(()) if outcomes == expected => "passed",
         _ => "failed",
     };
-    // One line for `tests/mutants.sh`.
-    println!("model {name} {verdict} after {executions} executions");
+    let line = format!("model {name} {verdict} after {executions} executions");
+    if verdict == "failed" && std::env::var_os("SHMKV_MODEL_EXIT").is_some() {
+        // `tests/mutants.sh` wants to know no more than this. (Not by `println!`, whose output
+        // would be kept until the test has ended.)
+        let _ = writeln!(std::io::stdout(), "\n{line}");
+        std::process::exit(1);
+    }
+    println!("{line}");
     println!("  {:.1?}, outcomes {outcomes:?}", started.elapsed());
     if let Err(panic) = explored {
         resume_unwind(panic);

@@ -284,3 +284,17 @@ fn counter_never_hides_a_key_that_stays() {
         format!("{outcome} {}", end.settled(&[goes, stays, comes], true))
     });
 }
+
+/// No schedule, only a rule: 15 means "15 or more", so it stays when one of them goes.
+#[test]
+fn saturated_counter_is_never_lowered() {
+    let (k, mut draft) = full_home(true);
+    for _ in 0..14 {
+        draft.count_away(0, 0);
+    }
+    explore(1, 1, &["removed 15"], move |_| {
+        let [w, end] = draft.share();
+        let outcome = race(0, [role(move || w.remove(0, k))]);
+        format!("{outcome} {}", end.away_after_all(0, 0))
+    });
+}

@@ -49,7 +49,7 @@ fn who_sleeps_on_a_dead_owner_is_woken_by_the_taker() {
         let [a, b, end] = draft.share();
         let sleeper = role(move || a.add(1, k, 10));
         let taker = role(move || {
-            b.bury(0);
+            b.bury_silently(0);
             b.add(2, k, 20)
         });
         let outcome = race(turn, [sleeper, taker]);

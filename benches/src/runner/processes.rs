@@ -89,7 +89,6 @@ fn footprint<K: Plain, V: Plain>(peer: Peer, types: Types, entries: usize) {
 fn serve<K: Plain, V: Plain>(peer: Peer, entries: usize, location: &str) {
     let keys = Keys::<K, V>::new(entries);
     match peer {
-        #[cfg(feature = "ours")]
         Peer::Ours => serve_slices(crate::ours::Ours::<K, V>::attach(location), &keys),
         Peer::Lmdb => serve_slices(Lmdb::attach(location), &keys),
         other => unreachable!("{other:?} cannot be shared by processes"),

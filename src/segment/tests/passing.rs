@@ -13,7 +13,7 @@ fn memfd() -> Attached {
 fn greet(fd: &Segment) {
     let attached = open(fd).unwrap();
     let parent = rustix::process::getppid().unwrap().as_raw_nonzero().get();
-    assert_eq!(maker(&attached), parent.cast_unsigned().into());
+    assert_eq!(maker(&attached), u64::from(parent.cast_unsigned()));
     attached.mapping.words()[9].store(999, Ordering::Relaxed);
 }
 
