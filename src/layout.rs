@@ -556,11 +556,30 @@ fn checksum(bytes: &[u8]) -> u64 {
     rapidhash::v3::rapidhash_v3(&copy)
 }
 
+/// Makes bytes pass all checks before those of the fields.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn seal(bytes: &mut [u8]) {
+    if bytes.len() < SCHEMAS_AT {
+        return;
+    }
+    bytes[..8].copy_from_slice(MAGIC.as_bytes());
+    bytes[8..12].copy_from_slice(ENDIANNESS.as_bytes());
+    bytes[12..16].copy_from_slice(LAYOUT_VERSION.as_bytes());
+    let header_len = u64::from_ne_bytes(bytes[24..32].try_into().expect("eight bytes"));
+    let len = bytes.len().min(MAX_HEADER_LEN) as u64;
+    if let Some(header) = bytes.get(..header_len.min(len) as usize)
+        && header.len() >= SCHEMAS_AT
+    {
+        let sum = checksum(header);
+        bytes[CHECKSUM_AT].copy_from_slice(&sum.to_ne_bytes());
+    }
+}
+
 /// Validates a private copy of the first bytes of a segment of which `mapped_len` are mapped.
 ///
 /// `bytes` are the first `min(mapped_len, MAX_HEADER_LEN)` bytes. Whatever they are, this
 /// returns; and a `Layout` that it returns describes only words inside the mapping.
-pub fn validate(bytes: &[u8], mapped_len: u64) -> Result<Layout, LayoutError> {
+pub(crate) fn validate(bytes: &[u8], mapped_len: u64) -> Result<Layout, LayoutError> {
     let needed = SCHEMAS_AT as u64;
     let found = mapped_len.min(bytes.len() as u64);
     let Ok((raw, _)) = RawHeader::read_from_prefix(bytes) else {

@@ -72,6 +72,9 @@ mod bucket;
 mod builder;
 mod copy;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hash;
 mod image;
 mod integer;

@@ -34,12 +34,6 @@ impl Sample for bool {
     }
 }
 
-impl Sample for char {
-    fn sample(number: u32) -> Self {
-        char::from_u32(0x61 + number % 0xD000).unwrap()
-    }
-}
-
 macro_rules! integers {
     ($($int:ty)*) => {$(
         impl Sample for $int {
@@ -50,7 +44,7 @@ macro_rules! integers {
         }
     )*};
 }
-integers!(u8 u16 u32 u64 u128 i32 i64);
+integers!(u8 u16 u32 u64 u128);
 
 impl<const N: usize> Sample for [u8; N] {
     fn sample(number: u32) -> Self {
@@ -488,13 +482,8 @@ fn map_of_one_byte_to_one_byte_agrees_with_a_hash_map() {
 }
 
 #[test]
-fn map_of_two_bytes_to_a_flag_agrees_with_a_hash_map() {
+fn map_of_u16_to_flags_agrees_with_a_hash_map() {
     agrees::<u16, bool>(Reach::All, None);
-}
-
-#[test]
-fn map_of_chars_to_i32_agrees_with_a_hash_map() {
-    agrees::<char, i32>(Reach::All, adding());
 }
 
 #[test]
@@ -505,11 +494,6 @@ fn set_of_u64_agrees_with_a_hash_map() {
 #[test]
 fn map_of_nothing_to_something_agrees_with_a_hash_map() {
     agrees::<(), u64>(Reach::FewKeys, adding());
-}
-
-#[test]
-fn map_of_flags_agrees_with_a_hash_map() {
-    agrees::<bool, bool>(Reach::FewKeys, None);
 }
 
 #[test]
@@ -535,11 +519,6 @@ fn map_of_text_to_records_agrees_with_a_hash_map() {
 #[test]
 fn map_of_records_to_bytes_agrees_with_a_hash_map() {
     agrees::<Record, Bytes<9>>(Reach::All, None);
-}
-
-#[test]
-fn map_of_64_bytes_to_256_agrees_with_a_hash_map() {
-    agrees::<[u8; 64], [u64; 32]>(Reach::All, None);
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn forged(plan: &Plan, offset: usize, bytes: &[u8]) -> Vec<u8> {
 
 fn sealed(mut header: Vec<u8>) -> Vec<u8> {
     let sum = checksum(&header);
-    header[CHECKSUM_AT].copy_from_slice(&sum.to_ne_bytes());
+    header[CHECKSUM_AT].copy_from_slice(sum.as_bytes());
     header
 }
 
@@ -770,13 +770,15 @@ proptest! {
     ) {
         // The first checks would refuse all but one in 2^64 of random bytes: let some pass.
         if bytes.len() >= 4096 {
-            if honest > 0 { bytes[..8].copy_from_slice(MAGIC.as_bytes()); }
-            if honest > 1 { bytes[8..12].copy_from_slice(ENDIANNESS.as_bytes()); }
-            if honest > 2 { bytes[12..16].copy_from_slice(LAYOUT_VERSION.as_bytes()); }
-            if honest > 3 {
-                bytes[24..32].copy_from_slice(4096u64.as_bytes());
-                let sum = checksum(&bytes[..4096]);
-                bytes[CHECKSUM_AT].copy_from_slice(&sum.to_ne_bytes());
+            match honest {
+                0 => {}
+                1 => bytes[..8].copy_from_slice(MAGIC.as_bytes()),
+                2 => bytes[..12].copy_from_slice(&header_of(&plan()).0[..12]),
+                3 => seal(&mut bytes),
+                _ => {
+                    bytes[24..32].copy_from_slice(4096u64.as_bytes());
+                    seal(&mut bytes);
+                }
             }
         }
         if let Ok(layout) = validate(&bytes, mapped_len) {
