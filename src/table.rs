@@ -644,20 +644,6 @@ impl<'a, S: Shape> Table<'a, S> {
             .map_err(|found| Obstacle::Locked { bucket, found })
     }
 
-    /// Locks one bucket, waiting for it. The caller holds nothing.
-    pub(crate) fn lock<W: Who>(
-        &self,
-        writer: &mut Writer<'_, W>,
-        bucket: u64,
-    ) -> Result<Locked<'a, S>, Blocked> {
-        loop {
-            match self.bucket(bucket).try_lock(writer.token, LOCK_SPINS) {
-                Ok(locked) => return Ok(locked),
-                Err(found) => self.overcome(writer, bucket, found)?,
-            }
-        }
-    }
-
     /// Does what can be done about a lock that somebody else holds: takes it from the dead,
     /// waits for the living. The caller holds nothing, and starts again afterwards.
     #[cold]

@@ -26,7 +26,7 @@
 //! The unit tests of the included modules run here as well, on plain memory behind the twin.
 
 // The twin offers what the protocol may ask for, and models use a part of each module.
-#![allow(dead_code, unused_imports, missing_docs)]
+#![allow(dead_code, unused_imports, unreachable_pub, missing_docs)]
 
 #[path = "../src"]
 mod protocol {

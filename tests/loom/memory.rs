@@ -506,7 +506,12 @@ impl<V: Number> Segment<V> {
         let mut writer = Writer::new(&self.kernel, token(me), self.turns);
         for bucket in 0..self.buckets {
             if self.lock_after_all(bucket) != LockWord::FREE {
-                let _ = table.lock(&mut writer, bucket);
+                // As a writer would, who wants this bucket and nothing else.
+                while let Err(found) = table.bucket(bucket).try_lock(writer.token(), 0) {
+                    if table.overcome(&mut writer, bucket, found).is_err() {
+                        break;
+                    }
+                }
             }
         }
     }
