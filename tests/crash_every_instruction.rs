@@ -427,7 +427,12 @@ impl<V: Val> Scenario<V> {
 /// Where children are really killed: at every change of the segment, and between the first and
 /// the last of them.
 fn real_kill_points(states: &[(usize, Image)], instructions: usize) -> BTreeSet<usize> {
-    let wanted = if is_long() { usize::MAX } else { 40 };
+    // A real kill costs as many steps as lead to it.
+    let wanted = if is_long() {
+        usize::MAX
+    } else {
+        (60_000 / instructions).clamp(4, 40)
+    };
     let mut points: BTreeSet<usize> = states.iter().map(|(step, _)| *step).collect();
     if !is_long() && points.len() > wanted {
         let stride = points.len().div_ceil(wanted);
@@ -730,9 +735,10 @@ fn all_of<V: Val>(tag: &str, filter: &str, sums: &mut (usize, usize, usize)) {
     run(&crowded_registration(&stage), sums);
     for mover in displacements(&stage) {
         run(&mover, sums);
-        for taker in recoveries(&stage, &mover, 1) {
+        let is_thorough = is_long() || mover.name.starts_with("displacement, away");
+        for taker in recoveries(&stage, &mover, u32::from(is_thorough)) {
             run(&taker, sums);
-            if taker.name.starts_with("recover") {
+            if is_thorough && taker.name.starts_with("insert") {
                 for second in second_recoveries(&stage, &taker) {
                     run(&second, sums);
                 }
