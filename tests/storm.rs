@@ -35,7 +35,7 @@ use shmkv::{Exchange, Map, ReadOnlyMap, Segment};
 const WORKERS: usize = 8;
 /// Operations that a worker does in a round, at most.
 const LOG_LEN: usize = 100_000;
-const ROUND: Duration = Duration::from_millis(300);
+const ROUND: Duration = Duration::from_millis(150);
 /// Keys with values of 32 bytes; there are 45 slots.
 const WIDE_KEYS: u64 = 41;
 /// Keys with values of a word, replaced in place; and counters behind them.
@@ -432,7 +432,9 @@ fn apply(value: u64, operation: &Operation) -> Option<u64> {
         Kind::Exchange if operation.returned.is_none() || operation.result == DONE => {
             (value == operation.expected && value != 0).then_some(operation.new)
         }
-        Kind::Exchange => (is_explained && value != operation.expected).then_some(value),
+        Kind::Exchange => {
+            (is_explained && (value == 0 || value != operation.expected)).then_some(value)
+        }
     }
 }
 
@@ -491,7 +493,7 @@ fn round(stage: &Stage, number: u64, random: &mut Random, totals: &mut Totals) {
         .collect();
     let started = Instant::now();
     while started.elapsed() < ROUND {
-        std::thread::sleep(Duration::from_micros(500 + random.below(3000)));
+        std::thread::sleep(Duration::from_micros(100 + random.below(1000)));
         let worker = random.below(WORKERS as u64) as usize;
         if random.below(10) < 6 {
             kill(stage, pids[worker], random.below(3) > 0, totals);
@@ -499,7 +501,7 @@ fn round(stage: &Stage, number: u64, random: &mut Random, totals: &mut Totals) {
         } else {
             signal(pids[worker], libc::SIGSTOP);
             assert!(libc::WIFSTOPPED(wait(pids[worker])));
-            std::thread::sleep(Duration::from_micros(random.below(5000)));
+            std::thread::sleep(Duration::from_micros(random.below(3000)));
             signal(pids[worker], libc::SIGCONT);
             totals.stops += 1;
         }
