@@ -34,8 +34,8 @@ use shmkv::{Exchange, Map, ReadOnlyMap, Segment};
 
 const WORKERS: usize = 8;
 /// Operations that a worker does in a round, at most.
-const LOG_LEN: usize = 100_000;
-const ROUND: Duration = Duration::from_millis(150);
+const LOG_LEN: usize = 40_000;
+const ROUND: Duration = Duration::from_millis(120);
 /// Keys with values of 32 bytes; there are 45 slots.
 const WIDE_KEYS: u64 = 41;
 /// Keys with values of a word, replaced in place; and counters behind them.
@@ -183,6 +183,20 @@ impl Random {
     }
 }
 
+/// A stretch of time in which each worker may fill its log once.
+#[derive(Clone, Copy)]
+struct Round {
+    number: u64,
+    started: u64,
+}
+
+impl Round {
+    fn is_ahead(self, done: usize) -> bool {
+        let due = (now() - self.started) as usize * LOG_LEN / ROUND.as_nanos() as usize;
+        done > due
+    }
+}
+
 struct Stage {
     wide: Segment,
     word: Segment,
@@ -224,7 +238,7 @@ impl Stage {
     }
 
     /// A process that works until it is killed.
-    fn start(&self, worker: usize, round: u64, seed: u64) -> i32 {
+    fn start(&self, worker: usize, round: Round, seed: u64) -> i32 {
         // SAFETY: this program has one thread, so the child may run any code.
         #[expect(unsafe_code, reason = "fork")]
         let pid = unsafe { libc::fork() };
@@ -237,7 +251,7 @@ impl Stage {
         pid
     }
 
-    fn work(&self, worker: usize, round: u64, seed: u64) {
+    fn work(&self, worker: usize, round: Round, seed: u64) {
         let log = self.logs[worker];
         let wide_map = open::<Wide>(&self.wide);
         let word_map = open::<u64>(&self.word);
@@ -247,7 +261,7 @@ impl Stage {
         let mut random = Random(seed | 1);
         let mut last = HashMap::new();
         while log.len() < LOG_LEN {
-            let id = (round << 40) | ((worker as u64 + 1) << 32) | log.len() as u64 + 1;
+            let id = (round.number << 40) | ((worker as u64 + 1) << 32) | log.len() as u64 + 1;
             let key = random.below(WIDE_KEYS + WORD_KEYS + COUNTERS);
             let kind = match random.below(10) {
                 _ if key >= WIDE_KEYS + WORD_KEYS => {
@@ -259,6 +273,10 @@ impl Stage {
                 _ => Kind::Exchange,
             };
             let expected = last.get(&key).copied().unwrap_or(0);
+            // Not faster than the round: it shall not sleep when it is killed.
+            while round.is_ahead(log.len()) {
+                std::thread::yield_now();
+            }
             log.call(kind, key, id, expected);
             let result = if key < WIDE_KEYS {
                 on_wide(&wide_map, &wide_reader, kind, key, id, expected)
@@ -275,7 +293,7 @@ impl Stage {
         }
     }
 
-    /// Locks that the process holds; it is stopped.
+    /// Locks that the process holds.
     fn locks_of(&self, pid: i32) -> usize {
         let held = self.bytes.iter().map(|bytes| bytes.locks_of(pid as u32));
         held.sum()
@@ -467,19 +485,24 @@ fn wait(pid: i32) -> i32 {
     status
 }
 
-fn kill(stage: &Stage, pid: i32, wants_lock: bool, totals: &mut Totals) {
-    for attempt in 0.. {
-        signal(pid, libc::SIGSTOP);
-        assert!(libc::WIFSTOPPED(wait(pid)), "a worker ended by itself");
-        let held = stage.locks_of(pid);
-        if held > 0 || !wants_lock || attempt == 30 {
-            totals.kills_with_lock += usize::from(held > 0);
-            break;
-        }
-        signal(pid, libc::SIGCONT);
-        std::thread::sleep(Duration::from_micros(50));
-    }
+/// Kills one of the workers, if possible one that holds a lock: on a busy machine it is often
+/// suspended with one.
+fn kill_one(stage: &Stage, pids: &[i32], wanted: usize, totals: &mut Totals) -> usize {
+    let holds = |worker: &usize| stage.locks_of(pids[*worker]) > 0;
+    let suspended = || {
+        let worker = (0..pids.len()).find(holds)?;
+        // Whoever runs lets go within nanoseconds.
+        (0..20).all(|_| holds(&worker)).then_some(worker)
+    };
+    let worker = (0..5000).find_map(|_| suspended()).unwrap_or(wanted);
+    kill(stage, pids[worker], totals);
+    worker
+}
+
+fn kill(stage: &Stage, pid: i32, totals: &mut Totals) {
     signal(pid, libc::SIGKILL);
+    // What it holds now it never lets go.
+    totals.kills_with_lock += usize::from(stage.locks_of(pid) > 0);
     while libc::WIFSTOPPED(wait(pid)) {}
     totals.kills += 1;
 }
@@ -488,16 +511,20 @@ fn round(stage: &Stage, number: u64, random: &mut Random, totals: &mut Totals) {
     for log in &stage.logs {
         log.0[0].store(0, Ordering::Release);
     }
+    let this = Round {
+        number,
+        started: now(),
+    };
     let mut pids: Vec<i32> = (0..WORKERS)
-        .map(|worker| stage.start(worker, number, random.next()))
+        .map(|worker| stage.start(worker, this, random.next()))
         .collect();
     let started = Instant::now();
     while started.elapsed() < ROUND {
         std::thread::sleep(Duration::from_micros(100 + random.below(1000)));
         let worker = random.below(WORKERS as u64) as usize;
         if random.below(10) < 6 {
-            kill(stage, pids[worker], random.below(3) > 0, totals);
-            pids[worker] = stage.start(worker, number, random.next());
+            let worker = kill_one(stage, &pids, worker, totals);
+            pids[worker] = stage.start(worker, this, random.next());
         } else {
             signal(pids[worker], libc::SIGSTOP);
             assert!(libc::WIFSTOPPED(wait(pids[worker])));
@@ -507,7 +534,7 @@ fn round(stage: &Stage, number: u64, random: &mut Random, totals: &mut Totals) {
         }
     }
     for pid in pids {
-        kill(stage, pid, false, totals);
+        kill(stage, pid, totals);
     }
 }
 
