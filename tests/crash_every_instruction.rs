@@ -443,6 +443,15 @@ fn real_kill_points(states: &[(usize, Image)], instructions: usize) -> BTreeSet<
     let stride = (last - first).div_ceil(wanted).max(1);
     points.extend((first..=last.min(instructions)).step_by(stride));
     points.extend([1, instructions / 2, instructions]);
+    let most = (300_000 / instructions).max(3);
+    if !is_long() && points.len() > most {
+        let stride = points.len().div_ceil(most);
+        points = points
+            .into_iter()
+            .skip(stride / 2)
+            .step_by(stride)
+            .collect();
+    }
     points
 }
 
@@ -666,9 +675,11 @@ fn second_recoveries<V: Val>(stage: &Stage<V>, first: &Scenario<V>) -> Vec<Scena
         })
         .collect();
     let key = first.key;
-    [mixed.first(), mixed.get(mixed.len() / 2), mixed.last()]
-        .into_iter()
-        .flatten()
+    let middle = mixed.len() / 2;
+    let chosen = if is_long() { 0 } else { middle };
+    mixed[chosen..]
+        .iter()
+        .take(if is_long() { usize::MAX } else { 1 })
         .map(|image| Scenario {
             name: format!("second taker: {}", first.name),
             image: image.clone(),

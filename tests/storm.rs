@@ -34,8 +34,8 @@ use shmkv::{Exchange, Map, ReadOnlyMap, Segment};
 
 const WORKERS: usize = 8;
 /// Operations that a worker does in a round, at most.
-const LOG_LEN: usize = 40_000;
-const ROUND: Duration = Duration::from_millis(120);
+const LOG_LEN: usize = 150_000;
+const ROUND: Duration = Duration::from_millis(600);
 /// Keys with values of 32 bytes; there are 45 slots.
 const WIDE_KEYS: u64 = 41;
 /// Keys with values of a word, replaced in place; and counters behind them.
@@ -300,8 +300,15 @@ impl Stage {
     }
 }
 
+/// So impatient that many a process is stopped for longer with a lock: a write may be refused
+/// then, but nobody may be robbed.
+const PATIENCE: Duration = Duration::from_millis(1);
+
 fn open<V: shmkv::Value + shmkv::Schema>(segment: &Segment) -> Map<u64, V> {
-    Map::builder().open(segment.clone()).unwrap()
+    Map::builder()
+        .lock_timeout(PATIENCE)
+        .open(segment.clone())
+        .unwrap()
 }
 
 fn on_wide(
@@ -464,6 +471,7 @@ struct Totals {
     kills: usize,
     kills_with_lock: usize,
     stops: usize,
+    stops_with_lock: usize,
     violations: usize,
 }
 
@@ -485,18 +493,18 @@ fn wait(pid: i32) -> i32 {
     status
 }
 
-/// Kills one of the workers, if possible one that holds a lock: on a busy machine it is often
-/// suspended with one.
-fn kill_one(stage: &Stage, pids: &[i32], wanted: usize, totals: &mut Totals) -> usize {
+/// One of the workers, if possible one that holds a lock: on a busy machine one is often suspended
+/// with one.
+fn choose(stage: &Stage, pids: &[i32], random: &mut Random) -> usize {
     let holds = |worker: &usize| stage.locks_of(pids[*worker]) > 0;
     let suspended = || {
         let worker = (0..pids.len()).find(holds)?;
         // Whoever runs lets go within nanoseconds.
         (0..20).all(|_| holds(&worker)).then_some(worker)
     };
-    let worker = (0..5000).find_map(|_| suspended()).unwrap_or(wanted);
-    kill(stage, pids[worker], totals);
-    worker
+    (0..5000)
+        .find_map(|_| suspended())
+        .unwrap_or_else(|| random.below(WORKERS as u64) as usize)
 }
 
 fn kill(stage: &Stage, pid: i32, totals: &mut Totals) {
@@ -521,14 +529,15 @@ fn round(stage: &Stage, number: u64, random: &mut Random, totals: &mut Totals) {
     let started = Instant::now();
     while started.elapsed() < ROUND {
         std::thread::sleep(Duration::from_micros(100 + random.below(1000)));
-        let worker = random.below(WORKERS as u64) as usize;
+        let worker = choose(stage, &pids, random);
         if random.below(10) < 6 {
-            let worker = kill_one(stage, &pids, worker, totals);
+            kill(stage, pids[worker], totals);
             pids[worker] = stage.start(worker, this, random.next());
         } else {
             signal(pids[worker], libc::SIGSTOP);
             assert!(libc::WIFSTOPPED(wait(pids[worker])));
-            std::thread::sleep(Duration::from_micros(random.below(3000)));
+            totals.stops_with_lock += usize::from(stage.locks_of(pids[worker]) > 0);
+            std::thread::sleep(Duration::from_micros(random.below(6000)));
             signal(pids[worker], libc::SIGCONT);
             totals.stops += 1;
         }
@@ -644,13 +653,14 @@ fn main() {
     }
     println!(
         "storm: {number} rounds, {} operations (plus {} cut short by a kill, {} refused), {} kills, \
-         {} of them holding locks that others took over, {} stops: {} violations; {:.1?}",
+         {} of them holding locks that others took over, {} stops ({} with locks): {} violations; {:.1?}",
         totals.operations - totals.unfinished,
         totals.unfinished,
         totals.failed,
         totals.kills,
         totals.kills_with_lock,
         totals.stops,
+        totals.stops_with_lock,
         totals.violations,
         started.elapsed()
     );
