@@ -427,7 +427,12 @@ impl<V: Val> Scenario<V> {
 /// Where children are really killed: at every change of the segment, and between the first and
 /// the last of them.
 fn real_kill_points(states: &[(usize, Image)], instructions: usize) -> BTreeSet<usize> {
-    let wanted = if is_long() { usize::MAX } else { 40 };
+    // A real kill costs as many steps as lead to it.
+    let wanted = if is_long() {
+        usize::MAX
+    } else {
+        (60_000 / instructions).clamp(4, 40)
+    };
     let mut points: BTreeSet<usize> = states.iter().map(|(step, _)| *step).collect();
     if !is_long() && points.len() > wanted {
         let stride = points.len().div_ceil(wanted);
@@ -438,6 +443,15 @@ fn real_kill_points(states: &[(usize, Image)], instructions: usize) -> BTreeSet<
     let stride = (last - first).div_ceil(wanted).max(1);
     points.extend((first..=last.min(instructions)).step_by(stride));
     points.extend([1, instructions / 2, instructions]);
+    let most = (300_000 / instructions).max(3);
+    if !is_long() && points.len() > most {
+        let stride = points.len().div_ceil(most);
+        points = points
+            .into_iter()
+            .skip(stride / 2)
+            .step_by(stride)
+            .collect();
+    }
     points
 }
 
@@ -661,9 +675,11 @@ fn second_recoveries<V: Val>(stage: &Stage<V>, first: &Scenario<V>) -> Vec<Scena
         })
         .collect();
     let key = first.key;
-    [mixed.first(), mixed.get(mixed.len() / 2), mixed.last()]
-        .into_iter()
-        .flatten()
+    let middle = mixed.len() / 2;
+    let chosen = if is_long() { 0 } else { middle };
+    mixed[chosen..]
+        .iter()
+        .take(if is_long() { usize::MAX } else { 1 })
         .map(|image| Scenario {
             name: format!("second taker: {}", first.name),
             image: image.clone(),
@@ -730,9 +746,10 @@ fn all_of<V: Val>(tag: &str, filter: &str, sums: &mut (usize, usize, usize)) {
     run(&crowded_registration(&stage), sums);
     for mover in displacements(&stage) {
         run(&mover, sums);
-        for taker in recoveries(&stage, &mover, 1) {
+        let is_thorough = is_long() || mover.name.starts_with("displacement, away");
+        for taker in recoveries(&stage, &mover, u32::from(is_thorough)) {
             run(&taker, sums);
-            if taker.name.starts_with("recover") {
+            if is_thorough && taker.name.starts_with("insert") {
                 for second in second_recoveries(&stage, &taker) {
                     run(&second, sums);
                 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The bytes of a segment behind its header.
 #[derive(Clone, PartialEq, Eq)]
@@ -119,6 +120,30 @@ impl Bytes {
         (0..self.places.count)
             .map(|bucket| self.words()[self.places.buckets + bucket * self.places.bucket_words + 1])
             .collect()
+    }
+}
+
+impl Bytes {
+    /// How many locks the process holds. Others may work meanwhile.
+    pub(crate) fn locks_of(&self, pid: u32) -> usize {
+        let word = |at: usize| {
+            assert!(at < self.words);
+            // SAFETY: inside the mapping, aligned, and only accessed as an atomic by all.
+            #[expect(unsafe_code, reason = "the bytes of a mapping")]
+            unsafe {
+                AtomicU64::from_ptr(self.base.as_ptr().add(at)).load(Ordering::Acquire)
+            }
+        };
+        let places = self.places;
+        let is_its = |bucket: &usize| {
+            let token = word(places.buckets + bucket * places.bucket_words + 1);
+            let slot = (token >> 1 & 0xFFFF) as usize;
+            slot > 0 && slot <= (places.moves - places.participants) / 8 && {
+                let claim = word(places.participants + (slot - 1) * 8);
+                claim >> 25 == token >> 17 && (claim >> 3) as u32 & 0x3F_FFFF == pid
+            }
+        };
+        (0..places.count).filter(is_its).count()
     }
 }
 
