@@ -12,7 +12,6 @@ use std::fmt::Debug;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use shmkv::zerocopy::IntoBytes;
 use shmkv::{
     Bytes, Exchange, HashKind, Integer, Key, Map, ReadOnlyMap, Segment, Str, TryInsert, Value,
     WriteError,
@@ -98,8 +97,8 @@ enum Side {
 impl Sample for Record {
     fn sample(number: u32) -> Self {
         Self {
-            open: number % 3 == 0,
-            side: if number % 2 == 0 {
+            open: number.is_multiple_of(3),
+            side: if number.is_multiple_of(2) {
                 Side::Bid
             } else {
                 Side::Ask
