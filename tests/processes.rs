@@ -569,6 +569,7 @@ fn handles_of_one_process_are_dropped_in_any_order() {
 struct Victim {
     worker: Worker,
     thread: i32,
+    is_traced: bool,
     file: File,
     parts: Parts,
 }
@@ -603,6 +604,7 @@ impl Victim {
         Self {
             worker,
             thread,
+            is_traced: false,
             file,
             parts,
         }
@@ -632,6 +634,7 @@ impl Victim {
     /// the lock, before it has published anything.
     fn stop_inside_a_write(&mut self, number: u64, depth: u32) -> Held {
         self.ptrace(libc::PTRACE_ATTACH, 0);
+        self.is_traced = true;
         wait_for(self.thread, libc::__WALL);
         let before = self.states();
         self.worker.say(&number.to_string());
@@ -646,6 +649,7 @@ impl Victim {
                     assert_eq!(self.states(), before, "it has published already");
                     // Stopped without executing one more instruction.
                     self.ptrace(libc::PTRACE_DETACH, libc::SIGSTOP);
+                    self.is_traced = false;
                     let status = wait_for(self.worker.pid(), libc::WUNTRACED);
                     assert!(libc::WIFSTOPPED(status), "{status:#x}");
                     assert_eq!(self.held().map(|held| held.lock), Some(held.lock));
@@ -654,6 +658,16 @@ impl Victim {
             }
         }
         panic!("it never took a lock");
+    }
+}
+
+impl Drop for Victim {
+    /// A thread that is traced must be waited for by its tracer before its process can be.
+    fn drop(&mut self) {
+        if self.is_traced {
+            self.worker.kill();
+            wait_for(self.thread, libc::__WALL);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use shmkv_fuzz::{Op, agree};
 fuzz_target!(|input: (u8, u8, Vec<Op>)| {
     let (types, capacity, ops) = input;
     let capacity = usize::from(capacity % 100) + 1;
-    let ops = &ops[..ops.len().min(200)];
+    let ops = &ops[..ops.len().min(60)];
     match types % 7 {
         0 => agree::<u64, u64>(capacity, ops),
         1 => agree::<u64, ()>(capacity, ops),
