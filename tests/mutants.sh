@@ -62,8 +62,9 @@ zerocopy = { version = "0.8", features = ["derive"] }
 unexpected_cfgs = { level = "allow" }
 warnings = "allow"
 
+# Compiling the models takes longer than running them.
 [profile.dev]
-opt-level = 1
+opt-level = 0
 debug = false
 
 [profile.dev.package."*"]

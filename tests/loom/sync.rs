@@ -268,12 +268,12 @@ impl AtomicU64 {
         let live = self.live_word();
         let result = live.word.compare_exchange(current, new, success, failure);
         // The lowest bit says that somebody waits; it has no part in who owns the lock.
-        if result.is_ok() && new >> 1 != current >> 1 {
-            if let Some(guard) = live.guard.as_ref().filter(|_| live.is_lock) {
-                guard
-                    .holder
-                    .replace((new >> 1 != 0).then(|| loom::thread::current().id()));
-            }
+        if result.is_ok()
+            && new >> 1 != current >> 1
+            && let Some(guard) = live.guard.as_ref().filter(|_| live.is_lock)
+        {
+            let holder = (new >> 1 != 0).then(|| loom::thread::current().id());
+            guard.holder.replace(holder);
         }
         result
     }
