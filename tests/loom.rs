@@ -25,8 +25,9 @@
 //!
 //! The unit tests of the included modules run here as well, on plain memory behind the twin.
 
-// The twin offers what the protocol may ask for, and models use a part of each module.
-#![allow(dead_code, unused_imports, unreachable_pub, missing_docs)]
+// The twin offers what the protocol may ask for, models use a part of each module, and what is
+// public in the library is not public here.
+#![allow(dead_code, unused_imports, missing_docs, unreachable_pub)]
 
 #[path = "../src"]
 mod protocol {

@@ -3,7 +3,7 @@
 //! The walk gives the values that it met, in order of value.
 
 use crate::memory::{Draft, Fate, Narrow, Number, Wide, key};
-use crate::model::{explore, race, role};
+use crate::model::{explore, explore_within, race, role};
 
 const BUCKETS: u64 = 3;
 
@@ -51,14 +51,14 @@ fn walk_against_remove_and_insert() {
 }
 
 /// An entry `e` of bucket `from` that will move to `to` when `n` is inserted; `middle` is full.
-struct Journey {
+struct Journey<V> {
     e: u64,
     n: u64,
-    draft: Draft<Narrow>,
+    draft: Draft<V>,
 }
 
 /// `e` is at home in `from`, where `n` goes.
-fn away(from: u64, middle: u64, to: u64) -> Journey {
+fn away<V: Number>(from: u64, middle: u64, to: u64) -> Journey<V> {
     let (e, n) = (
         key(BUCKETS, from, to, 1, 0),
         key(BUCKETS, from, middle, 0, 0),
@@ -75,7 +75,7 @@ fn away(from: u64, middle: u64, to: u64) -> Journey {
 }
 
 /// `e` is away in `from`, where `n`, whose home is the full `middle`, goes.
-fn home(from: u64, middle: u64, to: u64) -> Journey {
+fn home<V: Number>(from: u64, middle: u64, to: u64) -> Journey<V> {
     let (e, n) = (
         key(BUCKETS, to, from, 1, 0),
         key(BUCKETS, middle, from, 0, 0),
@@ -93,7 +93,7 @@ fn home(from: u64, middle: u64, to: u64) -> Journey {
     Journey { e, n, draft }
 }
 
-fn walk_against(journeys: [Journey; 2], least: usize) {
+fn walk_against(journeys: [Journey<Narrow>; 2], least: usize) {
     for Journey { e, n, draft } in journeys {
         explore(2, least, &["5 inserted", "5+9 inserted"], move |turn| {
             let [r, w, end] = draft.share();
@@ -131,7 +131,7 @@ fn entry_that_moves_beside_the_walk_is_met_once() {
 /// buries it: the walk finds the entry in both buckets, and yields it once.
 #[test]
 fn walk_over_an_unburied_displacement_meets_the_entry_once() {
-    for Journey { e: _, n, mut draft } in [away(0, 1, 2), home(2, 1, 0)] {
+    for Journey { e: _, n, mut draft } in [away::<Narrow>(0, 1, 2), home(2, 1, 0)] {
         draft.fate(0, Fate::Mortal);
         let expected = ["5 died", "5 inserted", "5+9 died", "5+9 inserted"];
         explore(24, 37000, &expected, move |writes| {
@@ -139,6 +139,29 @@ fn walk_over_an_unburied_displacement_meets_the_entry_once() {
             let reader = role(move || r.walk());
             let mortal = role(move || m.mortal(0, writes as u32, || m.insert(0, n, 9)));
             race(writes % 2, [reader, mortal])
+        });
+    }
+}
+
+/// Smallest interesting schedule: the entry has moved behind the walk, which looks it up; it is
+/// updated there twice meanwhile, the second time in the slot that is being copied.
+#[test]
+fn entry_that_moves_behind_the_walk_and_changes_is_met_whole() {
+    for (turn, Journey { e, n, draft }) in [away::<Wide>(2, 1, 0), home(2, 1, 0)]
+        .into_iter()
+        .enumerate()
+    {
+        let expected = ["5 -", "5+9 -", "6+9 -", "7+9 -"];
+        explore_within(1, 1, 15000, &expected, move |_| {
+            let [r, w] = draft.share();
+            let reader = role(move || r.walk());
+            let writer = role(move || {
+                assert_eq!(w.insert(0, n, 9), "inserted");
+                assert_eq!(w.put(0, e, 6), "replaced");
+                assert_eq!(w.put(0, e, 7), "replaced");
+                "-".to_owned()
+            });
+            race(turn, [reader, writer])
         });
     }
 }

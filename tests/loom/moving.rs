@@ -5,7 +5,7 @@
 //! are full. An entry `e` moves between one of them and bucket 2.
 
 use crate::memory::{Draft, Narrow, Number, Wide, key};
-use crate::model::{explore, race, role};
+use crate::model::{explore, explore_within, race, role};
 
 const BUCKETS: u64 = 3;
 
@@ -74,7 +74,7 @@ fn key_that_moves_home_and_away_again_is_not_missed() {
     let (n, back) = (n(), key(BUCKETS, 2, 0, 0, 0));
     let (e, mut draft) = home::<Narrow>();
     draft.fill(2, 0, 0..14).live(2, &[14, 15]);
-    explore(1, 77000, &["- 5 5,-,8"], move |turn| {
+    explore_within(1, 2, 6000, &["- 5 5,-,8"], move |turn| {
         let [w, r, end] = draft.share();
         let writer = role(move || {
             assert_eq!(w.insert(0, n, 9), "inserted", "e goes home");
@@ -226,7 +226,7 @@ fn displacement_into_a_bucket_that_fills_up() {
 }
 
 /// A full home and a key of it that lives, or is going to live, in bucket 1.
-fn full_home(present: bool) -> (u64, Draft<Narrow>) {
+fn full_home<V: Number>(present: bool) -> (u64, Draft<V>) {
     let k = n();
     let mut draft = Draft::new(BUCKETS);
     draft.fill(0, 1, 0..15).live(0, &[]).live(1, &[0, 1]);
@@ -239,7 +239,7 @@ fn full_home(present: bool) -> (u64, Draft<Narrow>) {
 /// Smallest interesting schedule: the counter is raised, the entry not yet published.
 #[test]
 fn insertion_away_from_home_is_seen_or_not() {
-    let (k, draft) = full_home(false);
+    let (k, draft) = full_home::<Narrow>(false);
     let expected = ["inserted 9 9", "inserted miss 9", "inserted miss miss"];
     explore(2, 250, &expected, move |turn| {
         let [w, r, end] = draft.share();
@@ -254,7 +254,7 @@ fn insertion_away_from_home_is_seen_or_not() {
 /// Smallest interesting schedule: the entry is gone, the counter not yet lowered.
 #[test]
 fn removal_away_from_home_is_seen_or_not() {
-    let (k, draft) = full_home(true);
+    let (k, draft) = full_home::<Narrow>(true);
     let expected = ["removed 1 1", "removed 1 miss", "removed miss miss"];
     explore(2, 160, &expected, move |turn| {
         let [w, r, end] = draft.share();
@@ -271,7 +271,7 @@ fn removal_away_from_home_is_seen_or_not() {
 #[test]
 fn counter_never_hides_a_key_that_stays() {
     let stays = key(BUCKETS, 0, 1, 0, 1);
-    let (goes, mut draft) = full_home(true);
+    let (goes, mut draft) = full_home::<Narrow>(true);
     draft.put(1, 1, stays, 4);
     let comes = key(BUCKETS, 0, 1, 0, 2);
     draft.live(1, &[0, 1, 2]);
@@ -288,7 +288,7 @@ fn counter_never_hides_a_key_that_stays() {
 /// No schedule, only a rule: 15 means "15 or more", so it stays when one of them goes.
 #[test]
 fn saturated_counter_is_never_lowered() {
-    let (k, mut draft) = full_home(true);
+    let (k, mut draft) = full_home::<Narrow>(true);
     for _ in 0..14 {
         draft.count_away(0, 0);
     }
@@ -296,5 +296,26 @@ fn saturated_counter_is_never_lowered() {
         let [w, end] = draft.share();
         let outcome = race(0, [role(move || w.remove(0, k))]);
         format!("{outcome} {}", end.away_after_all(0, 0))
+    });
+}
+
+/// Smallest interesting schedule: the reader has loaded the state of the other bucket; the
+/// writer moves the key to another slot there by an update and fills the old one again.
+#[test]
+fn key_away_from_home_is_not_missed_when_its_old_slot_is_filled_again() {
+    let (k, mut draft) = full_home::<Wide>(true);
+    let next = key(BUCKETS, 1, 2, 0, 0);
+    draft.live(1, &[0, 1, 2]);
+    explore(2, 1000, &["- 1", "- 2"], move |turn| {
+        let [w, r, end] = draft.share();
+        let writer = role(move || {
+            assert_eq!(w.put(0, k, 2), "replaced");
+            assert_eq!(w.insert(0, next, 50), "inserted");
+            "-".to_owned()
+        });
+        let reader = role(move || r.get(k).to_string());
+        let outcome = race(turn, [writer, reader]);
+        assert_eq!(end.settled(&[k, next], true), "2,50");
+        outcome
     });
 }

@@ -272,9 +272,8 @@ impl AtomicU64 {
             && new >> 1 != current >> 1
             && let Some(guard) = live.guard.as_ref().filter(|_| live.is_lock)
         {
-            guard
-                .holder
-                .replace((new >> 1 != 0).then(|| loom::thread::current().id()));
+            let holder = (new >> 1 != 0).then(|| loom::thread::current().id());
+            guard.holder.replace(holder);
         }
         result
     }
