@@ -746,7 +746,7 @@ fn reader_is_not_delayed_by_a_writer_that_is_stopped_inside_a_write() {
         assert_eq!(third, Some([new; BIG]));
         old = new + 1;
     }
-    victim.worker.finish();
+    victim.worker.end();
 }
 
 #[test]

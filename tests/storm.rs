@@ -261,7 +261,7 @@ impl Stage {
         let mut random = Random(seed | 1);
         let mut last = HashMap::new();
         while log.len() < LOG_LEN {
-            let id = (round.number << 40) | ((worker as u64 + 1) << 32) | log.len() as u64 + 1;
+            let id = (round.number << 40) | ((worker as u64 + 1) << 32) | (log.len() as u64 + 1);
             let key = random.below(WIDE_KEYS + WORD_KEYS + COUNTERS);
             let kind = match random.below(10) {
                 _ if key >= WIDE_KEYS + WORD_KEYS => {
@@ -320,7 +320,7 @@ fn on_wide(
     expected: u64,
 ) -> u64 {
     match kind {
-        Kind::Get if id % 2 == 0 => reader.get(&key).map_or(FAILED, id_of),
+        Kind::Get if id.is_multiple_of(2) => reader.get(&key).map_or(FAILED, id_of),
         Kind::Get => map.get(&key).map_or(FAILED, id_of),
         Kind::Insert => map.insert(key, wide(id)).map_or(FAILED, id_of),
         Kind::Remove => map.remove(&key).map_or(FAILED, id_of),

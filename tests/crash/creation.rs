@@ -67,7 +67,7 @@ fn run(name: &str, segment: &Segment, places: &[PathBuf]) -> Tally {
     // Beginnings and ends of system calls.
     for stops in 1.. {
         let mut child = creator();
-        let last = (0..stops).map(|_| child.to_syscall()).last();
+        let last = (0..stops).map(|_| child.run_to_syscall()).last();
         let done = last != Some(Stop::Trap);
         child.kill();
         judge(name, segment, places, &before, &mut tally);

@@ -71,7 +71,7 @@ impl Child {
     }
 
     /// To the beginning or the end of the next system call.
-    pub(crate) fn to_syscall(&mut self) -> Stop {
+    pub(crate) fn run_to_syscall(&mut self) -> Stop {
         self.go_on(libc::PTRACE_SYSCALL)
     }
 

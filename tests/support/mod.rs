@@ -240,6 +240,12 @@ impl Worker {
     /// Lets it come to its end, which must be a good one; returns what it tells until then.
     #[track_caller]
     pub fn finish(mut self) -> Vec<String> {
+        self.end()
+    }
+
+    /// As `finish`, for a worker that is part of something else.
+    #[track_caller]
+    pub fn end(&mut self) -> Vec<String> {
         drop(self.child.stdin.take());
         let told = std::iter::from_fn(|| self.hear()).collect();
         let status = self.child.wait().unwrap();
