@@ -8,7 +8,7 @@
 use std::fs;
 
 use crate::keys::Keys;
-use crate::roster::{Builder, Kind, Peer};
+use crate::roster::{Builder, Peer};
 use crate::runner::Job;
 use crate::types::{Plain, Types};
 
