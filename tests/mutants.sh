@@ -77,7 +77,7 @@ build() {
 
 # Runs the tests that the arguments name, or all. Status 0 if all pass.
 run() {
-    (cd "$tree" && timeout 600 cargo test --quiet --test loom -- "$@") > "$root/run.log" 2>&1
+    (cd "$tree" && timeout 1800 cargo test --quiet --test loom -- "$@") > "$root/run.log" 2>&1
 }
 
 # What noticed, from the log of a run that failed, with a tab before the number of executions.
