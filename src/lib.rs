@@ -84,6 +84,7 @@ mod layout;
 mod map;
 mod mapping;
 mod moves;
+mod open;
 mod owner;
 mod recovery;
 mod repair;

@@ -1,7 +1,7 @@
 //! An open segment: what all handles of one `open` have in common.
 
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use crate::bucket::Shape;
@@ -11,7 +11,7 @@ use crate::hash::KeyHasher;
 use crate::layout::Layout;
 use crate::mapping::{Access, Mapping};
 use crate::moves::Moves;
-use crate::owner::Owners;
+use crate::owner::{LockPlace, Owners};
 use crate::owner::token::{Token, Verdict};
 use crate::segment::{Identity, Segment};
 use crate::sync::AtomicU64;
@@ -108,6 +108,20 @@ impl Shared {
                 },
             },
         }
+    }
+}
+
+/// Where the writers of a segment lock their bytes.
+pub(crate) fn lock_place<'a>(segment: &Segment, file: Option<BorrowedFd<'a>>) -> LockPlace<'a> {
+    match file {
+        Some(file) => LockPlace::File(file),
+        None => match segment.metadata() {
+            Ok(found) => LockPlace::Companion {
+                owner: found.uid,
+                mode: found.mode,
+            },
+            Err(_) => LockPlace::None,
+        },
     }
 }
 
