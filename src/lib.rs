@@ -70,8 +70,12 @@
 
 mod bucket;
 mod builder;
+mod cache;
+mod clock;
 mod copy;
+mod entry;
 mod error;
+mod evict;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -81,16 +85,19 @@ mod integer;
 mod inventory;
 mod iter;
 mod layout;
+mod lease;
 mod map;
 mod mapping;
 mod moves;
 mod open;
 mod owner;
+mod policy;
 mod recovery;
 mod repair;
 pub mod schema;
 pub mod segment;
 mod shared;
+mod statistics;
 mod sync;
 mod table;
 mod tags;
@@ -100,6 +107,9 @@ pub mod types;
 extern crate self as shmkv;
 
 pub use builder::MapBuilder;
+pub use cache::{
+    Cache, CacheBuilder, CacheIter, CacheStats, LoadError, ReadOnlyCache, RemovalCause,
+};
 pub use error::{Exchange, IterError, OpenError, ReadError, SweepError, TryInsert, WriteError};
 pub use hash::HashKind;
 pub use integer::Integer;

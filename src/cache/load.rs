@@ -1,0 +1,5 @@
+//! Loading once: what a caller does who finds nothing.
+
+/// Why.
+#[derive(Debug)]
+pub struct LoadError;
