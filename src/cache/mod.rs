@@ -117,8 +117,8 @@ pub struct ReadOnlyCache<K, V> {
 /// An entry ends for all processes alike, by the monotonic clock of the machine: not before its
 /// time, and at most one [`tick`](ReadOnlyCache::tick) after it. Steps of the wall clock change nothing;
 /// while the machine is suspended no time passes; after a reboot, entries of a `file:` segment that
-/// had a limit have ended. Processes in other time namespaces see the same. A cache without limits
-/// never reads a clock.
+/// had a limit have ended. Processes in other time namespaces see the same. Hits and insertions
+/// of a cache without limits never read a clock.
 ///
 /// # Hits
 ///
