@@ -50,7 +50,6 @@ pub(crate) struct Leases<'a> {
 }
 
 /// What came of trying to get the lease of a key.
-#[derive(Debug)]
 #[must_use]
 pub(crate) enum Claim<'a> {
     /// We load.
@@ -62,14 +61,13 @@ pub(crate) enum Claim<'a> {
 }
 
 /// Somebody who loads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Holder<'a> {
     cell: &'a [AtomicU64],
     found: LockWord,
 }
 
 /// The right to load a key. Dropping it lets others.
-#[derive(Debug)]
 pub(crate) struct Lease<'a> {
     cell: &'a [AtomicU64],
     token: Token,
