@@ -428,10 +428,12 @@ impl Memory {
             result.map_err(|source| OpenError::Memory { wish, source })
         };
         match self.huge_pages {
+            // A reader leaves the segment as it is, in this respect as well.
+            _ if mapping.access() == Access::ReadOnly => {}
             HugePages::Never => {}
             // A hint: where the kernel does not offer them, small pages do.
-            HugePages::Advise => drop(mapping.advise_huge_pages()),
-            HugePages::Require => wish("using huge pages", mapping.advise_huge_pages())?,
+            HugePages::Advise => drop(mapping.use_huge_pages()),
+            HugePages::Require => wish("using huge pages", mapping.use_huge_pages())?,
         }
         if self.prefault {
             wish("touching all pages", mapping.prefault())?;

@@ -43,7 +43,7 @@
 //! | module | what it is |
 //! |--------|------------|
 //! | `segment` * | where the bytes come from: names, creation, permissions (System V calls) |
-//! | `mapping` * | the bytes as atomic words |
+//! | `mapping` *, `huge` * | the bytes as atomic words, on huge pages |
 //! | `sync` | the door to atomics, fences and futexes, with a twin for `loom` |
 //! | `copy` *, `tags` * | racing copies and comparisons of words |
 //! | `layout` | what the words mean: the specification, and its validation |
@@ -76,6 +76,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hash;
+mod huge;
 mod image;
 mod integer;
 mod inventory;

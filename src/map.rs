@@ -159,8 +159,8 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         let mut value_image = Image::<V>::uninit();
         let mut value = value_image.sink();
         let table = self.table();
+        let hash = table.hash(key.as_bytes());
         let words = &*key_image.write(key);
-        let hash = table.hash_of(words);
         let probe = Probe { hash, words };
         match table.glance(probe, |bucket, slot| bucket.load_value(slot, &mut value)) {
             Some(Lookup::Hit) => Ok(Some(decoded(value.words())?)),
@@ -206,8 +206,8 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     pub fn contains_key(&self, key: &K) -> Result<bool, ReadError> {
         let mut key_image = Image::uninit();
         let table = self.table();
+        let hash = table.hash(key.as_bytes());
         let words = &*key_image.write(key);
-        let hash = table.hash_of(words);
         match table.glance(Probe { hash, words }, |_, _| ()) {
             Some(lookup) => Ok(lookup == Lookup::Hit),
             None => self.contains_elsewhere(key, hash),
@@ -450,8 +450,8 @@ impl<K: Key, V: Value> Map<K, V> {
         let mut key_image = Image::uninit();
         let table = self.reader.table();
         let token = shared.token()?;
+        let hash = table.hash(key.as_bytes());
         let words = &*key_image.write(key);
-        let hash = table.hash_of(words);
         let probe = Probe { hash, words };
         match table.edit_at_home(token, probe, old, new, &mut decide) {
             Some(outcome) => Ok(outcome),

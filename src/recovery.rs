@@ -482,7 +482,7 @@ impl<'a, S: Shape> Inspector<'a, S> {
                 problems.push(Problem::BadPadding { bucket: index });
             }
             let found = bucket.tag(slot);
-            if found != hash.tag() {
+            if found != hash.tag().in_slot(slot.index()) {
                 problems.push(Problem::WrongTag {
                     bucket: index,
                     key_hash,
