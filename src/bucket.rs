@@ -57,7 +57,9 @@ use core::mem::MaybeUninit;
 
 use crate::copy::{self, Sink};
 use crate::owner::token::{LockWord, Token};
-use crate::sync::{AtomicU64, Ordering, fence, futex_wake_all, prefetch, prefetch_at, spin_hint, unsync_load};
+use crate::sync::{
+    AtomicU64, Ordering, fence, futex_wake_all, prefetch, prefetch_at, spin_hint, unsync_load,
+};
 use crate::tags::{self, Tag};
 
 /// Words before the first slot.
@@ -556,7 +558,8 @@ impl<'a, S: Shape> Locked<'a, S> {
     fn set_tag(&self, slot: Slot, tag: Tag) {
         let word = &self.bucket.words[TAGS + slot.index() / 8];
         let shift = slot.index() % 8 * 8;
-        let tags = unsync_load(word) & !(0xFF << shift) | u64::from(tag.in_slot(slot.index())) << shift;
+        let tags =
+            unsync_load(word) & !(0xFF << shift) | u64::from(tag.in_slot(slot.index())) << shift;
         word.store(tags, Ordering::Relaxed);
     }
 

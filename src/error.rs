@@ -97,7 +97,8 @@ pub enum OpenError {
     Random(#[source] std::io::Error),
 }
 
-/// Why a value could not be read.
+/// Why a value could not be read. (Without fields: then it fits beside a value in whatever `get`
+/// returns, and the compiler moves the value in one piece.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -110,12 +111,9 @@ pub enum ReadError {
     Contended,
     /// The bytes that are stored are not a value of the type. Some process wrote garbage.
     #[error(
-        "the stored bytes are not a valid {type_name}: some process wrote garbage into the segment; remove the key, or repair the segment"
+        "the stored bytes are not a valid value of the type: some process wrote garbage into the segment; remove the key, or repair the segment"
     )]
-    InvalidValue {
-        /// The Rust type.
-        type_name: &'static str,
-    },
+    InvalidValue,
 }
 
 /// Why a write did not happen. Whatever it is, the map is as it was before the call.
@@ -149,12 +147,9 @@ pub enum WriteError {
     Register(Box<RegisterError>),
     /// The bytes that are stored are not a value of the type, so nothing can be computed from them.
     #[error(
-        "the stored bytes are not a valid {type_name}: some process wrote garbage into the segment; remove the key, or repair the segment"
+        "the stored bytes are not a valid value of the type: some process wrote garbage into the segment; remove the key, or repair the segment"
     )]
-    InvalidValue {
-        /// The Rust type.
-        type_name: &'static str,
-    },
+    InvalidValue,
     /// A bucket is in a state that the protocol does not write.
     #[error("bucket {bucket} is damaged: some process wrote garbage into the segment; repair it")]
     Damaged {
@@ -181,7 +176,7 @@ impl From<ReadError> for WriteError {
             ReadError::Contended => Self::Contended {
                 waited: Duration::ZERO,
             },
-            ReadError::InvalidValue { type_name } => Self::InvalidValue { type_name },
+            ReadError::InvalidValue => Self::InvalidValue,
         }
     }
 }

@@ -16,9 +16,9 @@
 //! ```text
 //!  63         41 40    36 35     32 31                       0
 //! ┌─────────────┬────────┬─────────┬──────────────────────────┐
-//! │ home bucket │ class  │ choice  │ tag: 4 bytes             │
-//! │ ... of all 64 bits   │         │ ... other bucket         │
-//! └─────────────┴────────┴─────────┴──────────────────────────┘
+//! │             │ class  │ choice  │ tag: 4 bytes             │
+//! │ home bucket ...                │ other bucket             │
+//! └────────────────────────────────┴──────────────────────────┘
 //! ```
 //!
 //! The tag of an entry is one byte, and which of the four it is depends on the slot (module
@@ -28,10 +28,10 @@
 //! the promise of capacity for keys in sequences: seen, and now tested below.)
 //!
 //! A bucket is chosen by multiply and shift (Lemire, "Fast random integer generation in an
-//! interval"): the home of all 64 bits, of which the *upper* ones decide, so class and choice stay
-//! independent of it until a table has more than 2^23 buckets (a hundred million entries),
-//! and degrade gently above; the other of the lower half, so of the entries that live
-//! away from home in a bucket, every fourth has a tag that distinguishes less.
+//! interval"), of whose half of the hash the *upper* bits decide. So class and choice stay
+//! independent of the home until a table has more than 2^23 buckets (a hundred million
+//! entries), and degrade gently above. Of the few entries that live away from home in a bucket,
+//! every fourth has a tag that shares bits with the bucket's number and distinguishes less.
 //!
 //! [Nicoshev/rapidhash]: https://github.com/Nicoshev/rapidhash
 
@@ -128,7 +128,7 @@ impl Hashed {
     /// The bucket that a key prefers, of `buckets` (1 to 2^32).
     #[inline(always)]
     pub(crate) fn home(self, buckets: u64) -> u64 {
-        ((u128::from(self.0) * u128::from(buckets)) >> 64) as u64
+        ((self.0 >> 32) * buckets) >> 32
     }
 
     /// The other bucket where a key may live: never its home, so `buckets` is at least 2.

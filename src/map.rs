@@ -155,33 +155,51 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// [`ReadError::Contended`], which is no miss, as told there.
     #[inline(always)]
     pub fn get(&self, key: &K) -> Result<Option<V>, ReadError> {
-        let mut key_image = Image::uninit();
-        let mut value_image = Image::<V>::uninit();
-        let mut value = value_image.sink();
         let table = self.table();
         let hash = table.hash(key.as_bytes());
+        let mut key_image = Image::uninit();
+        let mut image = Image::<V>::uninit();
+        let mut value = image.sink();
         let words = &*key_image.write(key);
         let probe = Probe { hash, words };
-        match table.glance(probe, |bucket, slot| bucket.load_value(slot, &mut value)) {
-            Some(Lookup::Hit) => Ok(Some(decoded(value.words())?)),
-            Some(_) => Ok(None),
-            None => self.get_elsewhere(key, hash),
+        let found = match table.glance(probe, |bucket, slot| bucket.load_value(slot, &mut value)) {
+            Some(lookup) => lookup == Lookup::Hit,
+            None => return self.get_elsewhere(key, hash),
+        };
+        if found {
+            Ok(Some(decoded(value.words())?))
+        } else {
+            Ok(None)
         }
     }
 
     /// The rest of `get`, out of its caller's way: nothing of it is in the caller's registers.
     #[inline(never)]
     fn get_elsewhere(&self, key: &K, hash: Hashed) -> Result<Option<V>, ReadError> {
-        let mut key_image = Image::uninit();
         let mut value_image = Image::<V>::uninit();
         let mut value = value_image.sink();
+        if self.fetch_elsewhere(key, hash, &mut value)? {
+            Ok(Some(decoded(value.words())?))
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Copies the value of a key that a glance has not found, if it is there.
+    fn fetch_elsewhere(
+        &self,
+        key: &K,
+        hash: Hashed,
+        value: &mut Sink<'_>,
+    ) -> Result<bool, ReadError> {
+        let mut key_image = Image::uninit();
         let words = &*key_image.write(key);
         let probe = Probe { hash, words };
-        let take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, &mut value);
+        let take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, value);
         match self.table().read_elsewhere(probe, take) {
-            Lookup::Hit => Ok(Some(decoded(value.words())?)),
-            Lookup::Miss => Ok(None),
-            Lookup::Contended => self.get_contended(probe),
+            Lookup::Hit => Ok(true),
+            Lookup::Miss => Ok(false),
+            Lookup::Contended => self.fetch_contended(probe, value),
         }
     }
 
@@ -223,11 +241,7 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
             Lookup::Hit => Ok(true),
             Lookup::Miss => Ok(false),
             // Whether the value is valid is not the question.
-            Lookup::Contended => match self.get_contended(probe) {
-                Ok(value) => Ok(value.is_some()),
-                Err(ReadError::InvalidValue { .. }) => Ok(true),
-                Err(error) => Err(error),
-            },
+            Lookup::Contended => self.fetch_contended(probe, &mut Image::<V>::uninit().sink()),
         }
     }
 
@@ -283,28 +297,22 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// a read-only one has more patience, and an end of it.
     #[cold]
     #[inline(never)]
-    fn get_contended(&self, probe: Probe<'_>) -> Result<Option<V>, ReadError> {
+    fn fetch_contended(&self, probe: Probe<'_>, value: &mut Sink<'_>) -> Result<bool, ReadError> {
         let table = self.table();
-        let mut image = Image::<V>::uninit();
-        let mut value = image.sink();
         if self.shared.access() == Access::ReadWrite
             && let Ok(token) = self.shared.token()
         {
-            let mut found = None;
-            let mut look = |current: Option<&[u64]>, _: &mut [u64]| {
-                found = current.map(decoded);
-                Edit::Keep
-            };
+            let mut look = |_: Option<&[u64]>, _: &mut [u64]| Edit::Keep;
             let kept = self
                 .shared
-                .edit(&table, token, probe, &mut value, &mut [], &mut look);
-            if kept.is_ok() {
-                return found.transpose();
+                .edit(&table, token, probe, value, &mut [], &mut look);
+            if let Ok(outcome) = kept {
+                return Ok(outcome == Outcome::KeptPresent);
             }
         }
-        match table.read_patiently(probe, &mut value) {
-            Lookup::Hit => Ok(Some(decoded(value.words())?)),
-            Lookup::Miss => Ok(None),
+        match table.read_patiently(probe, value) {
+            Lookup::Hit => Ok(true),
+            Lookup::Miss => Ok(false),
             Lookup::Contended => Err(ReadError::Contended),
         }
     }
@@ -745,9 +753,7 @@ enum Change<V> {
 fn decoded<V: Value>(words: &[u64]) -> Result<V, ReadError> {
     match decode::<V>(words) {
         Some(value) if value.is_valid() => Ok(value),
-        _ => Err(ReadError::InvalidValue {
-            type_name: std::any::type_name::<V>(),
-        }),
+        _ => Err(ReadError::InvalidValue),
     }
 }
 

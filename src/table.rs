@@ -218,7 +218,9 @@ impl<'a, S: Shape> Table<'a, S> {
     /// Asks for the lines that a search for this key touches first.
     #[inline(always)]
     pub(crate) fn prefetch(&self, hash: Hashed) {
-        self.bucket(hash.home(self.buckets)).prefetch();
+        let home = self.bucket(hash.home(self.buckets));
+        home.prefetch();
+        home.prefetch_preferred(hash.choice());
     }
 
     /// Asks for the line of the entry that a search for this key probably finds. Looks at the
