@@ -68,6 +68,8 @@
 //! | memfd (`fd:`) | no: it is sealed |
 //! | `sysv:` | no, unless privileged |
 
+#[cfg(any(test, fuzzing))]
+mod bounds;
 mod bucket;
 mod builder;
 mod copy;
@@ -94,6 +96,8 @@ mod sync;
 mod table;
 mod tags;
 pub mod types;
+#[cfg(any(test, fuzzing))]
+mod watched;
 
 // The macros name this crate `::shmkv`, also when used inside it.
 extern crate self as shmkv;

@@ -7,13 +7,13 @@
 //! The words may change while they are compared; the caller finds out afterwards. So the vector
 //! load is written in assembly, for the reasons that [`crate::copy`] gives.
 
-use crate::sync::{ATOMICS_ARE_WORDS, AtomicU64};
+use crate::sync::{AtomicU64, atomics_are_words};
 
 /// A bit for each slot whose tag equals `tag`, given the two tag words of a bucket. Each
 /// word is loaded once, relaxed.
 #[inline(always)]
 pub(crate) fn matches(words: &[AtomicU64; 2], tag: u8) -> u16 {
-    if ATOMICS_ARE_WORDS {
+    if atomics_are_words() {
         imp::matches(words, tag)
     } else {
         portable::matches(words, tag)
