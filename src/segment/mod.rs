@@ -127,6 +127,16 @@ pub(crate) struct Attached {
     pub(crate) file: Option<OwnedFd>,
 }
 
+impl Attached {
+    /// Gives a file that has lost some of its space all of it again: for those who will write.
+    pub(crate) fn fill_holes(&self) -> Result<(), SegmentError> {
+        match &self.file {
+            Some(file) => build::fill_holes(&self.segment, file),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Whether `open_or_create` had to create the segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Created {
