@@ -112,4 +112,6 @@ impl Stated {
 }
 
 #[cfg(test)]
+mod flooding;
+#[cfg(test)]
 mod tests;

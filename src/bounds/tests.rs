@@ -405,3 +405,16 @@ fn no_operation_looks_at_the_header_again() {
     };
     assert!(scene.count(Box::new(refuse), None, everything) > 10_000);
 }
+
+/// How many words of a map's segment an operation accesses.
+pub(super) fn accesses<K: Key, V: Value>(map: &Map<K, V>, run: impl FnOnce()) -> u64 {
+    let count = Rc::new(Cell::new(0));
+    let (counter, shared) = (Rc::clone(&count), map.clone_shared());
+    let before = move |word: &AtomicU64| {
+        if index_of(shared.mapping.words(), word).is_some() {
+            counter.set(counter.get() + 1);
+        }
+    };
+    watch(before, run);
+    count.get()
+}
