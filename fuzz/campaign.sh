@@ -5,8 +5,8 @@
 #
 # Makes the seeds, runs one target after the other with as many processes as there are cores
 # (JOBS=n: so many), and writes into fuzz/reports/: the log of each target, and for each the
-# coverage of the sources by the corpus that it has collected. Exits with 1 if anything was found;
-# what was found is in fuzz/artifacts/TARGET/.
+# coverage of the sources by the corpus that it has collected (COVERAGE=no: not that). Exits with 1
+# if anything was found; what was found is in fuzz/artifacts/TARGET/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,9 +34,10 @@ targets=("$@")
 for target in "${targets[@]}"; do
     log=$reports/$target.log
     echo "=== $target: $seconds s, $jobs processes, $log"
-    # -fork: a process that crashes or grows does not end the campaign of the others.
+    fork=()
+    [ "$jobs" = 1 ] || fork=(-fork="$jobs" -ignore_crashes=0)
     # shellcheck disable=SC2046
-    if ! cargo +nightly fuzz run "$target" -- -fork="$jobs" -ignore_crashes=0 \
+    if ! cargo +nightly fuzz run "$target" -- "${fork[@]}" -print_final_stats=1 \
         -max_total_time="$seconds" $(options "$target") >"$log" 2>&1; then
         found=1
         echo "    FOUND SOMETHING: $(grep -aE 'panicked at|ERROR:|Test unit written' "$log" | head -3 | tr '\n' ' ')"
@@ -44,6 +45,7 @@ for target in "${targets[@]}"; do
     grep -aE '^#[0-9]+' "$log" | tail -1 | sed 's/^/    /' || true
 done
 
+[ "${COVERAGE:-yes}" = yes ] || exit $found
 for target in "${targets[@]}"; do
     fuzz/coverage.sh "$target" || echo "    no coverage of $target"
 done
