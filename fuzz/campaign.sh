@@ -27,7 +27,7 @@ options() {
 }
 
 mkdir -p "$reports"
-cargo run --quiet --manifest-path fuzz/Cargo.toml --bin seeds
+cargo run --quiet --manifest-path fuzz/Cargo.toml --no-default-features --bin seeds
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(cargo +nightly fuzz list)
 

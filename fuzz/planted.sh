@@ -76,7 +76,7 @@ copy
 # The seeds alone, whatever campaigns have collected.
 readonly seeds=$tree/seeds
 rm -rf "$seeds" "$tree/fuzz/corpus"
-(cd "$tree" && cargo run --quiet --manifest-path fuzz/Cargo.toml --bin seeds > /dev/null)
+(cd "$tree" && cargo run --quiet --manifest-path fuzz/Cargo.toml --no-default-features --bin seeds > /dev/null)
 mv "$tree/fuzz/corpus" "$seeds"
 
 name='' target='' file='' old='' new='' last=''

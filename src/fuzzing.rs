@@ -42,6 +42,7 @@ pub fn seal(bytes: &mut [u8]) {
 }
 
 /// The words of a segment, as a peer has them who does not keep to any protocol.
+#[derive(Debug)]
 pub struct Words(Arc<Shared>);
 
 impl Words {

@@ -97,7 +97,9 @@ where
                         }
                         None => u64::from(delta),
                     };
-                    let sum = V::try_read_from_bytes(sum.as_bytes()).ok().expect("a word");
+                    let sum = V::try_read_from_bytes(&sum.to_ne_bytes())
+                        .ok()
+                        .expect("a word");
                     insert(&mut model, key, sum, done);
                 }
             }
@@ -153,9 +155,9 @@ where
                     .map(|key| K::sample(key.into()))
                     .collect();
                 let mut untouched = model.clone();
-                touched
-                    .iter()
-                    .for_each(|key| drop(untouched.remove(&bytes(key))));
+                for key in &touched {
+                    untouched.remove(&bytes(key));
+                }
                 let mut turns = touched.iter().cycle();
                 let mut iter = reader.iter();
                 while let Some(entry) = iter.next() {

@@ -2,7 +2,6 @@
 
 use std::hint::black_box;
 
-use shmkv::zerocopy::IntoBytes;
 use shmkv::{Key, Map, Str, Value};
 
 /// A key or a value, of one number.

@@ -8,8 +8,8 @@ use shmkv::fuzzing::{Words, stated, watch};
 use shmkv::{Key, Map, ReadOnlyMap, Value};
 
 use crate::op::Op;
+use crate::parts::{Parts, Scribble, Wild};
 use crate::sample::Sample;
-use crate::segment::{Parts, Scribble, Wild};
 use crate::survive::{stated_bound, survive};
 
 /// One rewriting of a word.

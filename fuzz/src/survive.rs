@@ -178,7 +178,6 @@ fn said(error: &impl Display) {
 }
 
 fn assert_valid_key<K: Key>(key: &K) {
-    use shmkv::zerocopy::{IntoBytes, TryFromBytes};
     let bytes = std::hint::black_box(key.as_bytes()).to_vec();
     assert!(
         K::try_read_from_bytes(std::hint::black_box(&bytes)).is_ok(),

@@ -233,28 +233,31 @@ fn loses_every_race(stated: Stated, first: usize) -> Adversary {
     })
 }
 
-/// Every lock belongs to somebody who never was, each time to another one.
+/// Every lock belongs to somebody who never was: as soon as one is free again, the next one has it.
 fn is_always_dead(stated: Stated, first: usize) -> Adversary {
     let mut generation = 5u64;
     Box::new(move |words, index| {
-        if index >= first && (index - first) % stated.words as usize == 1 {
+        let is_lock = index >= first && (index - first) % stated.words as usize == 1;
+        if is_lock && words[index].load(Ordering::Relaxed) == 0 {
             generation += 1;
             words[index].store(generation << 17 | 0xFFF << 1, Ordering::Relaxed);
         }
     })
 }
 
-/// The same, and whatever is repaired is doubled again: bucket by bucket as it was at first.
+/// The same, and whatever is repaired is doubled again: all buckets are as they were at first.
 fn doubles_what_is_repaired(stated: Stated, first: usize, picture: Rc<Vec<u64>>) -> Adversary {
-    let mut generation = 5u64;
+    let mut dies = is_always_dead(stated, first);
     Box::new(move |words, index| {
         if index >= first && (index - first) % stated.words as usize == 1 {
-            generation += 1;
-            for (word, value) in words[first..].iter().zip(picture.iter()) {
-                word.store(*value, Ordering::Relaxed);
+            for (place, value) in picture.iter().enumerate() {
+                let is_lock = place % stated.words as usize == 1;
+                if !is_lock {
+                    words[first + place].store(*value, Ordering::Relaxed);
+                }
             }
-            words[index].store(generation << 17 | 0xFFF << 1, Ordering::Relaxed);
         }
+        dies(words, index);
     })
 }
 
@@ -356,6 +359,32 @@ fn rewriting_words_between_any_two_accesses_ends_every_operation_in_time() {
 #[test]
 fn rewriting_long_values_between_any_two_accesses_ends_every_operation_in_time() {
     rewritten_all_the_time(|number| (number, [number; 3]));
+}
+
+#[test]
+fn locks_of_the_dead_that_are_forged_without_end_are_taken_over_so_often_and_no_more() {
+    let scene: Scene<u64, u64> = Scene::new(26, |number| (number, number));
+    let (stated, first) = (scene.stated, scene.map.layout().places.buckets);
+    let (answer, taken) = (Cell::new(None), Rc::new(Cell::new(0u64)));
+    let (mut dies, taken_over) = (is_always_dead(stated, first), Rc::clone(&taken));
+    let adversary = move |words: &[AtomicU64], index: usize| {
+        let lock = words[index].load(Ordering::Relaxed);
+        dies(words, index);
+        taken_over.set(taken_over.get() + u64::from(words[index].load(Ordering::Relaxed) != lock));
+    };
+    scene.count(Box::new(adversary), None, || {
+        answer.set(Some(scene.map.insert(1, 1)));
+    });
+    let error = answer.take().unwrap().unwrap_err();
+    assert!(matches!(error, crate::WriteError::Busy { .. }), "{error}");
+    let rounds = u64::from(crate::table::FREE_ROUNDS);
+    assert!(
+        (rounds..rounds + 4).contains(&taken.get()),
+        "{}",
+        taken.get()
+    );
+    // The same key again, once that is over.
+    assert_eq!(scene.map.insert(1, 1), Ok(Some(1)));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Writes the seeds: `cargo run --manifest-path fuzz/Cargo.toml --bin seeds`.
+//! Writes the seeds: `cargo run --manifest-path fuzz/Cargo.toml --no-default-features --bin seeds`.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
