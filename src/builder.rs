@@ -271,14 +271,18 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
 
     /// Turns an attached segment into an open map, or says why it is none.
     fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Shared>, OpenError> {
+        let layout = read_layout(&attached.mapping)?;
+        self.check_types(&layout)?;
+        // Only now: a file of somebody else's may have its holes.
+        if access == Access::ReadWrite {
+            attached.fill_holes()?;
+        }
         let Attached {
             mut mapping,
             segment,
             identity,
             file,
         } = attached;
-        let layout = read_layout(&mapping)?;
-        self.check_types(&layout)?;
         self.memory.apply(&mapping)?;
         mapping.cut(layout.places.parts());
         let owners = (access == Access::ReadWrite).then(|| {

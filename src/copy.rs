@@ -11,7 +11,7 @@
 
 use core::mem::MaybeUninit;
 
-use crate::sync::{ATOMICS_ARE_WORDS, AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, atomics_are_words};
 
 /// Copies shorter than this are done word by word: the loop unrolls, and for so few words
 /// it is as fast as vectors.
@@ -24,7 +24,7 @@ const VECTOR_WORDS: usize = 8;
 #[inline(always)]
 pub(crate) fn load<'t>(from: &[AtomicU64], to: &'t mut [MaybeUninit<u64>]) -> &'t mut [u64] {
     assert_eq!(from.len(), to.len());
-    if !ATOMICS_ARE_WORDS || to.len() < VECTOR_WORDS || !vector::load(from, to) {
+    if !atomics_are_words() || to.len() < VECTOR_WORDS || !vector::load(from, to) {
         for (word, to) in from.iter().zip(to.iter_mut()) {
             to.write(word.load(Ordering::Relaxed));
         }
@@ -95,7 +95,7 @@ pub(crate) fn append(from: &[AtomicU64], to: &mut Vec<u64>) {
 #[inline(always)]
 pub(crate) fn store(from: &[u64], to: &[AtomicU64]) {
     assert_eq!(from.len(), to.len());
-    if ATOMICS_ARE_WORDS && from.len() >= VECTOR_WORDS && vector::store(from, to) {
+    if atomics_are_words() && from.len() >= VECTOR_WORDS && vector::store(from, to) {
         return;
     }
     for (from, word) in from.iter().zip(to) {

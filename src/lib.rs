@@ -58,16 +58,14 @@
 //!
 //! # What a peer can do
 //!
-//! Whoever may write to a segment can put anything into it. That costs others right answers,
-//! and nothing else: no crash, no undefined behaviour, no endless loop, no allocation of a
-//! size that it chose. One thing only the kernel can prevent:
-//!
-//! | kind | a peer with write access can shorten it, which kills its users by SIGBUS |
-//! |------|---------------------------------------------------------------------------|
-//! | `shm:`, `file:` | yes: share them with those whom you trust that far |
-//! | memfd (`fd:`) | no: it is sealed |
-//! | `sysv:` | no, unless privileged |
+#![doc = include_str!("docs/hostile.md")]
 
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(
+    not(fuzzing),
+    expect(unreachable_pub, reason = "fuzz targets reach it")
+)]
+mod bounds;
 mod bucket;
 mod builder;
 mod copy;
@@ -95,6 +93,8 @@ mod sync;
 mod table;
 mod tags;
 pub mod types;
+#[cfg(any(test, fuzzing))]
+mod watched;
 
 // The macros name this crate `::shmkv`, also when used inside it.
 extern crate self as shmkv;

@@ -11,7 +11,7 @@ use crate::builder::MapBuilder;
 use crate::copy::Sink;
 use crate::error::{Exchange, IterError, ReadError, SweepError, TryInsert, WriteError};
 use crate::hash::Hashed;
-use crate::image::{Image, Typed, decode};
+use crate::image::{Image, Typed, decode, same};
 use crate::integer::Integer;
 use crate::iter::{Entries, Walk};
 use crate::layout::{Layout, SizeError};
@@ -135,6 +135,12 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
 
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// What all clones of the handle have in common, to outlive this one.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn clone_shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     #[inline(always)]
@@ -618,7 +624,11 @@ impl<K: Key, V: Value> Map<K, V> {
             let if_unchanged = |now: Option<&[u64]>, _: &mut [u64]| {
                 // By its bytes and not by any version: a value that is written in place, or
                 // removed and inserted again, has the same meaning if it has the same bytes.
-                changed = now != expected;
+                changed = match (now, expected) {
+                    (Some(now), Some(expected)) => !same::<V>(now, expected),
+                    (None, None) => false,
+                    _ => true,
+                };
                 if changed { Edit::Keep } else { edit }
             };
             let mut new = Image::uninit();
@@ -653,7 +663,7 @@ impl<K: Key, V: Value> Map<K, V> {
         let expected = &*expected_image.write(expected);
         let mut equal = false;
         let if_equal = |current: Option<&[u64]>, _: &mut [u64]| {
-            equal = current == Some(expected);
+            equal = current.is_some_and(|current| same::<V>(current, expected));
             if equal { Edit::Put } else { Edit::Keep }
         };
         let mut old = Image::<V>::uninit();

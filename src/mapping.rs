@@ -10,13 +10,14 @@
 //! A mapping may be read-only. Storing to such a mapping raises SIGSEGV, so the
 //! handles that stand on one have no writing methods at all.
 
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::AtomicU32;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 use std::{fmt, io};
 
 use crate::huge;
+use crate::sync::AtomicU64;
 
 /// Whether a mapping may be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,6 +315,15 @@ pub(crate) fn low_half(word: &AtomicU64) -> &AtomicU32 {
     unsafe {
         &*low
     }
+}
+
+/// Which of `words` is `word`, if it is one of them.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn index_of(words: &[AtomicU64], word: &AtomicU64) -> Option<usize> {
+    let distance = std::ptr::from_ref(word)
+        .addr()
+        .checked_sub(words.as_ptr().addr())?;
+    Some(distance / size_of::<AtomicU64>()).filter(|index| *index < words.len())
 }
 
 /// Asks the processor to bring the line of `word` near.

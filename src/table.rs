@@ -52,6 +52,12 @@ use zerocopy::IntoBytes;
 /// bounds how long the death of an owner goes unnoticed when the wake-up died with it.
 pub(crate) const WAIT_SLICE_US: u32 = 1000;
 
+/// How often one operation is begun again for reasons that cost it no patience: it took a lock
+/// from the dead, or lost a race for one that was free. Three buckets and the other buckets
+/// of their entries could all have been left by dead owners, once or twice each; whoever sees more
+/// than that is being held up, and waits no longer than for the living.
+pub(crate) const FREE_ROUNDS: u32 = 128;
+
 /// A key as the table needs it: hashed, and as words.
 #[derive(Clone, Copy)]
 pub(crate) struct Probe<'k> {
@@ -126,6 +132,8 @@ pub(crate) struct Writer<'w, W> {
     who: &'w W,
     token: Token,
     deadline: Deadline,
+    /// How many more rounds cost no patience.
+    free_rounds: u32,
 }
 
 impl<'w, W: Who> Writer<'w, W> {
@@ -136,6 +144,18 @@ impl<'w, W: Who> Writer<'w, W> {
             who,
             token,
             deadline: Deadline::new(timeout),
+            free_rounds: FREE_ROUNDS,
+        }
+    }
+
+    /// Whether one more round, which was no wait for anybody, is too many.
+    fn is_held_up(&mut self) -> bool {
+        match self.free_rounds.checked_sub(1) {
+            Some(rest) => {
+                self.free_rounds = rest;
+                false
+            }
+            None => self.deadline.passed(),
         }
     }
 
@@ -665,12 +685,20 @@ impl<'a, S: Shape> Table<'a, S> {
         found: LockWord,
     ) -> Result<(), Blocked> {
         let Some(owner) = found.owner() else {
-            return Ok(());
+            return match writer.is_held_up() {
+                true => Err(Blocked::Busy { bucket, found }),
+                false => Ok(()),
+            };
         };
         match writer.verdict(owner) {
             Verdict::Dead => {
-                // The dead cost no patience, unless the living are in the way.
-                if self.bury(writer, bucket, found) == Burial::NotYet && writer.deadline.passed() {
+                // The dead cost no patience, unless the living are in the way, or somebody
+                // forges locks of the dead without end.
+                let is_over = match self.bury(writer, bucket, found) {
+                    Burial::NotYet => writer.deadline.passed(),
+                    Burial::Released | Burial::Deduplicated(_) => writer.is_held_up(),
+                };
+                if is_over {
                     return Err(Blocked::Busy { bucket, found });
                 }
             }

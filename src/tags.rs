@@ -7,7 +7,7 @@
 //! The words may change while they are compared; the caller finds out afterwards. So the vector
 //! load is written in assembly, for the reasons that [`crate::copy`] gives.
 
-use crate::sync::{ATOMICS_ARE_WORDS, AtomicU64};
+use crate::sync::{AtomicU64, atomics_are_words};
 
 /// The fingerprint of a key: four bytes, of which slot `i` of a bucket keeps number `i % 4`.
 ///
@@ -28,7 +28,7 @@ impl Tag {
 /// word is loaded once, relaxed.
 #[inline(always)]
 pub(crate) fn matches(words: &[AtomicU64; 2], tag: Tag) -> u16 {
-    if ATOMICS_ARE_WORDS {
+    if atomics_are_words() {
         imp::matches(words, tag)
     } else {
         portable::matches(words, tag)
