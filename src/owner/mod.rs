@@ -37,6 +37,7 @@
 
 mod byte_lock;
 pub(crate) mod companion;
+pub(crate) mod door;
 mod info;
 mod private;
 mod process;
@@ -171,6 +172,21 @@ impl Owners {
         if let Some((file, _)) = self.private.file() {
             byte_lock::unlock(file, index);
         }
+    }
+
+    /// Empties the table. Only by whoever holds the door, and only if all that is in it is of an
+    /// earlier boot.
+    pub(crate) fn forget_all(&self, table: &[AtomicU64], _door: &door::Door<'_>) {
+        for index in 0..self.slots {
+            if let Some(slot) = Slot::of(table, index) {
+                slot.reset();
+            }
+        }
+    }
+
+    /// Whether this process is registered through this handle.
+    pub(crate) fn is_registered(&self) -> bool {
+        self.private.token() != 0
     }
 
     /// Every slot that is not free.
