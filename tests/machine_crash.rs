@@ -394,8 +394,8 @@ fn opener_that_died_while_it_looked_the_segment_over_leaves_that_to_the_next() {
         let mut half = done[..pages * PAGE.min(done.len())].to_vec();
         half.truncate(done.len());
         half.extend_from_slice(&bytes[half.len()..]);
-        let shared = parts.header_len as usize..parts.participants as usize;
-        half[shared.clone()].copy_from_slice(&bytes[shared]);
+        let before = ..parts.participants as usize;
+        half[before].copy_from_slice(&bytes[before]);
         let segment = disk.after_a_crash("half", half);
         let map = open(&segment, AfterMachineCrash::Keep).unwrap();
         assert!(map.salvage().is_some());
