@@ -52,6 +52,7 @@
 //! | `table` | two buckets a key: find, insert, displace |
 //! | `moves`, `iter` | walking through all entries while some are displaced |
 //! | `owner` *, `repair` | who writes, who of them is dead, and taking over from those |
+//! | `restart` | what a file is worth after a crash of the machine |
 //! | `image` * | typed values as words |
 //! | `shared`, `builder`, `map` | the typed handles |
 //! | `schema`, `types` | what can be stored, and how it is described |
@@ -86,6 +87,7 @@ mod moves;
 mod owner;
 mod recovery;
 mod repair;
+mod restart;
 pub mod schema;
 pub mod segment;
 mod shared;
@@ -108,6 +110,7 @@ pub use map::{Iter, Map, MapStats, ReadOnlyMap};
 pub use mapping::HugePages;
 pub use owner::{OwnerInfo, Participant, RegisterError, Verdict};
 pub use recovery::{Check, Finding, Problem, Recovery, Remedy, Severity};
+pub use restart::{AfterMachineCrash, Dropped, Reason, Salvage, Synced};
 pub use schema::Schema;
 pub use segment::{Segment, SegmentError, SegmentMetadata, SegmentOptions};
 pub use shmkv_derive::{Schema, record};

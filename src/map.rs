@@ -16,6 +16,7 @@ use crate::integer::Integer;
 use crate::iter::{Entries, Walk};
 use crate::layout::{Layout, SizeError};
 use crate::mapping::Access;
+use crate::restart::{self, Salvage, Synced};
 use crate::schema::Schema;
 use crate::segment::{Segment, SegmentError};
 use crate::shared::Shared;
@@ -398,6 +399,13 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         }
     }
 
+    /// What was kept, and what was dropped, of a segment that was in use when the machine
+    /// crashed, if it was this handle's opening that looked it over (see
+    /// [`AfterMachineCrash`](crate::AfterMachineCrash)).
+    pub fn salvage(&self) -> Option<&Salvage> {
+        self.shared.salvage.get()
+    }
+
     /// The segment, by a name under which it can be opened and removed.
     pub fn segment(&self) -> &Segment {
         &self.shared.segment
@@ -449,6 +457,26 @@ impl<K: Key, V: Value> Map<K, V> {
     /// A handle on the same mapping that cannot write.
     pub fn read_only(&self) -> ReadOnlyMap<K, V> {
         self.reader.clone()
+    }
+
+    /// Writes a `file:` segment to the disk, and returns when it is there. If nobody writes
+    /// meanwhile, it is also sealed: unless somebody writes afterwards, it is opened again after
+    /// a crash of the machine as it is.
+    ///
+    /// Reads all entries, for a digest of them. Others may read and write meanwhile (which costs
+    /// the seal, see [`Synced::InUse`]). Locks of dead processes are released before.
+    ///
+    /// The last writer of a segment does the same when its last handle is dropped, unless
+    /// [`sync_on_close`](MapBuilder::sync_on_close) says no; calling it before tells of errors.
+    ///
+    /// # Errors
+    /// What the kernel says about the disk.
+    pub fn sync(&self) -> Result<Synced, SegmentError> {
+        let shared = self.shared();
+        // The lock of a dead process hides whether it was about to move an entry. If they cannot
+        // be released (no slot is free), the segment is not sealed.
+        let _ = self.recover();
+        restart::sync(shared)
     }
 
     /// Runs one edit of an entry, in its bucket and under its lock.

@@ -260,6 +260,36 @@ impl Mapping {
         Ok(())
     }
 
+    /// Writes the pages of the mapping to what is behind it, and returns when they are there
+    /// (`msync` with `MS_SYNC`: what was dirty at the call is on stable storage afterwards).
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.sync_words(0..self.words().len())
+    }
+
+    /// The same for the pages that these words are in.
+    ///
+    /// # Panics
+    /// If they are not inside the mapping.
+    pub(crate) fn sync_words(&self, words: Range<usize>) -> io::Result<()> {
+        let page = rustix::param::page_size();
+        let words = &self.words()[words];
+        let start = words.as_ptr() as usize / page * page;
+        let end = words.as_ptr_range().end as usize;
+        loop {
+            // SAFETY: the range lies inside our own mapping, which starts at a page; writing
+            // pages back changes nothing in them.
+            #[expect(unsafe_code, reason = "msync takes a raw range")]
+            let done = unsafe {
+                let start = std::ptr::with_exposed_provenance_mut(start);
+                rustix::mm::msync(start, end - start as usize, rustix::mm::MsyncFlags::SYNC)
+            };
+            match done {
+                Err(rustix::io::Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
     /// Locks all pages into memory.
     pub(crate) fn lock_in_memory(&self) -> io::Result<()> {
         // SAFETY: the range is our own mapping; locking pages changes nothing in them.
