@@ -5,12 +5,14 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::error::OpenError;
+use crate::image::{Typed, decode};
 use crate::layout::{Kind, Layout, Plan, SizeError};
 use crate::map::{Map, ReadOnlyMap};
 use crate::mapping::Access;
 use crate::open::{
     EntryTypes, Settings, check_sizes, planned_size, settings_methods, stored_types,
 };
+use crate::restart::{self, Reason};
 use crate::schema::{self, Schema};
 use crate::segment::{Attached, Created, Segment, SegmentError};
 use crate::shared::Shared;
@@ -123,9 +125,12 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     }
 
     fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Shared>, OpenError> {
-        self.settings.finish(attached, access, |layout| {
-            check_types::<K, V>(layout, Kind::Map, 0)
-        })
+        let check = |layout: &Layout| check_types::<K, V>(layout, Kind::Map, 0);
+        self.settings
+            .finish(attached, access, check, |shared, policy| {
+                let policy = policy.unwrap_or_default();
+                restart::admit(shared, Typed::<K, V>::SHAPE, policy, invalid_part::<K, V>)
+            })
     }
 }
 
@@ -141,6 +146,17 @@ pub(crate) fn types<K: Key, V: Value>() -> Result<EntryTypes, OpenError> {
         key: schema::of::<K>().map_err(unfit("key"))?,
         value: schema::of::<V>().map_err(unfit("value"))?,
     })
+}
+
+/// What is wrong with the words of an entry, by its types.
+pub(crate) fn invalid_part<K: Key, V: Value>(key: &[u64], value: &[u64]) -> Option<Reason> {
+    if !decode::<K>(key).is_some_and(|key| key.is_valid()) {
+        Some(Reason::InvalidKey)
+    } else if !decode::<V>(value).is_some_and(|value| value.is_valid()) {
+        Some(Reason::InvalidValue)
+    } else {
+        None
+    }
 }
 
 /// Whether the segment is of this kind and holds what this program's types describe.

@@ -45,7 +45,7 @@
 //!
 //! | part | size | content |
 //! |------|------|---------|
-//! | shared | 4096 | mutable words of the whole segment: word 0 says whether it is clean (module `sync_state`), words 8 and 9 belong to a cache (module `cache`), the rest is reserved |
+//! | shared | 4096 | mutable words of the whole segment: words 0 to 15 say what the last sync saw and for which boot it was admitted (module `restart`), words 16 to 18 belong to a cache (module `cache`), the rest is reserved |
 //! | participants | 64 x `participants` | who writes (module `owner`) |
 //! | moves | 64 + 24 x `moves`, rounded up to 64 | recent displacements (module `moves`) |
 //! | leases | 64 x `leases` | loads under way (module `lease`); empty in a map |

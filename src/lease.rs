@@ -145,21 +145,31 @@ impl<'a> Leases<'a> {
 
     /// Frees the cells of the dead among those where the load of a key could stand.
     pub(crate) fn free_the_dead<W: Who>(self, who: &W, hash: Hashed, token: Token) {
-        for cell in self.window(hash) {
-            let found = LockWord(cell[OWNER].load(Ordering::Relaxed));
-            let is_dead = found
-                .owner()
-                .is_some_and(|owner| owner != token && who.verdict(owner) == Verdict::Dead);
-            let taken = found.taken_by(token).0;
-            // AcqRel: as in `claim`.
-            if is_dead
-                && cell[OWNER]
-                    .compare_exchange(found.0, taken, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok()
-            {
-                drop(Lease { cell, token });
-            }
-        }
+        self.window(hash)
+            .for_each(|cell| free_if_dead(cell, who, token));
+    }
+
+    /// Frees all cells of the dead.
+    pub(crate) fn free_all_the_dead<W: Who>(self, who: &W, token: Token) {
+        self.cells
+            .chunks_exact(CELL_WORDS)
+            .for_each(|cell| free_if_dead(cell, who, token));
+    }
+}
+
+fn free_if_dead<W: Who>(cell: &[AtomicU64], who: &W, token: Token) {
+    let found = LockWord(cell[OWNER].load(Ordering::Relaxed));
+    let is_dead = found
+        .owner()
+        .is_some_and(|owner| owner != token && who.verdict(owner) == Verdict::Dead);
+    let taken = found.taken_by(token).0;
+    // AcqRel: as in `claim`.
+    if is_dead
+        && cell[OWNER]
+            .compare_exchange(found.0, taken, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    {
+        drop(Lease { cell, token });
     }
 }
 

@@ -29,8 +29,11 @@ const MAX_LISTED: usize = 1000;
 /// time but the last something was achieved or somebody else was at it.
 const MAX_TRIES: u32 = 256;
 
+/// How many of these follow each other at once, before a recovery begins to sleep in between.
+const SPINNING_TRIES: u32 = 8;
+
 /// How long a recovery waits, in sum, to see whether locks of the living are let go.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(if cfg!(fuzzing) { 1 } else { 100 });
 
 /// What a recovery did about one bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,33 +119,7 @@ impl<K: Key, V: Value> Map<K, V> {
     /// # Errors
     /// If this process cannot register as a writer.
     pub fn recover(&self) -> Result<Recovery, RegisterError> {
-        let shared = self.shared();
-        let participants = shared.participants();
-        // Before we register: that may take the slot of one of the dead, with its record.
-        let known = shared.owners().survey(participants);
-        let token = shared.owners().token(participants)?;
-        let table = shared.table(Typed::<K, V>::SHAPE);
-        let writer = Writer::new(shared, token, Duration::ZERO);
-        let mut patience = Deadline::new(PATIENCE);
-        let mut recovery = Recovery {
-            buckets: table.buckets(),
-            ..Recovery::default()
-        };
-        for bucket in 0..table.buckets() {
-            recover_bucket(&table, &writer, bucket, &mut patience, |owner, remedy| {
-                let is_it = |known: &&Participant| {
-                    known.owner.slot() == owner.slot()
-                        && known.owner.generation() == owner.generation()
-                };
-                let owner = match known.iter().find(is_it) {
-                    Some(known) => known.owner.clone(),
-                    None => shared.owners().describe(participants, owner),
-                };
-                recovery.add(bucket, owner, remedy);
-            });
-        }
-        recovery.reclaimed = shared.owners().reclaim_dead(participants);
-        Ok(recovery)
+        recover(self.shared(), Typed::<K, V>::SHAPE)
     }
 
     /// The processes that are registered as writers, the living and the dead.
@@ -150,6 +127,35 @@ impl<K: Key, V: Value> Map<K, V> {
         let shared = self.shared();
         shared.owners().survey(shared.participants())
     }
+}
+
+/// [`Map::recover`], for entries of any shape.
+pub(crate) fn recover<S: Shape>(shared: &Shared, shape: S) -> Result<Recovery, RegisterError> {
+    let participants = shared.participants();
+    // Before we register: that may take the slot of one of the dead, with its record.
+    let known = shared.owners().survey(participants);
+    let token = shared.owners().token(participants)?;
+    let table = shared.table(shape);
+    let writer = Writer::new(shared, token, Duration::ZERO);
+    let mut patience = Deadline::new(PATIENCE);
+    let mut recovery = Recovery {
+        buckets: table.buckets(),
+        ..Recovery::default()
+    };
+    for bucket in 0..table.buckets() {
+        recover_bucket(&table, &writer, bucket, &mut patience, |owner, remedy| {
+            let is_it = |known: &&Participant| {
+                known.owner.slot() == owner.slot() && known.owner.generation() == owner.generation()
+            };
+            let owner = match known.iter().find(is_it) {
+                Some(known) => known.owner.clone(),
+                None => shared.owners().describe(participants, owner),
+            };
+            recovery.add(bucket, owner, remedy);
+        });
+    }
+    recovery.reclaimed = shared.owners().reclaim_dead(participants);
+    Ok(recovery)
 }
 
 fn recover_bucket<S: Shape>(
@@ -170,8 +176,16 @@ fn recover_bucket<S: Shape>(
                 Burial::Released => return report(owner, Remedy::Released),
                 Burial::Deduplicated(Hashed(key_hash)) => {
                     report(owner, Remedy::Deduplicated { key_hash });
+                    // More than a bucket has slots is not what the dead have left.
+                    if tries >= MAX_TRIES {
+                        return report(owner, Remedy::Postponed);
+                    }
                 }
-                Burial::NotYet if tries >= MAX_TRIES => return report(owner, Remedy::Postponed),
+                Burial::NotYet
+                    if tries >= MAX_TRIES || (tries >= SPINNING_TRIES && patience.passed()) =>
+                {
+                    return report(owner, Remedy::Postponed);
+                }
                 Burial::NotYet => pause(tries),
             }
         // The owner works, or somebody who takes over: that is over in a moment.
@@ -185,7 +199,7 @@ fn recover_bucket<S: Shape>(
 
 /// Waits for somebody who needs nanoseconds, or, if he was descheduled, milliseconds.
 fn pause(tries: u32) {
-    if tries < 8 {
+    if tries < SPINNING_TRIES {
         (0..LOCK_SPINS).for_each(|_| spin_hint());
     } else {
         std::thread::sleep(Duration::from_micros(100));
@@ -368,9 +382,13 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// Takes some memory of its own for each entry that is away from home (one in six or so
     /// of a table that is nearly full).
     pub fn check(&self) -> Check {
-        let shared = self.shared();
-        Inspector::new(shared, shared.table(Typed::<K, V>::SHAPE)).run()
+        check(self.shared(), Typed::<K, V>::SHAPE)
     }
+}
+
+/// [`ReadOnlyMap::check`], for entries of any shape.
+pub(crate) fn check<S: Shape>(shared: &Shared, shape: S) -> Check {
+    Inspector::new(shared, shared.table(shape)).run()
 }
 
 /// A check under way.
@@ -425,7 +443,7 @@ impl<'a, S: Shape> Inspector<'a, S> {
             if let Some((found, entries, away)) = checked
                 && bucket.unchanged(state)
             {
-                let (occupied, usable) = (state.occupied().len(), self.table.shape().usable());
+                let (occupied, usable) = (state.occupied().len(), self.table.shape().limit(index));
                 if occupied > usable {
                     self.check.add(Problem::Overfull {
                         bucket: index,
@@ -482,7 +500,7 @@ impl<'a, S: Shape> Inspector<'a, S> {
                 problems.push(Problem::BadPadding { bucket: index });
             }
             let found = bucket.tag(slot);
-            if found != hash.tag() {
+            if found != hash.tag().in_slot(slot.index()) {
                 problems.push(Problem::WrongTag {
                     bucket: index,
                     key_hash,
@@ -609,13 +627,21 @@ impl<'a, S: Shape> Inspector<'a, S> {
     fn reserved(&mut self) {
         let places = &self.shared.layout.places;
         let words = self.shared.mapping.words();
-        // Word 0 of the shared part is in use.
-        let shared = places.shared + 1..places.participants;
+        let is_cache = self.table.shape().meta_words() != 0;
+        let in_use = |at: &usize| {
+            let at = at - places.shared;
+            crate::restart::SYNC_RECORD.contains(&at)
+                || crate::restart::BOOT_RECORD.contains(&at)
+                || (is_cache && crate::cache::SHARED_WORDS.contains(&at))
+        };
+        let shared = (places.shared..places.participants).filter(|at| !in_use(at));
         let rounding = places.moves_end..places.leases;
         let padding = rounding.chain(places.statistics_end..places.buckets);
         let step = self.table.shape().bucket_words();
         let in_buckets = (0..self.table.buckets() as usize)
-            .flat_map(|bucket| [4, 5].map(|word| places.buckets + bucket * step + word));
+            .flat_map(|bucket| [4, 5].map(|word| places.buckets + bucket * step + word))
+            // There a cache has what its policy remembers.
+            .filter(|_| !is_cache);
         for word in shared.chain(padding).chain(in_buckets) {
             let found = words
                 .get(word)

@@ -13,6 +13,7 @@ use crate::mapping::{Access, Mapping};
 use crate::moves::Moves;
 use crate::owner::token::{Token, Verdict};
 use crate::owner::{LockPlace, Owners};
+use crate::restart::{self, Salvage};
 use crate::segment::{Identity, Segment};
 use crate::sync::{AtomicU64, Ordering};
 use crate::table::{Blocked, Edit, Lookup, Outcome, Probe, Table, Who, Writer};
@@ -30,6 +31,10 @@ pub(crate) struct Shared {
     /// The second, by the coarse clock and plus one, in which this process last could not register
     /// for something that it can do without; 0 if never.
     pub(crate) refused: AtomicU64,
+    /// Whether the last writer that leaves syncs and seals the segment.
+    pub(crate) sync_on_close: bool,
+    /// What was kept of it, if it had to be looked over after a crash of the machine.
+    pub(crate) salvage: std::sync::OnceLock<Salvage>,
     /// The file behind the mapping: kept open so that it can be asked about.
     pub(crate) file: Option<OwnedFd>,
 }
@@ -89,19 +94,17 @@ impl Shared {
         token
     }
 
-    /// Runs one edit of the entry of a key, given as words.
+    /// Runs one edit of the entry of a key.
     #[inline(always)]
     pub(crate) fn edit_key<S: Shape>(
         &self,
         table: &Table<'_, S>,
-        words: &[u64],
+        probe: Probe<'_>,
         old: &mut Sink<'_>,
         new: &mut [u64],
         mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
     ) -> Result<Outcome, WriteError> {
         let token = self.token()?;
-        let hash = table.hash_of(words);
-        let probe = Probe { hash, words };
         match table.edit_at_home(token, probe, old, new, &mut decide) {
             Some(outcome) => Ok(outcome),
             None => self.edit(table, token, probe, old, new, &mut decide),
@@ -210,7 +213,11 @@ impl Who for Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         if let Some(owners) = &self.owners {
+            let has_written = owners.is_registered();
             owners.release(self.participants());
+            if has_written && self.sync_on_close {
+                restart::close(self);
+            }
         }
     }
 }
