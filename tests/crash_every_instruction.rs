@@ -37,6 +37,7 @@
 //! - [`stopped`]: a process that is *stopped* at any of these instructions is not robbed, and what
 //!   others do meanwhile and it does afterwards has one order.
 //! - [`burials`]: a taker that comes late gives back what it cannot repair.
+//! - [`cache`]: the operations of a cache.
 //!
 //! Broken on purpose, one at a time, this is what fails:
 //!
@@ -49,6 +50,8 @@ mod burials;
 #[path = "crash/bytes.rs"]
 #[allow(dead_code, reason = "shared with the storm, which uses more of it")]
 mod bytes;
+#[path = "crash/cache.rs"]
+mod cache;
 #[path = "crash/creation.rs"]
 mod creation;
 #[path = "crash/judge.rs"]
@@ -276,6 +279,7 @@ fn main() {
             stopped::additions(&stage);
         }
     }
+    cache::all(&filter, &mut sums);
     creation::all(&filter, &mut sums);
     println!(
         "{} instructions, {} of them with something held; {} real kills, {} states of the segment \
