@@ -113,7 +113,7 @@ pub(crate) trait Shape: Copy {
 
     /// What a cache does when there is no room; `None` in a map, whose entries move.
     #[inline(always)]
-    fn replacement(&self) -> Option<&Replacement> {
+    fn replacement(&self) -> Option<&Replacement<'_>> {
         None
     }
 
@@ -611,6 +611,11 @@ impl<'a, S: Shape> Locked<'a, S> {
             // Release: as in `store_in_place`.
             word.store(value, Ordering::Release);
         }
+    }
+
+    /// The dimensions of its entries.
+    pub(crate) fn shape(&self) -> &S {
+        &self.bucket.shape
     }
 
     /// What the policy remembers about the bucket.

@@ -44,6 +44,8 @@ pub(crate) struct Parts<T> {
     pub(crate) moves: T,
     pub(crate) leases: T,
     pub(crate) statistics: T,
+    pub(crate) learner: T,
+    pub(crate) ghosts: T,
     pub(crate) buckets: T,
 }
 
@@ -156,6 +158,8 @@ impl Mapping {
             moves: part(parts.moves),
             leases: part(parts.leases),
             statistics: part(parts.statistics),
+            learner: part(parts.learner),
+            ghosts: part(parts.ghosts),
             buckets: part(parts.buckets),
         };
     }
@@ -175,6 +179,16 @@ impl Mapping {
     #[inline(always)]
     pub(crate) fn statistics(&self) -> &[AtomicU64] {
         self.part(self.parts.statistics)
+    }
+
+    /// What the replacement policy has learnt; nothing in a map.
+    pub(crate) fn learner(&self) -> &[AtomicU64] {
+        self.part(self.parts.learner)
+    }
+
+    /// What the replacement policy remembers of each bucket's evictions; nothing in a map.
+    pub(crate) fn ghosts(&self) -> &[AtomicU64] {
+        self.part(self.parts.ghosts)
     }
 
     /// The participant table.
@@ -215,6 +229,8 @@ impl Part {
             moves: none,
             leases: none,
             statistics: none,
+            learner: none,
+            ghosts: none,
             buckets: none,
         }
     }

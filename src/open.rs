@@ -18,6 +18,7 @@ use crate::layout::{
 };
 use crate::mapping::{Access, HugePages, Mapping};
 use crate::owner::Owners;
+use crate::policy::learner::Learner;
 use crate::schema::{ParseError, Type};
 use crate::segment::{Attached, Blueprint, Created, Segment, SegmentError, SegmentOptions};
 use crate::shared::{Shared, lock_place};
@@ -231,6 +232,7 @@ impl Settings {
             owners,
             lock_timeout: self.lock_timeout,
             refused: AtomicU64::new(0),
+            learner: Learner::new(),
             file,
         }))
     }

@@ -612,7 +612,7 @@ impl<'a, S: Shape> Inspector<'a, S> {
         // Word 0 of the shared part is in use.
         let shared = places.shared + 1..places.participants;
         let rounding = places.moves_end..places.leases;
-        let padding = rounding.chain(places.statistics_end..places.buckets);
+        let padding = rounding.chain(places.ghosts_end..places.buckets);
         let step = self.table.shape().bucket_words();
         let in_buckets = (0..self.table.buckets() as usize)
             .flat_map(|bucket| [4, 5].map(|word| places.buckets + bucket * step + word));

@@ -13,6 +13,7 @@ use crate::mapping::{Access, Mapping};
 use crate::moves::Moves;
 use crate::owner::token::{Token, Verdict};
 use crate::owner::{LockPlace, Owners};
+use crate::policy::learner::{Learner, Memory};
 use crate::segment::{Identity, Segment};
 use crate::sync::{AtomicU64, Ordering};
 use crate::table::{Blocked, Edit, Lookup, Outcome, Probe, Table, Who, Writer};
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     /// The second, by the coarse clock and plus one, in which this process last could not register
     /// for something that it can do without; 0 if never.
     pub(crate) refused: AtomicU64,
+    /// What this process has counted for the replacement policy of a cache.
+    pub(crate) learner: Learner,
     /// The file behind the mapping: kept open so that it can be asked about.
     pub(crate) file: Option<OwnedFd>,
 }
@@ -39,6 +42,15 @@ impl Shared {
     #[inline(always)]
     pub(crate) fn participants(&self) -> &[AtomicU64] {
         self.mapping.participants()
+    }
+
+    /// What the replacement policy of a cache remembers.
+    pub(crate) fn memory(&self) -> Memory<'_> {
+        Memory {
+            learner: &self.learner,
+            lessons: self.mapping.learner(),
+            ghosts: self.mapping.ghosts(),
+        }
     }
 
     /// The table, for entries of the given shape, which the layout was checked against.

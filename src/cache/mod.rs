@@ -580,10 +580,11 @@ impl<K: Key, V: Value> Cache<K, V> {
     }
 
     /// What an insertion goes by.
-    fn replacement(&self) -> Replacement {
+    fn replacement(&self) -> Replacement<'_> {
         let fields = self.fields();
         let layout = &self.shared().layout;
         let mut replacement = Replacement::new(layout.capacity, layout.counts.buckets);
+        replacement.memory = Some(self.shared().memory());
         replacement.epoch = self.epoch();
         replacement.idle = fields.time_to_idle;
         let has_ends = fields.time_to_live | fields.time_to_idle | fields.negative_ttl != 0
@@ -657,7 +658,7 @@ impl<K: Key, V: Value> Cache<K, V> {
 
     /// Tells the listener of an entry that gave way.
     #[cold]
-    fn tell_victim(&self, replacement: &Replacement) {
+    fn tell_victim(&self, replacement: &Replacement<'_>) {
         let cause = match replacement.replaced.get() {
             Some(Replaced::ForRoom) => RemovalCause::Size,
             Some(Replaced::Stale) => RemovalCause::Expired,
