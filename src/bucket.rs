@@ -447,11 +447,6 @@ impl<'a, S: Shape> Bucket<'a, S> {
         to.load(self.value(slot));
     }
 
-    /// The word at `offset` behind the key of `slot`, if there is one; to be validated by the caller.
-    pub(crate) fn value_word(&self, slot: Slot, offset: usize) -> Option<u64> {
-        Some(self.value(slot).get(offset)?.load(Ordering::Relaxed))
-    }
-
     /// Lets the policy know of a hit. Writes only if that changes something, and at most tries to:
     /// what another hit overtakes is not worth another attempt.
     #[inline(always)]
@@ -639,7 +634,7 @@ impl<'a, S: Shape> Locked<'a, S> {
         self.bucket.append_entry(slot, to);
     }
 
-    /// As [`Bucket::value_word`].
+    /// The word at `offset` behind the key of `slot`, if there is one.
     pub(crate) fn value_word(&self, slot: Slot, offset: usize) -> Option<u64> {
         self.bucket.value(slot).get(offset).map(unsync_load)
     }

@@ -38,6 +38,9 @@ pub(crate) struct Clock {
     /// A time that a test has set.
     #[cfg(test)]
     pub(crate) injected: Option<std::sync::Arc<crate::sync::AtomicU64>>,
+    /// How often it was looked at.
+    #[cfg(test)]
+    reads: std::sync::Arc<crate::sync::AtomicU64>,
 }
 
 impl Clock {
@@ -47,12 +50,16 @@ impl Clock {
             shift: shift_of_the_namespace(),
             #[cfg(test)]
             injected: None,
+            #[cfg(test)]
+            reads: std::sync::Arc::default(),
         }
     }
 
     /// Milliseconds, by the cheap clock: never ahead, and behind by a tick at most.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
+        #[cfg(test)]
+        self.reads.fetch_add(1, crate::sync::Ordering::Relaxed);
         #[cfg(test)]
         if let Some(injected) = &self.injected {
             return injected.load(crate::sync::Ordering::Relaxed);
@@ -64,6 +71,8 @@ impl Clock {
     /// The first millisecond that is not before `after` from now; later ones than can be written
     /// down are the last that can.
     pub(crate) fn deadline(&self, after: Duration) -> u64 {
+        #[cfg(test)]
+        self.reads.fetch_add(1, crate::sync::Ordering::Relaxed);
         let after = i64::try_from(after.as_nanos()).unwrap_or(i64::MAX);
         #[cfg(test)]
         if let Some(injected) = &self.injected {
@@ -74,6 +83,12 @@ impl Clock {
         let end = self.nanos(ClockId::Monotonic).saturating_add(after);
         let end = end.cast_unsigned().div_ceil(NANOS_PER_MS.cast_unsigned());
         end.clamp(1, MAX_TICKS)
+    }
+
+    /// How often this clock and its clones were looked at.
+    #[cfg(test)]
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(crate::sync::Ordering::Relaxed)
     }
 
     #[inline]

@@ -170,28 +170,25 @@ impl Holder<'_> {
         self.found
     }
 
-    /// Sleeps until the lease changes hands, or a slice of time is over.
-    pub(crate) fn wait(&self) {
+    /// Sleeps until the lease changes hands, or a slice of time is over. Says whether that load is
+    /// still under way, as far as one look can tell.
+    pub(crate) fn wait(&mut self) -> bool {
         let owner = &self.cell[OWNER];
-        let flagged = self.found.with_waiters();
+        let now = LockWord(owner.load(Ordering::Relaxed));
+        if now.owner() != self.found.owner() {
+            return false;
+        }
+        let flagged = now.with_waiters();
         // Relaxed: the flag orders nothing, it only asks for a wake-up.
-        if self.found == flagged
+        if now == flagged
             || owner
-                .compare_exchange(
-                    self.found.0,
-                    flagged.0,
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                )
+                .compare_exchange(now.0, flagged.0, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
         {
             futex_wait(owner, flagged.0, WAIT_SLICE_US);
         }
-    }
-
-    /// Whether that load is still under way, as far as one look can tell.
-    pub(crate) fn is_current(&self) -> bool {
-        LockWord(self.cell[OWNER].load(Ordering::Relaxed)).owner() == self.found.owner()
+        self.found = LockWord(owner.load(Ordering::Relaxed));
+        self.found.owner() == now.owner()
     }
 }
 

@@ -117,8 +117,8 @@ pub struct ReadOnlyCache<K, V> {
 /// An entry ends for all processes alike, by the monotonic clock of the machine: not before its
 /// time, and at most one [`tick`](ReadOnlyCache::tick) after it. Steps of the wall clock change nothing;
 /// while the machine is suspended no time passes; after a reboot, entries of a `file:` segment that
-/// had a limit have ended. Processes in other time namespaces see the same. A cache without limits
-/// never reads a clock.
+/// had a limit have ended. Processes in other time namespaces see the same. Hits and insertions
+/// of a cache without limits never read a clock.
 ///
 /// # Hits
 ///
@@ -128,7 +128,7 @@ pub struct ReadOnlyCache<K, V> {
 /// cache's [`get`](Self::get) is not for signal handlers, except through a read-only handle.
 pub struct Cache<K, V> {
     reader: ReadOnlyCache<K, V>,
-    recorder: Arc<Recorder>,
+    recorder: Recorder,
     load_timeout: Duration,
     listener: Option<Listener<K, V>>,
 }
@@ -155,7 +155,7 @@ impl<K, V> Clone for Cache<K, V> {
     fn clone(&self) -> Self {
         Self {
             reader: self.reader.clone(),
-            recorder: Arc::clone(&self.recorder),
+            recorder: self.recorder,
             load_timeout: self.load_timeout,
             listener: self.listener.clone(),
         }
@@ -441,7 +441,7 @@ impl<K: Key, V: Value> Cache<K, V> {
     fn new(reader: ReadOnlyCache<K, V>, local: Local<K, V>) -> Result<Self, OpenError> {
         let cache = Self {
             reader,
-            recorder: Arc::new(Recorder::new(local.counts)),
+            recorder: Recorder::new(local.counts),
             load_timeout: local.load_timeout,
             listener: local.listener,
         };
