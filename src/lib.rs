@@ -71,6 +71,7 @@
 mod bucket;
 mod builder;
 mod copy;
+mod dynamic;
 mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -84,6 +85,7 @@ mod layout;
 mod map;
 mod mapping;
 mod moves;
+mod open;
 mod owner;
 mod recovery;
 mod repair;
@@ -99,6 +101,7 @@ pub mod types;
 extern crate self as shmkv;
 
 pub use builder::MapBuilder;
+pub use dynamic::{DynEntries, DynError, DynMap, DynMapBuilder, ReadOnlyDynMap};
 pub use error::{Exchange, IterError, OpenError, ReadError, SweepError, TryInsert, WriteError};
 pub use hash::HashKind;
 pub use integer::Integer;

@@ -1,0 +1,129 @@
+//! Creating and opening segments without Rust types.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::entry::declared_types;
+use super::map::{DynMap, ReadOnlyDynMap};
+use crate::error::OpenError;
+use crate::layout::{Kind, Plan, SizeError};
+use crate::mapping::Access;
+use crate::open::{EntryTypes, Settings, planned_size, settings_methods};
+use crate::schema::{Type, Unfit};
+use crate::segment::{Attached, Segment, SegmentError};
+
+/// Creates or opens a [`DynMap`].
+///
+/// ```
+/// use shmkv::DynMap;
+///
+/// # let name = format!("shm:doc-dyn-builder-{}", std::process::id());
+/// let key = "u64".parse()?;
+/// let value = "struct Quote { bid: f64, ask: f64 }".parse()?;
+/// let quotes = DynMap::builder().capacity(10_000).create(&*name, &key, &value)?;
+///
+/// // Any other program, which need not know the types:
+/// let quotes = DynMap::builder().open_read_only(&*name)?;
+/// assert_eq!(quotes.value_type().to_string(), "struct Quote { bid: f64, ask: f64 }");
+/// # quotes.segment().remove()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub struct DynMapBuilder {
+    settings: Settings,
+}
+
+impl DynMapBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            settings: Settings::default(),
+        }
+    }
+
+    settings_methods!();
+
+    /// Bytes that a segment for such entries takes, with these settings.
+    pub fn size(&self, key: &Type, value: &Type) -> Result<u64, SizeError> {
+        planned_size(&self.plan(key, value))
+    }
+
+    /// Creates a new map for entries of these types.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if the name is taken; [`OpenError::Unfit`] for a type that cannot be
+    /// stored, or cannot be a key: one with floats, whose equality is not that of their bytes.
+    pub fn create(
+        self,
+        segment: impl TryInto<Segment, Error: Into<SegmentError>>,
+        key: &Type,
+        value: &Type,
+    ) -> Result<DynMap, OpenError> {
+        let segment = segment.try_into().map_err(Into::into)?;
+        check_types(key, value)?;
+        let attached = self.settings.create(&segment, &self.plan(key, value))?;
+        self.finish(attached, Access::ReadWrite).map(DynMap::new)
+    }
+
+    /// Opens an existing segment, for reading and writing. Its types are those that it declares.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the segment: it is not there, not ours, or not one of shmkv.
+    pub fn open(
+        self,
+        segment: impl TryInto<Segment, Error: Into<SegmentError>>,
+    ) -> Result<DynMap, OpenError> {
+        let segment = segment.try_into().map_err(Into::into)?;
+        let attached = self.settings.attach(&segment, Access::ReadWrite)?;
+        self.finish(attached, Access::ReadWrite).map(DynMap::new)
+    }
+
+    /// Opens an existing segment for reading: permission to read it is enough.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_read_only(
+        self,
+        segment: impl TryInto<Segment, Error: Into<SegmentError>>,
+    ) -> Result<ReadOnlyDynMap, OpenError> {
+        let segment = segment.try_into().map_err(Into::into)?;
+        let attached = self.settings.attach(&segment, Access::ReadOnly)?;
+        self.finish(attached, Access::ReadOnly)
+    }
+
+    fn plan(&self, key: &Type, value: &Type) -> Plan {
+        let types = EntryTypes {
+            key: key.clone(),
+            value: value.clone(),
+        };
+        self.settings.plan(Kind::Map, &types, 0)
+    }
+
+    fn finish(&self, attached: Attached, access: Access) -> Result<ReadOnlyDynMap, OpenError> {
+        let (shared, types) = self.settings.finish(attached, access, declared_types)?;
+        Ok(ReadOnlyDynMap::new(shared, Arc::new(types)))
+    }
+}
+
+fn check_types(key: &Type, value: &Type) -> Result<(), OpenError> {
+    key.check().map_err(|reason| unfit("key", reason))?;
+    value.check().map_err(|reason| unfit("value", reason))?;
+    match key.has_floats() {
+        true => Err(unfit("key", Unfit::FloatKey)),
+        false => Ok(()),
+    }
+}
+
+fn unfit(part: &'static str, reason: Unfit) -> OpenError {
+    OpenError::Unfit {
+        part,
+        source: Box::new(reason),
+    }
+}
+
+impl fmt::Debug for DynMapBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DynMapBuilder")
+            .field(&self.settings)
+            .finish()
+    }
+}
