@@ -30,6 +30,8 @@
 //! # What there is
 //!
 //! - [`Map`] and [`ReadOnlyMap`], the typed handles; [`MapBuilder`] creates and opens them.
+//! - [`DynMap`] and [`ReadOnlyDynMap`], the untyped handles: any segment, by the schema that it
+//!   carries.
 //! - [`Segment`] names a segment: `shm:quotes`, `file:/var/cache/q.kv`, `sysv:0x51`, `fd:3`.
 //! - [`Key`] and [`Value`] say what can be stored: plain data that describes itself. Put
 //!   [`#[shmkv::record]`](record) on your own types; [`Str`] and [`Bytes`] hold text inline.
@@ -101,7 +103,7 @@ pub mod types;
 extern crate self as shmkv;
 
 pub use builder::MapBuilder;
-pub use dynamic::{DynEntries, DynError, DynMap, DynMapBuilder, ReadOnlyDynMap};
+pub use dynamic::{DynEntries, DynError, DynMap, DynMapBuilder, HeldLock, Pulse, ReadOnlyDynMap};
 pub use error::{Exchange, IterError, OpenError, ReadError, SweepError, TryInsert, WriteError};
 pub use hash::HashKind;
 pub use integer::Integer;

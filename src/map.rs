@@ -711,6 +711,16 @@ pub(crate) fn stats<S: Shape>(shared: &Shared, shape: S) -> MapStats {
 
 /// [`Map::clear`], for entries of any shape.
 pub(crate) fn clear<S: Shape>(shared: &Shared, shape: S) -> Result<usize, SweepError> {
+    sweep(shared, shape, |_, _| true)
+}
+
+/// Removes the entries of which `is_unwanted` says so, by the words of key and value, when they
+/// are met and again under their lock; returns how many.
+pub(crate) fn sweep<S: Shape>(
+    shared: &Shared,
+    shape: S,
+    is_unwanted: impl Fn(&[u64], &[u64]) -> bool,
+) -> Result<usize, SweepError> {
     let table = shared.table(shape);
     let mut walk = Walk::new(&table);
     let mut entries = Entries::default();
@@ -722,12 +732,18 @@ pub(crate) fn clear<S: Shape>(shared: &Shared, shape: S) -> Result<usize, SweepE
     {
         for entry in entries.iter() {
             // By the stored words: a key that is no valid one is removed as well.
-            let words = &entry[..shape.key_words()];
+            let (words, value) = entry.split_at(shape.key_words());
+            if !is_unwanted(words, value) {
+                continue;
+            }
             let probe = Probe {
                 hash: table.hash_of(words),
                 words,
             };
-            let mut remove = |_: Option<&[u64]>, _: &mut [u64]| Edit::Remove;
+            let mut remove = |current: Option<&[u64]>, _: &mut [u64]| match current {
+                Some(value) if is_unwanted(words, value) => Edit::Remove,
+                _ => Edit::Keep,
+            };
             let token = shared.token()?;
             let mut old = Sink::new(&mut old);
             let outcome = shared.edit(&table, token, probe, &mut old, &mut [], &mut remove)?;

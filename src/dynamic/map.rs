@@ -1,6 +1,7 @@
 //! Operations on encoded bytes.
 
 use std::fmt;
+use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -9,13 +10,14 @@ use std::time::Instant;
 use super::builder::DynMapBuilder;
 use super::entry::Part;
 use super::error::DynError;
+use super::pulse::{self, Pulse};
 use super::shape::{Dimensions, Words, to_bytes, to_words};
 use crate::bucket::{Buffer, Shape};
 use crate::copy::Sink;
 use crate::error::{IterError, ReadError, SweepError, WriteError};
 use crate::iter::{Entries, Walk};
 use crate::layout::{Kind, Layout};
-use crate::map::{MapStats, clear, stats};
+use crate::map::{MapStats, clear, stats, sweep};
 use crate::mapping::Access;
 use crate::open::EntryTypes;
 use crate::owner::{Participant, RegisterError};
@@ -212,6 +214,20 @@ impl ReadOnlyDynMap {
         recovery::check(&self.shared, self.shape)
     }
 
+    /// What goes on, at a glance: see [`Pulse`].
+    pub fn pulse(&self) -> Pulse {
+        pulse::take(&self.shared, self.shape)
+    }
+
+    /// How many bytes of the segment are in memory at this moment, for whomever: shared memory
+    /// that was swapped out does not count.
+    ///
+    /// # Errors
+    /// If the kernel does not say.
+    pub fn resident(&self) -> io::Result<u64> {
+        self.shared.mapping.resident()
+    }
+
     /// The processes that are registered as writers, the living and the dead.
     pub fn participants(&self) -> Vec<Participant> {
         self.shared.survey()
@@ -331,6 +347,17 @@ impl DynMap {
     /// Removes all entries; returns how many. Entries that are inserted meanwhile may stay.
     pub fn clear(&self) -> Result<usize, SweepError> {
         clear(&self.shared, self.shape)
+    }
+
+    /// Removes the entries that are no values of the segment's types; returns how many. No program
+    /// that goes through a handle of this library puts any there.
+    pub fn remove_garbage(&self) -> Result<usize, SweepError> {
+        let types = &self.types;
+        sweep(&self.shared, self.shape, |key, value| {
+            let key = to_bytes(key, types.key.size());
+            let value = to_bytes(value, types.value.size());
+            types.judge(Part::Key, key).is_err() || types.judge(Part::Value, value).is_err()
+        })
     }
 
     /// Takes over, in all buckets, what provably dead processes hold, and frees their slots, as

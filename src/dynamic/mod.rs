@@ -15,8 +15,10 @@ mod builder;
 mod entry;
 mod error;
 mod map;
+mod pulse;
 mod shape;
 
 pub use self::builder::DynMapBuilder;
 pub use self::error::DynError;
 pub use self::map::{DynEntries, DynMap, ReadOnlyDynMap};
+pub use self::pulse::{HeldLock, Pulse};
