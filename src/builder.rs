@@ -11,7 +11,7 @@ use crate::mapping::Access;
 use crate::open::{
     EntryTypes, Settings, check_sizes, planned_size, settings_methods, stored_types,
 };
-use crate::schema::{self, Schema, Type};
+use crate::schema::{self, Schema};
 use crate::segment::{Attached, Created, Segment, SegmentError};
 use crate::shared::Shared;
 use crate::types::{Key, Value};
@@ -51,10 +51,7 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     pub fn size(&self) -> Result<u64, SizeError> {
         // A type that cannot be stored is reported at creation; the size does not depend on its
         // schema beyond a page.
-        let types = types::<K, V>().unwrap_or(EntryTypes {
-            key: Type::Unit,
-            value: Type::Unit,
-        });
+        let types = types::<K, V>().unwrap_or(EntryTypes::UNIT);
         planned_size(&Plan {
             key_len: size_of::<K>(),
             value_len: size_of::<V>(),
@@ -126,15 +123,15 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     }
 
     fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Shared>, OpenError> {
-        let (shared, ()) = self
-            .settings
-            .finish(attached, access, check_types::<K, V>)?;
+        let (shared, ()) = self.settings.finish(attached, access, |layout| {
+            check_types::<K, V>(layout, Kind::Map, 0)
+        })?;
         Ok(shared)
     }
 }
 
 /// The schemas of this program's types.
-fn types<K: Key, V: Value>() -> Result<EntryTypes, OpenError> {
+pub(crate) fn types<K: Key, V: Value>() -> Result<EntryTypes, OpenError> {
     let unfit = |part| {
         move |source| OpenError::Unfit {
             part,
@@ -147,11 +144,15 @@ fn types<K: Key, V: Value>() -> Result<EntryTypes, OpenError> {
     })
 }
 
-/// Whether the segment holds what this program's types describe.
-fn check_types<K: Key, V: Value>(layout: &Layout) -> Result<(), OpenError> {
-    if layout.kind != Kind::Map {
+/// Whether the segment is of this kind and holds what this program's types describe.
+pub(crate) fn check_types<K: Key, V: Value>(
+    layout: &Layout,
+    kind: Kind,
+    meta_words: u32,
+) -> Result<(), OpenError> {
+    if layout.kind != kind {
         return Err(OpenError::WrongKind {
-            expected: Kind::Map,
+            expected: kind,
             found: layout.kind,
         });
     }
@@ -162,7 +163,7 @@ fn check_types<K: Key, V: Value>(layout: &Layout) -> Result<(), OpenError> {
     if let Some(mismatch) = stored.value.mismatch(&program.value) {
         return Err(OpenError::ValueType(Box::new(mismatch)));
     }
-    check_sizes(layout, size_of::<K>(), size_of::<V>(), 0)
+    check_sizes(layout, size_of::<K>(), size_of::<V>(), meta_words)
 }
 
 impl<K, V> fmt::Debug for MapBuilder<K, V> {

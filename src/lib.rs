@@ -72,9 +72,13 @@
 
 mod bucket;
 mod builder;
+mod cache;
+mod clock;
 mod copy;
 mod dynamic;
+mod entry;
 mod error;
+mod evict;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -84,16 +88,19 @@ mod integer;
 mod inventory;
 mod iter;
 mod layout;
+mod lease;
 mod map;
 mod mapping;
 mod moves;
 mod open;
 mod owner;
+mod policy;
 mod recovery;
 mod repair;
 pub mod schema;
 pub mod segment;
 mod shared;
+mod statistics;
 mod sync;
 mod table;
 mod tags;
@@ -103,7 +110,13 @@ pub mod types;
 extern crate self as shmkv;
 
 pub use builder::MapBuilder;
-pub use dynamic::{DynEntries, DynError, DynMap, DynMapBuilder, HeldLock, Pulse, ReadOnlyDynMap};
+pub use cache::{
+    Cache, CacheBuilder, CacheIter, CacheSettings, CacheStats, LoadError, ReadOnlyCache,
+    RemovalCause,
+};
+pub use dynamic::{
+    DynEntries, DynEntry, DynError, DynMap, DynMapBuilder, HeldLock, Pulse, ReadOnlyDynMap,
+};
 pub use error::{Exchange, IterError, OpenError, ReadError, SweepError, TryInsert, WriteError};
 pub use hash::HashKind;
 pub use integer::Integer;

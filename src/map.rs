@@ -16,7 +16,6 @@ use crate::image::{Image, Typed, decode};
 use crate::integer::Integer;
 use crate::iter::{Entries, Walk};
 use crate::layout::{Layout, SizeError};
-use crate::mapping::Access;
 use crate::schema::Schema;
 use crate::segment::{Segment, SegmentError};
 use crate::shared::Shared;
@@ -280,34 +279,15 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         Ok(found)
     }
 
-    /// What a read does when it was overtaken too often: a writable handle reads under the lock,
-    /// a read-only one has more patience, and an end of it.
     #[cold]
     #[inline(never)]
     fn get_contended(&self, probe: Probe<'_>) -> Result<Option<V>, ReadError> {
-        let table = self.table();
         let mut image = Image::<V>::uninit();
         let mut value = image.sink();
-        if self.shared.access() == Access::ReadWrite
-            && let Ok(token) = self.shared.token()
-        {
-            let mut found = None;
-            let mut look = |current: Option<&[u64]>, _: &mut [u64]| {
-                found = current.map(decoded);
-                Edit::Keep
-            };
-            let kept = self
-                .shared
-                .edit(&table, token, probe, &mut value, &mut [], &mut look);
-            if kept.is_ok() {
-                return found.transpose();
-            }
-        }
-        match table.read_patiently(probe, &mut value) {
-            Lookup::Hit => Ok(Some(decoded(value.words())?)),
-            Lookup::Miss => Ok(None),
-            Lookup::Contended => Err(ReadError::Contended),
-        }
+        let found = self
+            .shared
+            .read_contended(&self.table(), probe, &mut value)?;
+        found.then(|| decoded(value.words())).transpose()
     }
 
     /// All entries, in no particular order.
@@ -426,21 +406,14 @@ impl<K: Key, V: Value> Map<K, V> {
     fn edit(
         &self,
         key: &K,
-        mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+        decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
         new: &mut [u64],
         old: &mut Sink<'_>,
     ) -> Result<Outcome, WriteError> {
-        let shared = &*self.reader.shared;
         let mut key_image = Image::uninit();
-        let table = self.reader.table();
-        let token = shared.token()?;
         let words = &*key_image.write(key);
-        let hash = table.hash_of(words);
-        let probe = Probe { hash, words };
-        match table.edit_at_home(token, probe, old, new, &mut decide) {
-            Some(outcome) => Ok(outcome),
-            None => shared.edit(&table, token, probe, old, new, &mut decide),
-        }
+        let table = self.reader.table();
+        self.reader.shared.edit_key(&table, words, old, new, decide)
     }
 
     /// The value that was there before an edit.
@@ -762,7 +735,7 @@ enum Change<V> {
 
 /// A value from the words that are stored, if they are one.
 #[inline(always)]
-fn decoded<V: Value>(words: &[u64]) -> Result<V, ReadError> {
+pub(crate) fn decoded<V: Value>(words: &[u64]) -> Result<V, ReadError> {
     match decode::<V>(words) {
         Some(value) if value.is_valid() => Ok(value),
         _ => Err(ReadError::InvalidValue {

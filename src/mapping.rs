@@ -39,8 +39,11 @@ pub(crate) struct Mapping {
 /// The parts of a segment that are used all the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Parts<T> {
+    pub(crate) shared: T,
     pub(crate) participants: T,
     pub(crate) moves: T,
+    pub(crate) leases: T,
+    pub(crate) statistics: T,
     pub(crate) buckets: T,
 }
 
@@ -148,10 +151,30 @@ impl Mapping {
             }
         };
         self.parts = Parts {
+            shared: part(parts.shared),
             participants: part(parts.participants),
             moves: part(parts.moves),
+            leases: part(parts.leases),
+            statistics: part(parts.statistics),
             buckets: part(parts.buckets),
         };
+    }
+
+    /// The mutable words of the whole segment.
+    #[inline(always)]
+    pub(crate) fn shared(&self) -> &[AtomicU64] {
+        self.part(self.parts.shared)
+    }
+
+    /// The cells of loads under way; none in a map.
+    pub(crate) fn leases(&self) -> &[AtomicU64] {
+        self.part(self.parts.leases)
+    }
+
+    /// The lines of counters; none in a map.
+    #[inline(always)]
+    pub(crate) fn statistics(&self) -> &[AtomicU64] {
+        self.part(self.parts.statistics)
     }
 
     /// The participant table.
@@ -187,8 +210,11 @@ impl Part {
     fn none(base: NonNull<AtomicU64>) -> Parts<Self> {
         let none = Self { base, len: 0 };
         Parts {
+            shared: none,
             participants: none,
             moves: none,
+            leases: none,
+            statistics: none,
             buckets: none,
         }
     }

@@ -14,7 +14,7 @@ use zerocopy::IntoBytes;
 use crate::error::OpenError;
 use crate::hash::{HashKind, KeyHasher, SECRET_WORDS};
 use crate::layout::{
-    Birth, Kind, Layout, LayoutError, MAGIC, MAX_HEADER_LEN, Plan, SizeError, validate,
+    Birth, CacheFields, Kind, Layout, LayoutError, MAGIC, MAX_HEADER_LEN, Plan, SizeError, validate,
 };
 use crate::mapping::{Access, HugePages, Mapping};
 use crate::owner::Owners;
@@ -56,6 +56,8 @@ impl Default for Settings {
 /// The setters that all builders have; for types with a field `settings: Settings`.
 macro_rules! settings_methods {
     () => {
+        crate::open::settings_methods!(of all stores);
+
         /// Entries that shall fit, whatever their keys: needed for creating. More may fit, since
         /// there are always some slots more. `open_or_create` accepts an existing segment with
         /// at least this capacity.
@@ -63,7 +65,8 @@ macro_rules! settings_methods {
             self.settings.capacity = entries as u64;
             self
         }
-
+    };
+    (of all stores) => {
         /// Processes that can write at a time (256 unless set, 64 bytes each, at most 65,535). A
         /// process counts from its first write through a handle until it drops the handle or ends.
         pub fn max_writers(mut self, processes: u32) -> Self {
@@ -147,6 +150,14 @@ pub(crate) struct EntryTypes {
     pub(crate) value: Type,
 }
 
+impl EntryTypes {
+    /// Stands in where only lengths matter.
+    pub(crate) const UNIT: Self = Self {
+        key: Type::Unit,
+        value: Type::Unit,
+    };
+}
+
 impl Settings {
     /// The plan of a new segment of this kind.
     pub(crate) fn plan(&self, kind: Kind, types: &EntryTypes, meta_words: u32) -> Plan {
@@ -160,6 +171,7 @@ impl Settings {
             participants: self.max_writers,
             key_schema: types.key.to_string(),
             value_schema: types.value.to_string(),
+            cache: CacheFields::default(),
         }
     }
 
@@ -218,6 +230,7 @@ impl Settings {
             identity,
             owners,
             lock_timeout: self.lock_timeout,
+            refused: AtomicU64::new(0),
             file,
         };
         Ok((Arc::new(shared), checked))

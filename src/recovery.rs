@@ -612,7 +612,8 @@ impl<'a, S: Shape> Inspector<'a, S> {
         let words = self.shared.mapping.words();
         // Word 0 of the shared part is in use.
         let shared = places.shared + 1..places.participants;
-        let padding = places.moves_end..places.buckets;
+        let rounding = places.moves_end..places.leases;
+        let padding = rounding.chain(places.statistics_end..places.buckets);
         let step = self.table.shape().bucket_words();
         let in_buckets = (0..self.table.buckets() as usize)
             .flat_map(|bucket| [4, 5].map(|word| places.buckets + bucket * step + word));

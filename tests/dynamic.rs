@@ -43,7 +43,11 @@ fn quote(number: u32) -> Quote {
     Quote {
         bid: f64::from(number) / 3.0,
         ask: number as f32,
-        side: if number.is_multiple_of(2) { Side::Bid } else { Side::Ask },
+        side: if number.is_multiple_of(2) {
+            Side::Bid
+        } else {
+            Side::Ask
+        },
         name: Str::new(&number.to_string()[..number.to_string().len().min(6)]).unwrap(),
         raw: Bytes::new(&number.to_le_bytes()[..3]).unwrap(),
         levels: [number as i16, -1, 0],
@@ -120,10 +124,17 @@ fn what_a_typed_handle_writes_an_untyped_one_reads_and_the_other_way_round() {
             .map(|entry| {
                 let (key, value) = entry.unwrap();
                 let key = Datum::decode(map.key_type(), &key).unwrap();
-                let Datum::Struct(fields) = &key else { panic!("{key}") };
-                let (_, Datum::Int(number)) = &fields[1] else { panic!("{key}") };
+                let Datum::Struct(fields) = &key else {
+                    panic!("{key}")
+                };
+                let (_, Datum::Int(number)) = &fields[1] else {
+                    panic!("{key}")
+                };
                 let number = u32::try_from(*number).unwrap();
-                assert_eq!(value, datum_of_quote(number).encode(map.value_type()).unwrap());
+                assert_eq!(
+                    value,
+                    datum_of_quote(number).encode(map.value_type()).unwrap()
+                );
                 number
             })
             .collect();
@@ -147,15 +158,17 @@ fn any_sequence_of_operations_does_what_a_map_of_bytes_does() {
             .unwrap();
         let mut model: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         let mut random = Random::seeded();
-        let bytes = |random: &mut Random, len: usize, kinds: u64| {
-            vec![random.below(kinds) as u8; len]
-        };
+        let bytes =
+            |random: &mut Random, len: usize, kinds: u64| vec![random.below(kinds) as u8; len];
         for _ in 0..20_000 {
             let k = bytes(&mut random, key.size(), 150);
             let v = bytes(&mut random, value.size(), 256);
             match random.below(6) {
                 0 => assert_eq!(map.insert(&k, &v).unwrap(), model.insert(k, v)),
-                1 => assert_eq!(map.remove(&k).unwrap().transpose().unwrap(), model.remove(&k)),
+                1 => assert_eq!(
+                    map.remove(&k).unwrap().transpose().unwrap(),
+                    model.remove(&k)
+                ),
                 2 => {
                     assert_eq!(map.try_insert(&k, &v).unwrap().as_ref(), model.get(&k));
                     model.entry(k).or_insert(v);
@@ -166,7 +179,10 @@ fn any_sequence_of_operations_does_what_a_map_of_bytes_does() {
                         new.iter_mut().for_each(|byte| *byte = byte.wrapping_add(1));
                         Some(new)
                     };
-                    assert_eq!(map.fetch_update(&k, update).unwrap().as_ref(), model.get(&k));
+                    assert_eq!(
+                        map.fetch_update(&k, update).unwrap().as_ref(),
+                        model.get(&k)
+                    );
                     if let Some(old) = model.get_mut(&k) {
                         *old = update(Some(old)).unwrap();
                     }
@@ -231,7 +247,10 @@ fn garbage_in_the_segment_is_an_error_and_can_be_removed() {
 
     let map = open(&scratch);
     let key = 2_u64.to_ne_bytes();
-    assert!(matches!(map.get(&key), Err(DynError::Garbage { part: "value", .. })));
+    assert!(matches!(
+        map.get(&key),
+        Err(DynError::Garbage { part: "value", .. })
+    ));
     assert!(map.contains_key(&key).unwrap());
     let entries: Vec<_> = map.iter().collect();
     assert_eq!(entries.iter().filter(|entry| entry.is_ok()).count(), 1);
@@ -265,7 +284,9 @@ fn change_header(scratch: &Scratch, old: &str, new: &str) {
 }
 
 fn open_error(scratch: &Scratch) -> OpenError {
-    let error = DynMap::builder().open(scratch.segment().clone()).unwrap_err();
+    let error = DynMap::builder()
+        .open(scratch.segment().clone())
+        .unwrap_err();
     let reading = DynMap::builder()
         .open_read_only(scratch.segment().clone())
         .unwrap_err();
@@ -286,7 +307,11 @@ fn a_schema_that_lies_about_sizes_or_cannot_be_read_is_refused() {
     change_header(&scratch, "[u8; 300]", "[u8; 900]");
     assert!(matches!(
         open_error(&scratch),
-        OpenError::SizeContradiction { part: "value", expected: 900, found: 300 }
+        OpenError::SizeContradiction {
+            part: "value",
+            expected: 900,
+            found: 300
+        }
     ));
     scratch.segment().remove().unwrap();
     create();
@@ -300,7 +325,10 @@ fn a_schema_that_lies_about_sizes_or_cannot_be_read_is_refused() {
 fn a_segment_that_is_none_is_refused_by_name() {
     let scratch = Scratch::shm();
     std::fs::write(scratch.path(), vec![7; 8192]).unwrap();
-    assert!(matches!(open_error(&scratch), OpenError::Layout(LayoutError::BadMagic { .. })));
+    assert!(matches!(
+        open_error(&scratch),
+        OpenError::Layout(LayoutError::BadMagic { .. })
+    ));
 }
 
 #[test]
@@ -314,10 +342,19 @@ fn floats_are_no_keys_and_types_have_limits() {
     };
     for key in ["f64", "[f32; 2]", "struct { a: u8, b: struct { c: f32 } }"] {
         let error = create(key, "u8").unwrap_err();
-        let OpenError::Unfit { part: "key", source } = error else { panic!("{error}") };
+        let OpenError::Unfit {
+            part: "key",
+            source,
+        } = error
+        else {
+            panic!("{error}")
+        };
         assert_eq!(*source, Unfit::FloatKey);
     }
-    assert!(matches!(create("u8", "[u8; 70000]"), Err(OpenError::Size(_))));
+    assert!(matches!(
+        create("u8", "[u8; 70000]"),
+        Err(OpenError::Size(_))
+    ));
     create("[u8; 65536]", "[u8; 65536]").unwrap();
 }
 
@@ -339,7 +376,10 @@ fn a_full_map_says_so_and_changes_nothing() {
     assert!(inserted >= 20);
     assert_eq!(map.len() as u64, inserted);
     assert_eq!(map.get(&inserted.to_ne_bytes()).unwrap(), None);
-    assert_eq!(map.get(&7_u64.to_ne_bytes()).unwrap(), Some(7_u64.to_ne_bytes().to_vec()));
+    assert_eq!(
+        map.get(&7_u64.to_ne_bytes()).unwrap(),
+        Some(7_u64.to_ne_bytes().to_vec())
+    );
 }
 
 #[test]
@@ -408,7 +448,10 @@ fn an_untyped_reader_sees_whole_values_while_others_write() {
             }
             assert_eq!(seen, 50);
             for key in 0..50_u32 {
-                let value = reader.get(&key.to_ne_bytes()).unwrap().expect("always there");
+                let value = reader
+                    .get(&key.to_ne_bytes())
+                    .unwrap()
+                    .expect("always there");
                 assert!(is_whole(&value), "{value:?}");
             }
         }
@@ -420,7 +463,8 @@ fn an_untyped_reader_sees_whole_values_while_others_write() {
 fn a_reader_tells_living_writers_from_dead_ones() {
     if role().is_some() {
         let map = DynMap::builder().open(given_segment()).unwrap();
-        map.insert(&1_u64.to_ne_bytes(), &1_u64.to_ne_bytes()).unwrap();
+        map.insert(&1_u64.to_ne_bytes(), &1_u64.to_ne_bytes())
+            .unwrap();
         ready();
         let _ = listen();
         return;
@@ -438,14 +482,18 @@ fn a_reader_tells_living_writers_from_dead_ones() {
             .open_read_only(scratch.segment().clone())
             .unwrap();
         let seen = reader.participants();
-        let [writer] = &seen[..] else { panic!("{seen:?}") };
+        let [writer] = &seen[..] else {
+            panic!("{seen:?}")
+        };
         assert_eq!(writer.owner.pid(), Some(worker.pid() as u32));
         assert_eq!(writer.owner.verdict(), Verdict::Alive);
         assert!(!writer.is_self);
         worker.kill();
         drop(worker);
         let seen = reader.participants();
-        let [writer] = &seen[..] else { panic!("{seen:?}") };
+        let [writer] = &seen[..] else {
+            panic!("{seen:?}")
+        };
         assert_eq!(writer.owner.verdict(), Verdict::Dead);
         // A writer's handle can do something about it.
         let recovery = open(&scratch).recover().unwrap();

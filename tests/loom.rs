@@ -33,10 +33,14 @@
 mod protocol {
     pub(crate) mod bucket;
     pub(crate) mod copy;
+    pub(crate) mod entry;
+    pub(crate) mod evict;
     pub(crate) mod hash;
     pub(crate) mod image;
     pub(crate) mod iter;
+    pub(crate) mod lease;
     pub(crate) mod moves;
+    pub(crate) mod policy;
     pub(crate) mod repair;
     pub(crate) mod table;
     pub(crate) mod tags;
@@ -46,7 +50,9 @@ mod protocol {
 }
 
 // The modules name each other from the root of the crate.
-use protocol::{bucket, copy, hash, image, iter, moves, owner, repair, table, tags};
+use protocol::{
+    bucket, copy, entry, evict, hash, image, iter, lease, moves, owner, policy, repair, table, tags,
+};
 
 #[path = "loom/burial.rs"]
 mod burial;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::entry::declared_types;
 use super::map::{DynMap, ReadOnlyDynMap};
+use crate::cache::CacheSettings;
 use crate::error::OpenError;
-use crate::layout::{Kind, Plan, SizeError};
+use crate::layout::{Kind, Plan};
 use crate::mapping::Access;
 use crate::open::{EntryTypes, Settings, planned_size, settings_methods};
 use crate::schema::{Type, Unfit};
@@ -31,23 +32,36 @@ use crate::segment::{Attached, Segment, SegmentError};
 #[must_use]
 pub struct DynMapBuilder {
     settings: Settings,
+    cache: Option<CacheSettings>,
 }
 
 impl DynMapBuilder {
     pub(super) fn new() -> Self {
         Self {
             settings: Settings::default(),
+            cache: None,
         }
     }
 
     settings_methods!();
 
-    /// Bytes that a segment for such entries takes, with these settings.
-    pub fn size(&self, key: &Type, value: &Type) -> Result<u64, SizeError> {
-        planned_size(&self.plan(key, value))
+    /// Makes a new segment a cache with these settings, of at most [`capacity`](Self::capacity)
+    /// entries. An existing segment is opened as what it is.
+    pub fn cache(mut self, settings: CacheSettings) -> Self {
+        self.cache = Some(settings);
+        self
     }
 
-    /// Creates a new map for entries of these types.
+    /// Bytes that a segment for such entries takes, with these settings.
+    ///
+    /// # Errors
+    /// If there can be no such segment.
+    pub fn size(&self, key: &Type, value: &Type) -> Result<u64, OpenError> {
+        Ok(planned_size(&self.plan(key, value)?)?)
+    }
+
+    /// Creates a new segment for entries of these types: a map, unless [`cache`](Self::cache) says
+    /// otherwise.
     ///
     /// # Errors
     /// `AlreadyExists` if the name is taken; [`OpenError::Unfit`] for a type that cannot be
@@ -60,7 +74,7 @@ impl DynMapBuilder {
     ) -> Result<DynMap, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         check_types(key, value)?;
-        let attached = self.settings.create(&segment, &self.plan(key, value))?;
+        let attached = self.settings.create(&segment, &self.plan(key, value)?)?;
         self.finish(attached, Access::ReadWrite).map(DynMap::new)
     }
 
@@ -90,12 +104,21 @@ impl DynMapBuilder {
         self.finish(attached, Access::ReadOnly)
     }
 
-    fn plan(&self, key: &Type, value: &Type) -> Plan {
+    fn plan(&self, key: &Type, value: &Type) -> Result<Plan, OpenError> {
         let types = EntryTypes {
             key: key.clone(),
             value: value.clone(),
         };
-        self.settings.plan(Kind::Map, &types, 0)
+        Ok(match &self.cache {
+            None => self.settings.plan(Kind::Map, &types, 0),
+            Some(cache) => {
+                let cache = cache.fields(self.settings.capacity)?;
+                Plan {
+                    cache,
+                    ..self.settings.plan(Kind::Cache, &types, cache.meta_words())
+                }
+            }
+        })
     }
 
     fn finish(&self, attached: Attached, access: Access) -> Result<ReadOnlyDynMap, OpenError> {
@@ -122,8 +145,9 @@ fn unfit(part: &'static str, reason: Unfit) -> OpenError {
 
 impl fmt::Debug for DynMapBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("DynMapBuilder")
-            .field(&self.settings)
+        f.debug_struct("DynMapBuilder")
+            .field("settings", &self.settings)
+            .field("cache", &self.cache)
             .finish()
     }
 }

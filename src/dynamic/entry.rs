@@ -55,7 +55,7 @@ pub(super) fn declared_types(layout: &Layout) -> Result<EntryTypes, OpenError> {
     let types = stored_types(layout)?;
     let meta_words = match layout.kind {
         Kind::Map => 0,
-        Kind::Cache => layout.counts.meta_words,
+        Kind::Cache => layout.cache.meta_words(),
     };
     check_sizes(layout, types.key.size(), types.value.size(), meta_words)?;
     Ok(types)

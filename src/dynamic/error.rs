@@ -28,6 +28,9 @@ pub enum DynError {
         /// What is wrong with the bytes.
         reason: InvalidValue,
     },
+    /// A time to live was given for an entry of a map.
+    #[error("entries of a map have no time to live: only those of a cache do")]
+    NoTimes,
     /// Others wrote in the same place each time that it was looked at. This is no miss: try again.
     #[error(transparent)]
     Read(ReadError),

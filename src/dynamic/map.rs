@@ -5,20 +5,20 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::builder::DynMapBuilder;
+use super::entries::DynEntries;
 use super::entry::Part;
 use super::error::DynError;
 use super::pulse::{self, Pulse};
 use super::shape::{Dimensions, Words, to_bytes, to_words};
-use crate::bucket::{Buffer, Shape};
+use crate::bucket::{Bucket, Buffer, Shape};
+use crate::cache::{self, CacheSettings, CacheStats, Rules, Until};
 use crate::copy::Sink;
-use crate::error::{IterError, ReadError, SweepError, WriteError};
-use crate::iter::{Entries, Walk};
+use crate::error::{SweepError, WriteError};
 use crate::layout::{Kind, Layout};
 use crate::map::{MapStats, clear, stats, sweep};
-use crate::mapping::Access;
 use crate::open::EntryTypes;
 use crate::owner::{Participant, RegisterError};
 use crate::recovery::{self, Check, Recovery};
@@ -30,9 +30,11 @@ use crate::table::{Edit, Lookup, Outcome, Probe, Table};
 /// A segment of any types, opened for reading only. See [`DynMap`].
 #[derive(Clone)]
 pub struct ReadOnlyDynMap {
-    shared: Arc<Shared>,
-    types: Arc<EntryTypes>,
-    shape: Dimensions,
+    pub(super) shared: Arc<Shared>,
+    pub(super) types: Arc<EntryTypes>,
+    pub(super) shape: Dimensions<'static>,
+    /// Those of a cache; none in a map.
+    rules: Option<Rules>,
 }
 
 /// A segment of any types, whose keys and values are given and returned as encoded bytes.
@@ -78,15 +80,30 @@ impl Deref for DynMap {
 impl ReadOnlyDynMap {
     pub(super) fn new(shared: Arc<Shared>, types: Arc<EntryTypes>) -> Self {
         let shape = Dimensions::of(&shared.layout.counts);
+        let is_cache = shared.layout.kind == Kind::Cache;
+        let rules = is_cache.then(|| Rules::of(&shared.layout));
         Self {
             shared,
             types,
             shape,
+            rules,
         }
     }
 
-    fn table(&self) -> Table<'_, Dimensions> {
+    /// The table, for what inserts nothing.
+    pub(super) fn table(&self) -> Table<'_, Dimensions<'static>> {
         self.shared.table(self.shape)
+    }
+
+    /// Whether an entry counts, by the words behind its key. All of a map's do.
+    pub(super) fn is_live(&self, words: &[u64]) -> bool {
+        let rules = self.rules.as_ref();
+        rules.is_none_or(|rules| rules.is_live(&self.shared, words))
+    }
+
+    /// How long a live entry has left; `None` if it has no end.
+    pub(super) fn time_left(&self, words: &[u64]) -> Option<Duration> {
+        self.rules.as_ref()?.time_left(&self.shared, words)
     }
 
     /// What the keys are.
@@ -110,12 +127,9 @@ impl ReadOnlyDynMap {
     /// [`DynError::Unfit`] if `key` is no key of this segment, [`DynError::Garbage`] if what is
     /// stored is no value, [`DynError::Read`] if it could not be read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DynError> {
-        self.types.accept(Part::Key, key)?;
-        let mut buffer = Words::uninit(self.shape.value_words());
-        let mut value = Sink::new(buffer.words());
-        match self.find(&to_words(key), &mut value)? {
-            true => self.value_of(value.words()).map(Some),
-            false => Ok(None),
+        match self.find(key)? {
+            Some(words) if self.is_live(&words) => self.value_of(&words).map(Some),
+            _ => Ok(None),
         }
     }
 
@@ -124,45 +138,46 @@ impl ReadOnlyDynMap {
     /// # Errors
     /// As [`get`](Self::get), but never `Garbage`.
     pub fn contains_key(&self, key: &[u8]) -> Result<bool, DynError> {
-        self.types.accept(Part::Key, key)?;
-        let mut buffer = Words::uninit(self.shape.value_words());
-        self.find(&to_words(key), &mut Sink::new(buffer.words()))
+        Ok(self.find(key)?.is_some_and(|words| self.is_live(&words)))
     }
 
-    /// Copies what is stored for a key, if it is there.
-    fn find(&self, key: &[u64], value: &mut Sink<'_>) -> Result<bool, DynError> {
+    /// How long a key has left until it ends: `None` if it is not there, `Some(None)` if it has no
+    /// end, as all entries of a map.
+    ///
+    /// # Errors
+    /// As [`contains_key`](Self::contains_key).
+    pub fn time_left_of(&self, key: &[u8]) -> Result<Option<Option<Duration>>, DynError> {
+        let words = self.find(key)?.filter(|words| self.is_live(words));
+        Ok(words.map(|words| self.time_left(&words)))
+    }
+
+    /// The words behind a key, if it is there.
+    fn find(&self, key: &[u8]) -> Result<Option<Vec<u64>>, DynError> {
+        self.types.accept(Part::Key, key)?;
+        let key = to_words(key);
         let table = self.table();
-        let hash = table.hash_of(key);
-        let probe = Probe { hash, words: key };
-        let mut lookup = table.glance(probe, |bucket, slot| bucket.load_value(slot, value));
-        if lookup.is_none() {
-            let take = |bucket: crate::bucket::Bucket<'_, _>, slot| bucket.load_value(slot, value);
-            lookup = Some(table.read_elsewhere(probe, take));
-        }
-        if lookup == Some(Lookup::Contended) {
-            // As `get_contended` of the typed map.
-            if self.shared.access() == Access::ReadWrite
-                && let Ok(token) = self.shared.token()
-            {
-                let mut keep = |_: Option<&[u64]>, _: &mut [u64]| Edit::Keep;
-                let kept = self
-                    .shared
-                    .edit(&table, token, probe, value, &mut [], &mut keep);
-                if let Ok(outcome) = kept {
-                    return Ok(outcome == Outcome::KeptPresent);
-                }
-            }
-            lookup = Some(table.read_patiently(probe, value));
-        }
-        match lookup {
-            Some(Lookup::Hit) => Ok(true),
-            Some(Lookup::Miss) => Ok(false),
-            Some(Lookup::Contended) | None => Err(DynError::Read(ReadError::Contended)),
-        }
+        let hash = table.hash_of(&key);
+        let probe = Probe { hash, words: &key };
+        let mut buffer = Words::uninit(self.shape.value_words());
+        let mut value = Sink::new(buffer.words());
+        let mut take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, &mut value);
+        let lookup = match table.glance(probe, &mut take) {
+            Some(lookup) => lookup,
+            None => table.read_elsewhere(probe, &mut take),
+        };
+        let is_there = match lookup {
+            Lookup::Hit => true,
+            Lookup::Miss => false,
+            Lookup::Contended => self
+                .shared
+                .read_contended(&table, probe, &mut value)
+                .map_err(DynError::Read)?,
+        };
+        Ok(is_there.then(|| value.words().to_vec()))
     }
 
     /// The value in the words of a slot behind its key, if it is one.
-    fn value_of(&self, words: &[u64]) -> Result<Vec<u8>, DynError> {
+    pub(super) fn value_of(&self, words: &[u64]) -> Result<Vec<u8>, DynError> {
         let bytes = to_bytes(words, self.types.value.size());
         self.types.judge(Part::Value, bytes)?;
         Ok(bytes.to_vec())
@@ -174,16 +189,11 @@ impl ReadOnlyDynMap {
     /// An entry that is garbage is an item [`DynError::Garbage`], after which the iteration goes
     /// on; [`DynError::Iter`] ends it.
     pub fn iter(&self) -> DynEntries<'_> {
-        DynEntries {
-            map: self,
-            walk: Walk::new(&self.table()),
-            entries: Entries::default(),
-            taken: 0,
-            done: false,
-        }
+        DynEntries::new(self)
     }
 
-    /// How many entries there are: exact while nobody writes. Reads one line of each bucket.
+    /// How many entries there are: exact while nobody writes. Those of a cache that are out of date
+    /// count until something takes their place. Reads one line of each bucket.
     pub fn len(&self) -> usize {
         let table = self.table();
         (0..table.buckets())
@@ -197,7 +207,7 @@ impl ReadOnlyDynMap {
         (0..table.buckets()).all(|index| table.bucket(index).begin().occupied().is_empty())
     }
 
-    /// How many entries are promised to fit. More may.
+    /// How many entries are promised to fit into a map (more may), or there are in a cache at most.
     pub fn capacity(&self) -> usize {
         self.shared.layout.capacity as usize
     }
@@ -205,6 +215,18 @@ impl ReadOnlyDynMap {
     /// How full the map is, bucket by bucket.
     pub fn stats(&self) -> MapStats {
         stats(&self.shared, self.shape)
+    }
+
+    /// The settings of a cache; `None` for a map.
+    pub fn cache_settings(&self) -> Option<CacheSettings> {
+        let is_cache = self.rules.is_some();
+        is_cache.then(|| CacheSettings::of(&self.shared.layout))
+    }
+
+    /// What a cache has done so far; `None` for a map, which does not count.
+    pub fn cache_stats(&self) -> Option<CacheStats> {
+        let is_cache = self.rules.is_some();
+        is_cache.then(|| cache::stats(&self.shared, self.len() as u64))
     }
 
     /// Compares the whole segment with what the protocol promises, as
@@ -261,7 +283,19 @@ impl DynMap {
     }
 
     pub(super) fn new(reader: ReadOnlyDynMap) -> Self {
-        Self { reader }
+        let map = Self { reader };
+        if let Some(rules) = &map.rules
+            && !rules.is_settled(&map.shared)
+        {
+            // As a typed cache does. If it cannot be done now, the next one will.
+            let swept = sweep(&map.shared, map.shape, |_, words| {
+                rules.has_end(&map.shared, words)
+            });
+            if swept.is_ok() {
+                rules.settle(&map.shared);
+            }
+        }
+        map
     }
 
     /// A handle on the same mapping that cannot write.
@@ -269,16 +303,37 @@ impl DynMap {
         self.reader.clone()
     }
 
-    /// Gives a key a value. Returns the previous one, if there was one (and it was valid).
+    /// Gives a key a value. Returns the previous one, if there was one (and it was valid). In a
+    /// cache another entry gives way if there is no room, and the cache's time to live begins.
     ///
     /// # Errors
     /// [`DynError::Unfit`] if the bytes are not of the segment's types; [`DynError::Write`], as
     /// for [`Map::insert`](crate::Map::insert).
     pub fn insert(&self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, DynError> {
-        self.types.accept(Part::Value, value)?;
-        let mut new = to_words(value);
-        let (outcome, old) = self.edit(key, &mut new, |_| Edit::Put)?;
-        Ok(self.previous(outcome, old))
+        self.put(key, value, Until::Default)
+    }
+
+    /// As [`insert`](Self::insert), with a time to live of its own.
+    ///
+    /// # Errors
+    /// As `insert`, and [`DynError::NoTimes`] in a map.
+    pub fn insert_with_ttl(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        ttl: Duration,
+    ) -> Result<Option<Vec<u8>>, DynError> {
+        match self.rules {
+            Some(_) => self.put(key, value, Until::For(ttl)),
+            None => Err(DynError::NoTimes),
+        }
+    }
+
+    fn put(&self, key: &[u8], value: &[u8], until: Until) -> Result<Option<Vec<u8>>, DynError> {
+        let mut new = self.new_words(value, until)?;
+        let old = self.edit(key, &mut new, |_| Edit::Put)?;
+        // Garbage that was overwritten is no reason to fail.
+        Ok(old.and_then(|old| self.value_of(&old).ok()))
     }
 
     /// Inserts an entry only if the key is absent; otherwise returns the value that is there.
@@ -286,11 +341,10 @@ impl DynMap {
     /// # Errors
     /// As [`insert`](Self::insert), and [`DynError::Garbage`].
     pub fn try_insert(&self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, DynError> {
-        self.types.accept(Part::Value, value)?;
-        let mut new = to_words(value);
-        let (_, old) = self.edit(key, &mut new, |current| match current {
-            Some(_) => Edit::Keep,
-            None => Edit::Put,
+        let mut new = self.new_words(value, Until::Default)?;
+        let old = self.edit(key, &mut new, |current| match current {
+            Some(words) if self.is_live(words) => Edit::Keep,
+            _ => Edit::Put,
         })?;
         old.map(|old| self.value_of(&old)).transpose()
     }
@@ -300,17 +354,15 @@ impl DynMap {
     /// # Errors
     /// As [`insert`](Self::insert), but never `Full`.
     pub fn remove(&self, key: &[u8]) -> Result<Option<Result<Vec<u8>, DynError>>, DynError> {
-        let (outcome, old) = self.edit(key, &mut [], |_| Edit::Remove)?;
-        Ok(match outcome {
-            Outcome::Removed => old.map(|old| self.value_of(&old)),
-            _ => None,
-        })
+        let old = self.edit(key, &mut [], |_| Edit::Remove)?;
+        Ok(old.map(|old| self.value_of(&old)))
     }
 
     /// An atomic read-modify-write, as [`Map::fetch_update`](crate::Map::fetch_update): `update`
     /// gets the value, or `None` if the key is absent, and returns the new one, or `None` to
     /// leave everything as it is. It runs without any lock, and again if another writer changed
-    /// the value meanwhile. Returns what was there before.
+    /// the value meanwhile. Returns what was there before. In a cache the entry ends when it would
+    /// have ended.
     ///
     /// # Errors
     /// As [`insert`](Self::insert); [`DynError::Garbage`];
@@ -321,17 +373,27 @@ impl DynMap {
         mut update: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
     ) -> Result<Option<Vec<u8>>, DynError> {
         let started = Instant::now();
+        let compared = match &self.rules {
+            Some(rules) => rules.compared(),
+            None => self.shape.value_words(),
+        };
+        let compared = |words: &[u64]| words.get(..compared).map(<[u64]>::to_vec);
         loop {
-            let current = self.get(key)?;
+            let found = self.find(key)?;
+            let live = found.as_deref().filter(|words| self.is_live(words));
+            let current = live.map(|words| self.value_of(words)).transpose()?;
             let Some(value) = update(current.as_deref()) else {
                 return Ok(current);
             };
-            self.types.accept(Part::Value, &value)?;
-            let expected = current.as_deref().map(to_words);
-            let mut new = to_words(&value);
+            let until = match (live, &self.rules) {
+                (Some(words), Some(rules)) => rules.as_before(words),
+                _ => Until::Default,
+            };
+            let mut new = self.new_words(&value, until)?;
+            let expected = found.as_deref().and_then(compared);
             let mut changed = false;
-            let _ = self.edit(key, &mut new, |now| {
-                changed = now != expected.as_deref();
+            self.edit(key, &mut new, |now| {
+                changed = now.and_then(compared) != expected;
                 if changed { Edit::Keep } else { Edit::Put }
             })?;
             if !changed {
@@ -345,18 +407,34 @@ impl DynMap {
     }
 
     /// Removes all entries; returns how many. Entries that are inserted meanwhile may stay.
+    ///
+    /// # Errors
+    /// If the walk or a removal fails; what was removed until then is.
     pub fn clear(&self) -> Result<usize, SweepError> {
-        clear(&self.shared, self.shape)
+        let removed = clear(&self.shared, self.shape)?;
+        if let Some(rules) = &self.rules {
+            rules.count_removed(&self.shared, removed as u64);
+        }
+        Ok(removed)
     }
 
     /// Removes the entries that are no values of the segment's types; returns how many. No program
     /// that goes through a handle of this library puts any there.
+    ///
+    /// # Errors
+    /// As [`clear`](Self::clear).
     pub fn remove_garbage(&self) -> Result<usize, SweepError> {
         let types = &self.types;
-        sweep(&self.shared, self.shape, |key, value| {
+        sweep(&self.shared, self.shape, |key, words| {
             let key = to_bytes(key, types.key.size());
-            let value = to_bytes(value, types.value.size());
-            types.judge(Part::Key, key).is_err() || types.judge(Part::Value, value).is_err()
+            let value = to_bytes(words, types.value.size());
+            // The value of a cache's "there is none" means nothing.
+            let has_value = !self
+                .rules
+                .as_ref()
+                .is_some_and(|rules| rules.is_negative(words));
+            types.judge(Part::Key, key).is_err()
+                || has_value && types.judge(Part::Value, value).is_err()
         })
     }
 
@@ -369,105 +447,45 @@ impl DynMap {
         recovery::recover(&self.shared, self.shape)
     }
 
-    /// One edit of an entry under its lock, and the words that were there before.
+    /// The words of a new entry behind its key.
+    fn new_words(&self, value: &[u8], until: Until) -> Result<Vec<u64>, DynError> {
+        self.types.accept(Part::Value, value)?;
+        let mut words = to_words(value);
+        if let Some(rules) = &self.rules {
+            rules.append_meta(&self.shared, until, &mut words);
+        }
+        Ok(words)
+    }
+
+    /// One edit of an entry under its lock; the words of the entry that was there before, if it
+    /// counted.
     fn edit(
         &self,
         key: &[u8],
         new: &mut [u64],
         mut decide: impl FnMut(Option<&[u64]>) -> Edit,
-    ) -> Result<(Outcome, Option<Vec<u64>>), DynError> {
+    ) -> Result<Option<Vec<u64>>, DynError> {
         self.types.accept(Part::Key, key)?;
         let key = to_words(key);
-        let table = self.table();
-        let token = self.shared.token()?;
-        let probe = Probe {
-            hash: table.hash_of(&key),
-            words: &key,
-        };
+        let rules = self.rules.as_ref();
+        let replacement = rules.map(|rules| rules.replacement(&self.shared));
+        let table = self
+            .shared
+            .table(self.shape.replacing(replacement.as_ref()));
         let mut buffer = Words::uninit(self.shape.value_words());
         let mut old = Sink::new(buffer.words());
-        let mut decide = |current: Option<&[u64]>, _: &mut [u64]| decide(current);
-        let outcome = self
-            .shared
-            .edit(&table, token, probe, &mut old, new, &mut decide)?;
+        let decide = |current: Option<&[u64]>, _: &mut [u64]| decide(current);
+        let outcome = self.shared.edit_key(&table, &key, &mut old, new, decide)?;
         let old = match outcome {
             Outcome::Inserted | Outcome::KeptAbsent => None,
             Outcome::Replaced | Outcome::Removed | Outcome::KeptPresent => {
-                Some(old.words().to_vec())
+                Some(old.words().to_vec()).filter(|words| self.is_live(words))
             }
         };
-        Ok((outcome, old))
-    }
-
-    /// The value before an edit. Garbage that was overwritten is no reason to fail.
-    fn previous(&self, outcome: Outcome, old: Option<Vec<u64>>) -> Option<Vec<u8>> {
-        match outcome {
-            Outcome::Replaced => old.and_then(|old| self.value_of(&old).ok()),
-            _ => None,
+        if let (Some(rules), Some(replacement)) = (rules, &replacement) {
+            rules.count(&self.shared, outcome, old.is_some(), replacement);
         }
-    }
-}
-
-/// Iterator over the entries of a segment, see [`ReadOnlyDynMap::iter`].
-pub struct DynEntries<'a> {
-    map: &'a ReadOnlyDynMap,
-    walk: Walk,
-    entries: Entries,
-    taken: usize,
-    done: bool,
-}
-
-impl DynEntries<'_> {
-    /// How many buckets are done, of how many: for those who show progress.
-    pub fn progress(&self) -> (u64, u64) {
-        (self.walk.done(), self.map.shared.layout.counts.buckets)
-    }
-}
-
-impl Iterator for DynEntries<'_> {
-    type Item = Result<(Vec<u8>, Vec<u8>), DynError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(entry) = self.entries.get(self.taken) {
-                self.taken += 1;
-                let (key, value) = entry.split_at(self.map.shape.key_words());
-                let types = &self.map.types;
-                let key = to_bytes(key, types.key.size());
-                let entry = types
-                    .judge(Part::Key, key)
-                    .and_then(|()| Ok((key.to_vec(), self.map.value_of(value)?)));
-                return Some(entry);
-            }
-            if self.done {
-                return None;
-            }
-            self.taken = 0;
-            match self.walk.advance(&self.map.table(), &mut self.entries) {
-                Ok(more) => self.done = !more,
-                Err(lost) => {
-                    self.done = true;
-                    return Some(Err(DynError::Iter(IterError::from(lost))));
-                }
-            }
-        }
-    }
-}
-
-impl<'a> IntoIterator for &'a ReadOnlyDynMap {
-    type Item = Result<(Vec<u8>, Vec<u8>), DynError>;
-    type IntoIter = DynEntries<'a>;
-
-    fn into_iter(self) -> DynEntries<'a> {
-        self.iter()
-    }
-}
-
-impl fmt::Debug for DynEntries<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DynEntries")
-            .field("progress", &self.progress())
-            .finish_non_exhaustive()
+        Ok(old)
     }
 }
 

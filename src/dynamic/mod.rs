@@ -8,10 +8,15 @@
 //! values; with the feature `json`, so do [`to_json`](crate::schema::to_json) and
 //! [`from_json`](crate::schema::from_json).
 //!
+//! Caches are opened likewise: entries that are out of date are not there, and an insertion into a
+//! full cache takes the place of another entry. What a `DynMap` writes is counted in the cache's
+//! statistics; what it reads is not, and keeps no entry from going.
+//!
 //! Everything else is as with a typed handle, whose protocol this is: it is the same table
 //! under dimensions that are values instead of constants.
 
 mod builder;
+mod entries;
 mod entry;
 mod error;
 mod map;
@@ -19,6 +24,7 @@ mod pulse;
 mod shape;
 
 pub use self::builder::DynMapBuilder;
+pub use self::entries::{DynEntries, DynEntry};
 pub use self::error::DynError;
-pub use self::map::{DynEntries, DynMap, ReadOnlyDynMap};
+pub use self::map::{DynMap, ReadOnlyDynMap};
 pub use self::pulse::{HeldLock, Pulse};

@@ -5,19 +5,22 @@ use core::mem::MaybeUninit;
 use zerocopy::IntoBytes;
 
 use crate::bucket::{Buffer, Shape};
+use crate::evict::Replacement;
 use crate::layout::Counts;
 
 /// The dimensions of the entries of one segment. They come from a checked layout, so each
 /// part has at most [`MAX_ENTRY_PART`](crate::MAX_ENTRY_PART) bytes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dimensions {
+#[derive(Clone, Copy)]
+pub(crate) struct Dimensions<'r> {
     key_len: usize,
     key_words: usize,
     /// Those of the value, then those of the metadata.
     value_words: usize,
+    meta_words: usize,
+    replacement: Option<&'r Replacement>,
 }
 
-impl Dimensions {
+impl<'r> Dimensions<'r> {
     pub(crate) fn of(counts: &Counts) -> Self {
         // Lossless: lengths are at most 64 KiB, metadata at most 8 words.
         let words = |len: u32| (len as usize).div_ceil(8);
@@ -25,11 +28,31 @@ impl Dimensions {
             key_len: counts.key_len as usize,
             key_words: words(counts.key_len),
             value_words: words(counts.value_len) + counts.meta_words as usize,
+            meta_words: counts.meta_words as usize,
+            replacement: None,
+        }
+    }
+
+    /// For what may insert into a cache.
+    pub(crate) fn replacing<'n>(self, replacement: Option<&'n Replacement>) -> Dimensions<'n> {
+        let Self {
+            key_len,
+            key_words,
+            value_words,
+            meta_words,
+            replacement: _,
+        } = self;
+        Dimensions {
+            key_len,
+            key_words,
+            value_words,
+            meta_words,
+            replacement,
         }
     }
 }
 
-impl Shape for Dimensions {
+impl Shape for Dimensions<'_> {
     type KeyBuffer = Words;
 
     fn key_len(self) -> usize {
@@ -42,6 +65,14 @@ impl Shape for Dimensions {
 
     fn value_words(self) -> usize {
         self.value_words
+    }
+
+    fn replacement(&self) -> Option<&Replacement> {
+        self.replacement
+    }
+
+    fn meta_words(self) -> usize {
+        self.meta_words
     }
 
     fn key_buffer(self) -> Words {

@@ -50,7 +50,10 @@ fn what_a_program_with_types_stores_is_shown_and_changed() {
     map.insert(Str::new("a b").unwrap(), [1, -2]).unwrap();
     assert_eq!(run(&["get", name, "a b"]).fine(), "[1,-2]\n");
     assert_eq!(run(&["keys", name]).fine(), "\"a b\"\n");
-    assert_eq!(run(&["scan", name]).fine(), "{\"key\":\"a b\",\"value\":[1,-2]}\n");
+    assert_eq!(
+        run(&["scan", name]).fine(),
+        "{\"key\":\"a b\",\"value\":[1,-2]}\n"
+    );
     run(&["set", name, "a b", "[3, 4]"]).fine();
     assert_eq!(map.get(&Str::new("a b").unwrap()).unwrap(), Some([3, 4]));
 }
@@ -86,11 +89,23 @@ fn incr_adds_to_numbers_and_to_fields_and_refuses_to_overflow() {
     create(scratch.segment(), "u8", ty, "10");
     let add = |field: &str, by: &str| run(&["incr", name, "1", "--field", field, "--by", by]);
     add("a.n", "1").fails(2, &["has no key 1", "set it first"]);
-    run(&["set", name, "1", r#"{"a": {"n": -3, "w": "340282366920938463463374607431768211454"}, "t": "x"}"#]).fine();
+    run(&[
+        "set",
+        name,
+        "1",
+        r#"{"a": {"n": -3, "w": "340282366920938463463374607431768211454"}, "t": "x"}"#,
+    ])
+    .fine();
     assert_eq!(add("a.n", "5").fine(), "2\n");
-    assert_eq!(add("a.w", "1").fine(), "340282366920938463463374607431768211455\n");
+    assert_eq!(
+        add("a.w", "1").fine(),
+        "340282366920938463463374607431768211455\n"
+    );
     add("a.w", "1").fails(2, &["is no u128"]);
-    assert_eq!(add("a.w", "-1").fine(), "340282366920938463463374607431768211454\n");
+    assert_eq!(
+        add("a.w", "-1").fine(),
+        "340282366920938463463374607431768211454\n"
+    );
     add("t", "1").fails(2, &["no integer", "Str<4>"]);
     add("a.x", "1").fails(2, &["no field \"x\"", "w: u128"]);
     run(&["incr", name, "1"]).fails(2, &["no integer"]);
@@ -107,7 +122,10 @@ fn keys_and_scans_can_be_narrowed() {
     let keys = run(&["keys", name, "--prefix", "/1/"]).fine();
     assert_eq!(keys.lines().count(), 10);
     assert!(keys.lines().all(|line| line.starts_with("\"/1/")), "{keys}");
-    assert_eq!(run(&["keys", name, "--limit", "3"]).fine().lines().count(), 3);
+    assert_eq!(
+        run(&["keys", name, "--limit", "3"]).fine().lines().count(),
+        3
+    );
     let scan = run(&["scan", name, "--prefix", "/0/", "--limit", "4"]).fine();
     assert_eq!(scan.lines().count(), 4);
     for line in scan.lines() {
@@ -133,23 +151,38 @@ fn ls_shows_what_there_is_and_its_json_means_the_same() {
     let file = Scratch::file();
     for scratch in [&shm, &sysv, &file] {
         create(scratch.segment(), "u64", QUOTE, "1000");
-        run(&["set", &scratch.segment().to_string(), "1", "bid=1,ask=2,side=Bid"]).fine();
+        run(&[
+            "set",
+            &scratch.segment().to_string(),
+            "1",
+            "bid=1,ask=2,side=Bid",
+        ])
+        .fine();
     }
     let directory = file.path().parent().unwrap().to_str().unwrap().to_owned();
     let text = run(&["ls", &directory]).fine();
     let json = parse(&run(&["ls", &directory, "--json"]).fine());
     for scratch in [&shm, &sysv, &file] {
         let name = scratch.segment().to_string();
-        let line = text.lines().find(|line| line.split_whitespace().next() == Some(&name));
+        let line = text
+            .lines()
+            .find(|line| line.split_whitespace().next() == Some(&name));
         let line = line.unwrap_or_else(|| panic!("no {name} in {text}"));
         assert!(line.contains(" map ") && line.contains(" u64 ") && line.contains("rw-------"));
-        let found = json.as_array().unwrap().iter().find(|it| it["name"] == name.as_str());
+        let found = json
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|it| it["name"] == name.as_str());
         let found = found.unwrap_or_else(|| panic!("no {name} in {json:#}"));
         assert_eq!(found["entries"], 1);
         assert_eq!(found["capacity"], 1000);
         assert_eq!(found["mode"], "600");
         assert_eq!(found["writers"], 0);
-        assert_eq!(found["value"], QUOTE.replace("{ Bid, Ask }", "{ Bid = 0, Ask = 1 }"));
+        assert_eq!(
+            found["value"],
+            QUOTE.replace("{ Bid, Ask }", "{ Bid = 0, Ask = 1 }")
+        );
     }
     assert!(!run(&["ls"]).fine().contains(&file.segment().to_string()));
 }
@@ -187,7 +220,11 @@ fn info_shows_everything_that_its_json_says() {
     assert_eq!(writers[0]["pid"], std::process::id());
     assert_eq!(writers[0]["state"], "alive");
     let text = run(&["info", name]).fine();
-    for words in ["100 of 500 promised (20.0 %)", "[u64; 3]", "1 registered, 0 of them dead"] {
+    for words in [
+        "100 of 500 promised (20.0 %)",
+        "[u64; 3]",
+        "1 registered, 0 of them dead",
+    ] {
         assert!(text.contains(words), "no {words:?} in {text}");
     }
 }
@@ -197,11 +234,30 @@ fn a_created_segment_is_what_was_asked_for() {
     use std::os::unix::fs::MetadataExt;
     let scratch = Scratch::shm();
     let name = &scratch.segment().to_string();
-    let size = run(&["size", "--json", "--key", "u64", "--value", QUOTE, "--capacity", "5000"]);
+    let size = run(&[
+        "size",
+        "--json",
+        "--key",
+        "u64",
+        "--value",
+        QUOTE,
+        "--capacity",
+        "5000",
+    ]);
     let size = parse(&size.fine())["bytes"].as_u64().unwrap();
     run(&[
-        "create", name, "--key", "u64", "--value", QUOTE, "--capacity", "5000", "--mode", "640",
-        "--hash", "sip",
+        "create",
+        name,
+        "--key",
+        "u64",
+        "--value",
+        QUOTE,
+        "--capacity",
+        "5000",
+        "--mode",
+        "640",
+        "--hash",
+        "sip",
     ])
     .fine();
     let metadata = std::fs::metadata(scratch.path()).unwrap();
@@ -238,9 +294,15 @@ fn rm_removes_with_all_that_belongs_to_it() {
         create(scratch.segment(), "u8", "u8", "10");
         // A writer on System V leaves a lock file.
         run(&["set", name, "1", "1"]).fine();
-        let id = parse(&run(&["info", name, "--json"]).fine())["id"].as_str().unwrap().to_owned();
+        let id = parse(&run(&["info", name, "--json"]).fine())["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         let lock_file = std::path::PathBuf::from(format!("/dev/shm/.shmkv-{id}.lock"));
-        assert_eq!(lock_file.exists(), matches!(scratch.segment(), Segment::SysV(_)));
+        assert_eq!(
+            lock_file.exists(),
+            matches!(scratch.segment(), Segment::SysV(_))
+        );
         run(&["rm", name]).fine();
         assert!(!scratch.segment().exists().unwrap());
         assert!(!lock_file.exists());
@@ -291,21 +353,43 @@ fn gc_says_first_and_then_removes_what_nobody_needs() {
     let say = run(&["gc", "--json", "--older-than", "0s"]).fine();
     let said = parse(&say);
     assert_eq!(said["dry_run"], true);
-    for (scratch, goes) in [(&left, true), (&left_sysv, true), (&used, false), (&read, false)] {
+    for (scratch, goes) in [
+        (&left, true),
+        (&left_sysv, true),
+        (&used, false),
+        (&read, false),
+    ] {
         let name = scratch.segment().to_string();
-        assert_eq!(names(&said["removed"]).contains(&name), goes, "{name} in {say}");
-        assert_eq!(names(&said["kept"]).contains(&name), !goes, "{name} in {say}");
+        assert_eq!(
+            names(&said["removed"]).contains(&name),
+            goes,
+            "{name} in {say}"
+        );
+        assert_eq!(
+            names(&said["kept"]).contains(&name),
+            !goes,
+            "{name} in {say}"
+        );
         assert!(scratch.segment().exists().unwrap(), "only said");
     }
-    assert!(names(&said["kept"]).contains(&own.segment().to_string()), "its creator lives");
+    assert!(
+        names(&said["kept"]).contains(&own.segment().to_string()),
+        "its creator lives"
+    );
     let young = parse(&run(&["gc", "--json"]).fine());
-    assert!(names(&young["kept"]).contains(&left.segment().to_string()), "younger than an hour");
+    assert!(
+        names(&young["kept"]).contains(&left.segment().to_string()),
+        "younger than an hour"
+    );
     // Really removed only in a directory of our own: other tests have segments as well.
     let file = Scratch::file();
     create(file.segment(), "u8", "u8", "10");
     let directory = file.path().parent().unwrap().to_str().unwrap().to_owned();
     let text = run(&["gc", &directory, "--older-than", "0s"]).fine();
-    assert!(text.contains(&format!("would remove {}", file.segment())), "{text}");
+    assert!(
+        text.contains(&format!("would remove {}", file.segment())),
+        "{text}"
+    );
     assert!(text.contains("nothing was removed: say --yes"), "{text}");
     drop((writer, reader));
 }
@@ -340,7 +424,10 @@ fn every_command_has_an_example_in_its_help() {
     for name in commands {
         let help = run(&[name, "--help"]).fine();
         assert!(help.contains("Example"), "{name}: {help}");
-        assert!(help.contains(&format!("\n  shmkv {name}")), "{name}: {help}");
+        assert!(
+            help.contains(&format!("\n  shmkv {name}")),
+            "{name}: {help}"
+        );
         assert_eq!(run(&["help", name]).fine(), help);
     }
 }
@@ -349,11 +436,31 @@ fn every_command_has_an_example_in_its_help() {
 fn bench_measures_and_leaves_nothing_behind() {
     let scratch = Scratch::shm();
     let name = &scratch.segment().to_string();
-    let words = ["bench", name, "--entries", "1000", "--time", "10ms", "--value", "[f64; 3]"];
+    let words = [
+        "bench",
+        name,
+        "--entries",
+        "1000",
+        "--time",
+        "10ms",
+        "--value",
+        "[f64; 3]",
+    ];
     let text = run(&words).fine();
-    assert!(text.contains("1,000 entries of 8 + 24 bytes, measured as 8 + 32"), "{text}");
-    for name in ["get", "get of an absent key", "insert over a present key", "remove, insert"] {
-        assert!(text.lines().any(|line| line.starts_with(name)), "no {name:?} in {text}");
+    assert!(
+        text.contains("1,000 entries of 8 + 24 bytes, measured as 8 + 32"),
+        "{text}"
+    );
+    for name in [
+        "get",
+        "get of an absent key",
+        "insert over a present key",
+        "remove, insert",
+    ] {
+        assert!(
+            text.lines().any(|line| line.starts_with(name)),
+            "no {name:?} in {text}"
+        );
         assert!(text.contains(&format!("latency of {name}, ns")), "{text}");
     }
     assert!(!scratch.segment().exists().unwrap());
@@ -404,7 +511,12 @@ fn a_broken_pipe_is_silent() {
     for key in 0..20_000 {
         map.insert(key, [u64::MAX; 8]).unwrap();
     }
-    for words in [&["scan", name][..], &["dump", name], &["dump", "--format", "csv", name], &["keys", name]] {
+    for words in [
+        &["scan", name][..],
+        &["dump", name],
+        &["dump", "--format", "csv", name],
+        &["keys", name],
+    ] {
         let mut child = command(words)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -427,11 +539,17 @@ fn check_and_repair_find_nothing_in_a_sound_segment() {
         let text = run(&["check", name]).fine();
         assert!(text.ends_with("\nsound\n"), "{text}");
         let json = parse(&run(&["check", "--json", name]).fine());
-        assert_eq!((&json["sound"], &json["entries"]), (&json!(true), &json!(1)));
+        assert_eq!(
+            (&json["sound"], &json["entries"]),
+            (&json!(true), &json!(1))
+        );
         let text = run(&["repair", name]).fine();
         assert!(text.contains("0 locks of dead writers released"), "{text}");
         let json = parse(&run(&["repair", "--json", name]).fine());
-        assert_eq!((&json["released"], &json["garbage_removed"]), (&json!(0), &json!(0)));
+        assert_eq!(
+            (&json["released"], &json["garbage_removed"]),
+            (&json!(0), &json!(0))
+        );
     }
 }
 
@@ -440,7 +558,9 @@ fn cp_copies_into_another_kind_and_another_size() {
     let from = Scratch::shm();
     create(from.segment(), "u64", QUOTE, "100");
     let rows: String = (0..100)
-        .map(|n| format!("{{\"key\":{n},\"value\":{{\"bid\":{n}.5,\"ask\":1.0,\"side\":\"Bid\"}}}}\n"))
+        .map(|n| {
+            format!("{{\"key\":{n},\"value\":{{\"bid\":{n}.5,\"ask\":1.0,\"side\":\"Bid\"}}}}\n")
+        })
         .collect();
     feed(&["load", &from.segment().to_string()], &rows).fine();
     for to in [Scratch::shm(), Scratch::file(), Scratch::sysv()] {
@@ -454,7 +574,10 @@ fn cp_copies_into_another_kind_and_another_size() {
         };
         assert_eq!(sorted(&source), sorted(&target));
         assert_eq!(sorted(&source).len(), 100);
-        assert_eq!(parse(&run(&["info", "--json", &target]).fine())["capacity"], 5000);
+        assert_eq!(
+            parse(&run(&["info", "--json", &target]).fine())["capacity"],
+            5000
+        );
         run(&["cp", &source, &target]).fails(2, &["exists already"]);
         // A copy that does not fit leaves nothing behind.
         to.segment().remove().unwrap();

@@ -77,7 +77,11 @@ fn another_programs_file_is_not_touched() {
     });
     assert_eq!(std::fs::read(scratch.path()).unwrap(), &content[..8192]);
     // Too short even for a header, and not a whole number of words.
-    for (len, words) in [(100, "at least 4096"), (5001, "8-byte words"), (0, "at least 4096")] {
+    for (len, words) in [
+        (100, "at least 4096"),
+        (5001, "8-byte words"),
+        (0, "at least 4096"),
+    ] {
         std::fs::write(scratch.path(), vec![b'x'; len]).unwrap();
         run_all(&name, |command, ran| {
             println!("{command:?}");
@@ -145,7 +149,12 @@ fn a_corrupt_header_is_found_by_check_and_stops_all_others() {
 fn a_segment_that_was_cut_short_is_damage_too() {
     let scratch = Scratch::shm();
     create(scratch.segment(), "u64", "u64", "1000");
-    File::options().write(true).open(scratch.path()).unwrap().set_len(8192).unwrap();
+    File::options()
+        .write(true)
+        .open(scratch.path())
+        .unwrap()
+        .set_len(8192)
+        .unwrap();
     let name = scratch.segment().to_string();
     let ran = run(&["check", &name]);
     assert_eq!(ran.code, 1, "{ran:#?}");
@@ -180,7 +189,10 @@ fn a_segment_of_another_user_needs_to_be_asked_for() {
     }
     for scratch in Scratch::each() {
         create(scratch.segment(), "u64", "u64", "10");
-        scratch.segment().set_permissions(None, Some(4711), Some(4711)).unwrap();
+        scratch
+            .segment()
+            .set_permissions(None, Some(4711), Some(4711))
+            .unwrap();
         let name = scratch.segment().to_string();
         run_all(&name, |words, ran| {
             println!("{words:?}");
@@ -229,15 +241,26 @@ fn a_full_map_takes_no_new_key_and_everything_else_works() {
         .capacity(10)
         .create(scratch.segment().clone())
         .unwrap();
-    let keys = (0..).take_while(|&key| map.insert(key, key).is_ok()).count() as u64;
+    let keys = (0..)
+        .take_while(|&key| map.insert(key, key).is_ok())
+        .count() as u64;
     let absent = keys.to_string();
     for words in [&["set", name, &absent, "1"][..], &["incr", name, &absent]] {
-        run(words).fails(2, &[name, "no room for another key", "capacity", "10 entries"]);
+        run(words).fails(
+            2,
+            &[name, "no room for another key", "capacity", "10 entries"],
+        );
     }
     let line = format!("{{\"key\":{absent},\"value\":1}}\n");
     let present = "{\"key\":0,\"value\":7}\n";
-    feed(&["load", name], &format!("{present}{line}"))
-        .fails(2, &["line 2", "no room for another key", "1 entries loaded before that"]);
+    feed(&["load", name], &format!("{present}{line}")).fails(
+        2,
+        &[
+            "line 2",
+            "no room for another key",
+            "1 entries loaded before that",
+        ],
+    );
     run(&["set", name, "1", "5"]).fine();
     assert_eq!(run(&["incr", name, "1"]).fine(), "6\n");
     assert_eq!(run(&["get", name, "0"]).fine(), "7\n");
@@ -261,7 +284,14 @@ fn a_wrong_type_is_answered_with_the_schema() {
         "10",
     );
     let (key, value) = ("id=1,side=Bid", "n=1,t=abc");
-    for bad in ["7", "id=1", "id=70000,side=Bid", "id=1,side=Buy", "id=1,side=Bid,x=1", "{\"id\":"] {
+    for bad in [
+        "7",
+        "id=1",
+        "id=70000,side=Bid",
+        "id=1,side=Buy",
+        "id=1,side=Bid,x=1",
+        "{\"id\":",
+    ] {
         for words in [
             &["get", name, bad][..],
             &["set", name, bad, value],
@@ -300,7 +330,16 @@ fn a_segment_cannot_be_created_to_impossible_wishes() {
     let scratch = Scratch::shm();
     let name = &scratch.segment().to_string();
     let create = |key: &str, value: &str, capacity: &str| {
-        run(&["create", name, "--key", key, "--value", value, "--capacity", capacity])
+        run(&[
+            "create",
+            name,
+            "--key",
+            key,
+            "--value",
+            value,
+            "--capacity",
+            capacity,
+        ])
     };
     create("f64", "u8", "10").fails(2, &["floats are no keys"]);
     create("u8", "u8", "0").fails(2, &["capacity is 0"]);
@@ -337,13 +376,19 @@ fn with_killed_writer(scratch: &Scratch) -> u32 {
     loop {
         rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
         // Stopped when /proc says so; then nothing moves.
-        while !std::fs::read_to_string(format!("/proc/{}/stat", worker.pid())).unwrap().contains(") T ") {
+        while !std::fs::read_to_string(format!("/proc/{}/stat", worker.pid()))
+            .unwrap()
+            .contains(") T ")
+        {
             std::thread::yield_now();
         }
         if is_held(&map) {
             break;
         }
-        assert!(Instant::now() < deadline, "the writer was never met with its lock held");
+        assert!(
+            Instant::now() < deadline,
+            "the writer was never met with its lock held"
+        );
         rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
         std::thread::sleep(Duration::from_micros(200));
     }
@@ -369,15 +414,26 @@ fn a_segment_whose_writer_was_just_killed_is_served_and_repaired() {
     let value: Value = serde_json::from_str(&run(&["get", name, "1"]).fine()).unwrap();
     let value = value.as_array().unwrap();
     assert!(value.iter().all(|it| *it == value[0]), "a whole value");
-    for words in [&["scan", name][..], &["dump", name], &["keys", name], &["exists", name, "1"]] {
+    for words in [
+        &["scan", name][..],
+        &["dump", name],
+        &["keys", name],
+        &["exists", name, "1"],
+    ] {
         run(words).fine();
     }
     let info = run(&["info", name]).fine();
-    assert!(info.contains("1 registered, 1 of them dead") && info.contains(&pid.to_string()), "{info}");
+    assert!(
+        info.contains("1 registered, 1 of them dead") && info.contains(&pid.to_string()),
+        "{info}"
+    );
     let check = run(&["check", name]);
     assert_eq!(check.code, 1, "{check:#?}");
     assert!(check.stdout.contains("1 slots, 1 locks"), "{check:#?}");
-    assert!(check.stdout.contains(&format!("process {pid}")), "{check:#?}");
+    assert!(
+        check.stdout.contains(&format!("process {pid}")),
+        "{check:#?}"
+    );
     let copy = Scratch::shm();
     run(&["cp", name, &copy.segment().to_string()]).fine();
     run(&["check", &copy.segment().to_string()]).fine();
@@ -391,7 +447,10 @@ fn a_segment_whose_writer_was_just_killed_is_served_and_repaired() {
     scratch.segment().remove().unwrap();
     let pid = with_killed_writer(&scratch);
     let repair = run(&["repair", name]).fine();
-    assert!(repair.contains("1 locks of dead writers released"), "{repair}");
+    assert!(
+        repair.contains("1 locks of dead writers released"),
+        "{repair}"
+    );
     assert!(repair.contains(&format!("process {pid}")), "{repair}");
     run(&["check", name]).fine();
 
@@ -409,7 +468,11 @@ fn garbage_is_found_by_check_told_by_readers_and_thrown_out_by_repair() {
     create(scratch.segment(), "u64", "bool", "10");
     run(&["set", name, "1", "true"]).fine();
     run(&["set", name, "12345678", "true"]).fine();
-    let file = File::options().read(true).write(true).open(scratch.path()).unwrap();
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(scratch.path())
+        .unwrap();
     let parts = Parts::of(&file);
     let slot = (parts.buckets..parts.end)
         .step_by(8)
@@ -418,7 +481,10 @@ fn garbage_is_found_by_check_told_by_readers_and_thrown_out_by_repair() {
     file.write_all_at(&[0x1B], slot + 8).unwrap();
     run(&["get", name, "12345678"]).fails(2, &["garbage", "bool"]);
     let scan = run(&["scan", name]);
-    assert_eq!((scan.code, &*scan.stdout), (1, "{\"key\":1,\"value\":true}\n"));
+    assert_eq!(
+        (scan.code, &*scan.stdout),
+        (1, "{\"key\":1,\"value\":true}\n")
+    );
     assert!(scan.stderr.contains("garbage"), "{scan:#?}");
     assert_eq!(run(&["check", name]).code, 1);
     let repair = run(&["repair", name]).fine();

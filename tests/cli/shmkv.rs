@@ -17,7 +17,10 @@ impl Ran {
     fn of(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("output is text");
         Self {
-            code: output.status.code().unwrap_or_else(|| panic!("{}", output.status)),
+            code: output
+                .status
+                .code()
+                .unwrap_or_else(|| panic!("{}", output.status)),
             stdout: text(output.stdout),
             stderr: text(output.stderr),
         }
@@ -37,7 +40,10 @@ impl Ran {
         for word in words {
             assert!(self.stderr.contains(word), "no {word:?} in {self:#?}");
         }
-        assert!(self.stderr.starts_with("shmkv: ") || self.stderr.starts_with("error: "), "{self:#?}");
+        assert!(
+            self.stderr.starts_with("shmkv: ") || self.stderr.starts_with("error: "),
+            "{self:#?}"
+        );
         assert_eq!(self.stdout, "", "{self:#?}");
     }
 }
@@ -49,7 +55,10 @@ pub fn binary() -> &'static str {
 /// The command, with nothing of the environment that would change what it prints.
 pub fn command(words: &[&str]) -> Command {
     let mut command = Command::new(binary());
-    command.args(words).env_remove("NO_COLOR").stdin(Stdio::null());
+    command
+        .args(words)
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::null());
     command
 }
 
@@ -80,5 +89,16 @@ pub fn feed(words: &[&str], input: &str) -> Ran {
 #[track_caller]
 pub fn create(segment: &Segment, key: &str, value: &str, capacity: &str) {
     let name = segment.to_string();
-    run(&["create", &name, "--key", key, "--value", value, "--capacity", capacity, "--quiet"]).fine();
+    run(&[
+        "create",
+        &name,
+        "--key",
+        key,
+        "--value",
+        value,
+        "--capacity",
+        capacity,
+        "--quiet",
+    ])
+    .fine();
 }

@@ -7,8 +7,8 @@ use std::process::{Child, ExitStatus};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use pty_process::blocking::{Command, Pty};
 use pty_process::Size;
+use pty_process::blocking::{Command, Pty};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{LocalModes, tcgetattr};
 use shmkv::Map;
@@ -37,7 +37,10 @@ impl Session {
     fn start_with(words: &[&str], environment: &[(&str, &str)]) -> Self {
         let (pty, pts) = pty_process::blocking::open().unwrap();
         pty.resize(Size::new(24, 100)).unwrap();
-        let mut command = Command::new(binary()).args(words).env_remove("NO_COLOR").env("TERM", "xterm-256color");
+        let mut command = Command::new(binary())
+            .args(words)
+            .env_remove("NO_COLOR")
+            .env("TERM", "xterm-256color");
         for (name, value) in environment {
             command = command.env(name, value);
         }
@@ -87,7 +90,10 @@ impl Session {
             if is_so(&contents) {
                 return contents;
             }
-            assert!(Instant::now() < deadline, "{what} did not come; the screen is:\n{contents}");
+            assert!(
+                Instant::now() < deadline,
+                "{what} did not come; the screen is:\n{contents}"
+            );
             self.take(Duration::from_millis(100));
         }
     }
@@ -114,7 +120,11 @@ impl Session {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(Instant::now() < deadline, "it did not end:\n{}", self.contents());
+            assert!(
+                Instant::now() < deadline,
+                "it did not end:\n{}",
+                self.contents()
+            );
         };
         while self.take(Duration::from_millis(100)) {}
         let screen = self.screen.screen();
@@ -155,29 +165,50 @@ fn two_segments() -> ([Scratch; 2], [Map<u64, [u64; 2]>; 2]) {
 
 #[track_caller]
 fn row_of(contents: &str, name: &str) -> usize {
-    let row = contents.lines().position(|line| line.split_whitespace().next() == Some(name));
+    let row = contents
+        .lines()
+        .position(|line| line.split_whitespace().next() == Some(name));
     row.unwrap_or_else(|| panic!("no {name} on:\n{contents}"))
 }
 
 #[test]
 fn top_shows_refreshes_sorts_resizes_and_quits() {
     let (scratches, maps) = two_segments();
-    let [first, second] = scratches.each_ref().map(|scratch| scratch.segment().to_string());
+    let [first, second] = scratches
+        .each_ref()
+        .map(|scratch| scratch.segment().to_string());
     let mut top = Session::start(&["top", &first, &second, "--interval", "50ms"]);
-    let shown = top.until("both segments", |it| it.contains(&first) && it.contains(&second));
+    let shown = top.until("both segments", |it| {
+        it.contains(&first) && it.contains(&second)
+    });
     assert!(top.screen.screen().alternate_screen() && top.screen.screen().hide_cursor());
     let modes = tcgetattr(top.pty.as_fd()).unwrap().local_modes;
     assert!(!modes.contains(LocalModes::ICANON), "keys come one by one");
-    for words in ["2 segments", "by NAME", "WRITES/S", "q quit", "writers", "slow locks"] {
+    for words in [
+        "2 segments",
+        "by NAME",
+        "WRITES/S",
+        "q quit",
+        "writers",
+        "slow locks",
+    ] {
         assert!(shown.contains(words), "no {words:?} on:\n{shown}");
     }
     let pid = std::process::id().to_string();
     assert!(shown.contains(&pid), "this process is a writer:\n{shown}");
 
     // Refresh: a new entry appears, and so does the rate.
-    let line = |contents: &str| contents.lines().nth(row_of(contents, &first)).unwrap().to_owned();
+    let line = |contents: &str| {
+        contents
+            .lines()
+            .nth(row_of(contents, &first))
+            .unwrap()
+            .to_owned()
+    };
     maps[0].insert(5000, [0; 2]).unwrap();
-    top.until("101 entries", |it| it.contains(&first) && line(it).contains(" 101 "));
+    top.until("101 entries", |it| {
+        it.contains(&first) && line(it).contains(" 101 ")
+    });
 
     // Sort: the larger one first, then the other way round.
     top.press("s");
@@ -193,7 +224,8 @@ fn top_shows_refreshes_sorts_resizes_and_quits() {
     top.press("\x1b[B");
     top.press("\x1b[B");
     top.until("the details of the second", |it| {
-        it.lines().any(|line| line.starts_with(&second) && line.contains('─'))
+        it.lines()
+            .any(|line| line.starts_with(&second) && line.contains('─'))
     });
     top.press("p");
     top.until("a pause", |it| it.contains("paused"));
@@ -202,7 +234,9 @@ fn top_shows_refreshes_sorts_resizes_and_quits() {
 
     // Resize: smaller, there is no room for details; larger, there is.
     top.resize(10, 60);
-    top.until("a small screen", |it| !it.contains("slow locks") && it.contains("q quit"));
+    top.until("a small screen", |it| {
+        !it.contains("slow locks") && it.contains("q quit")
+    });
     top.resize(40, 120);
     top.until("a large screen", |it| it.contains("slow locks"));
 
@@ -251,7 +285,11 @@ fn top_restores_the_terminal_when_a_segment_is_cut_short() {
         .unwrap();
     let status = top.end_restored();
     assert_eq!(status.signal(), Some(Signal::BUS.as_raw()), "{status}");
-    assert!(top.contents().contains("was shortened"), "{}", top.contents());
+    assert!(
+        top.contents().contains("was shortened"),
+        "{}",
+        top.contents()
+    );
 }
 
 #[test]
@@ -280,7 +318,10 @@ fn top_shows_a_lock_that_is_held_too_long_and_who_holds_it() {
         if map.check().notes > 0 {
             break;
         }
-        assert!(Instant::now() < deadline, "the writer was never met with its lock held");
+        assert!(
+            Instant::now() < deadline,
+            "the writer was never met with its lock held"
+        );
         kill_process(pid, Signal::CONT).unwrap();
         std::thread::sleep(Duration::from_micros(200));
     }
@@ -313,7 +354,10 @@ fn has_colours(raw: &[u8]) -> bool {
         };
         parameters.chars().all(|c| c.is_ascii_digit() || c == ';')
             && parameters.split(';').any(|it| {
-                matches!(it.parse::<u32>(), Ok(30..=38 | 40..=48 | 90..=97 | 100..=107))
+                matches!(
+                    it.parse::<u32>(),
+                    Ok(30..=38 | 40..=48 | 90..=97 | 100..=107)
+                )
             })
     })
 }
@@ -361,8 +405,16 @@ fn a_progress_bar_is_shown_on_a_terminal() {
     for words in ["cp ", " % ", "entries, ", "/s"] {
         assert!(raw.contains(words), "no {words:?} in {raw:?}");
     }
-    assert!(cp.contents().contains("100,000 entries copied"), "{}", cp.contents());
-    assert!(!cp.contents().contains(" left"), "the bar is gone at the end: {}", cp.contents());
+    assert!(
+        cp.contents().contains("100,000 entries copied"),
+        "{}",
+        cp.contents()
+    );
+    assert!(
+        !cp.contents().contains(" left"),
+        "the bar is gone at the end: {}",
+        cp.contents()
+    );
 }
 
 #[test]
@@ -372,7 +424,11 @@ fn text_of_a_segment_does_nothing_to_the_terminal() {
         .capacity(10)
         .create(scratch.segment().clone())
         .unwrap();
-    map.insert(1, shmkv::Str::new("\x1b[2J\x1b]0;owned\x07\u{9b}31m").unwrap()).unwrap();
+    map.insert(
+        1,
+        shmkv::Str::new("\x1b[2J\x1b]0;owned\x07\u{9b}31m").unwrap(),
+    )
+    .unwrap();
     let name = scratch.segment().to_string();
     for words in [
         &["get", &name, "1"][..],
@@ -384,7 +440,10 @@ fn text_of_a_segment_does_nothing_to_the_terminal() {
         assert!(session.end_restored().success(), "{words:?}");
         let raw = String::from_utf8_lossy(&session.raw).into_owned();
         // The progress bar of `dump` has sequences of its own.
-        assert!(!raw.contains("\x1b[2J") && !raw.contains("\x1b]0") && !raw.contains('\u{9b}'), "{words:?}: {raw:?}");
+        assert!(
+            !raw.contains("\x1b[2J") && !raw.contains("\x1b]0") && !raw.contains('\u{9b}'),
+            "{words:?}: {raw:?}"
+        );
         assert!(raw.contains("owned"), "{words:?}: {raw:?}");
     }
 }

@@ -64,8 +64,15 @@ fn order(number: u32, version: u64) -> Order {
             whole: random.next() as i64,
             share,
         },
-        side: if random.below(2) == 0 { Side::Buy } else { Side::Sell },
-        tags: [Str::new("x").unwrap(), Str::new(["", "\"", "ä,\n"][number as usize % 3]).unwrap()],
+        side: if random.below(2) == 0 {
+            Side::Buy
+        } else {
+            Side::Sell
+        },
+        tags: [
+            Str::new("x").unwrap(),
+            Str::new(["", "\"", "ä,\n"][number as usize % 3]).unwrap(),
+        ],
         raw: Bytes::new(&random.next().to_le_bytes()[..number as usize % 5]).unwrap(),
         weight: f32::from_bits(random.next() as u32 & !(1 << 30)),
         is_live: random.below(2) == 0,
@@ -87,7 +94,9 @@ fn fill(segment: &Segment, count: u32) -> Map<Id, Order> {
 
 /// As bytes, since NaN differs from itself.
 fn contents(segment: &Segment) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let map = shmkv::DynMap::builder().open_read_only(segment.clone()).unwrap();
+    let map = shmkv::DynMap::builder()
+        .open_read_only(segment.clone())
+        .unwrap();
     map.iter().map(Result::unwrap).collect()
 }
 
@@ -105,7 +114,11 @@ fn pipe(dump: &[&str], load: &[&str]) {
         .output()
         .unwrap();
     assert!(source.wait().unwrap().success());
-    assert!(sink.status.success(), "{}", String::from_utf8_lossy(&sink.stderr));
+    assert!(
+        sink.status.success(),
+        "{}",
+        String::from_utf8_lossy(&sink.stderr)
+    );
 }
 
 fn round_trip(count: u32) {
@@ -141,7 +154,10 @@ fn round_trip(count: u32) {
             let version = (1..=u64::from(u32::MAX)).find(|&version| {
                 version > LOOKED_FOR || order(number, version).as_bytes() == found
             });
-            assert!(version.is_some_and(|version| version <= LOOKED_FOR), "entry {number} is a mixture");
+            assert!(
+                version.is_some_and(|version| version <= LOOKED_FOR),
+                "entry {number} is a mixture"
+            );
         }
     }
     println!("{count} entries, {updated} of them seen updated");
@@ -174,7 +190,17 @@ fn csv_loaded_is_the_same_map() {
     let info: serde_json::Value =
         serde_json::from_str(&run(&["info", "--json", &source]).fine()).unwrap();
     let [key, value] = ["key", "value"].map(|part| info[part].as_str().unwrap().to_owned());
-    run(&["create", &target, "--key", &key, "--value", &value, "--capacity", "3000"]).fine();
+    run(&[
+        "create",
+        &target,
+        "--key",
+        &key,
+        "--value",
+        &value,
+        "--capacity",
+        "3000",
+    ])
+    .fine();
     pipe(
         &["dump", "--format", "csv", &source],
         &["load", "--format", "csv", &target],
@@ -196,7 +222,11 @@ fn a_scan_can_be_loaded_and_present_keys_can_be_kept() {
     run(&["cp", &target, &name, "--capacity", "100"]).fine();
     let kept = feed(&["load", "--keep", &name], &scan);
     assert_eq!(kept.code, 0, "{kept:#?}");
-    assert!(kept.stderr.contains("50 entries loaded, 50 left as they were"), "{kept:#?}");
+    assert!(
+        kept.stderr
+            .contains("50 entries loaded, 50 left as they were"),
+        "{kept:#?}"
+    );
     let copy: Map<Id, Order> = Map::builder().open(larger.segment().clone()).unwrap();
     assert_eq!(copy.len(), 100);
     assert_ne!(contents(larger.segment()), contents(from.segment()));
@@ -209,7 +239,17 @@ fn a_dump_of_other_types_is_refused_before_its_first_entry() {
     let (from, to) = (Scratch::shm(), Scratch::shm());
     drop(fill(from.segment(), 10));
     let (source, target) = (from.segment().to_string(), to.segment().to_string());
-    run(&["create", &target, "--key", "u64", "--value", "u8", "--capacity", "10"]).fine();
+    run(&[
+        "create",
+        &target,
+        "--key",
+        "u64",
+        "--value",
+        "u8",
+        "--capacity",
+        "10",
+    ])
+    .fine();
     let dump = run(&["dump", &source]).fine();
     feed(&["load", &target], &dump).fails(2, &["line 1", "struct Id", "u64"]);
     feed(&["load", "--create", &target], &dump).fails(2, &["exists already"]);
@@ -227,7 +267,10 @@ fn no_progress_bar_is_shown_in_a_pipe() {
     let dump = run(&["dump", &source]);
     assert_eq!(dump.stderr, "");
     let load = feed(&["load", "--create", &target], &dump.stdout);
-    assert_eq!(load.stderr, format!("shmkv: {target}: 5,000 entries loaded\n"));
+    assert_eq!(
+        load.stderr,
+        format!("shmkv: {target}: 5,000 entries loaded\n")
+    );
     let copy = Scratch::shm().segment().to_string();
     assert_eq!(run(&["cp", "--quiet", &source, &copy]).stderr, "");
     run(&["rm", &copy]).fine();
