@@ -20,6 +20,7 @@
 
 mod builder;
 mod load;
+mod rules;
 mod stats;
 mod sweep;
 
@@ -54,7 +55,10 @@ use crate::types::{Key, Value};
 pub use self::builder::CacheBuilder;
 use self::builder::Listener;
 pub use self::load::LoadError;
+pub use self::rules::CacheSettings;
+pub(crate) use self::rules::{Rules, Until};
 pub use self::stats::CacheStats;
+pub(crate) use self::stats::stats;
 pub use self::sweep::CacheIter;
 
 /// Words of the shared part.
