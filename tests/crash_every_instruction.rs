@@ -72,7 +72,7 @@ use stage::{Scenario, Stage, Val};
 use trace::Child;
 
 /// Kills of one operation in the short form, about.
-const SHORT_KILLS: usize = 250;
+const SHORT_KILLS: usize = 120;
 
 /// How often a judgement may be too slow before it is wrong.
 const SLOW: usize = 5;
@@ -243,7 +243,7 @@ fn main() {
     println!(
         "{:<62} {:>8} {:>7} {:>7} {:>7} {:>9} {:>9} {:>4} {:>4}",
         "killed after every instruction of",
-        "instr.",
+        "steps",
         "at work",
         "killed",
         "states",
@@ -278,7 +278,7 @@ fn main() {
     }
     creation::all(&filter, &mut sums);
     println!(
-        "{} instructions, {} of them with something held; {} real kills, {} states of the segment \
+        "{} instructions stepped through, {} of them with something held; {} real kills, {} states of the segment \
          judged ({} again, since the machine was slow): nothing lost, nothing torn, nothing \
          stuck, no slot leaked; {:.1?}",
         sums.instructions,

@@ -391,8 +391,7 @@ fn opener_that_died_while_it_looked_the_segment_over_leaves_that_to_the_next() {
     let start = parts.participants as usize / PAGE;
     let end = bytes.len().div_ceil(PAGE);
     for pages in start..=end {
-        let mut half = done[..pages * PAGE.min(done.len())].to_vec();
-        half.truncate(done.len());
+        let mut half = done[..(pages * PAGE).min(done.len())].to_vec();
         half.extend_from_slice(&bytes[half.len()..]);
         let before = ..parts.participants as usize;
         half[before].copy_from_slice(&bytes[before]);

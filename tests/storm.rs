@@ -40,7 +40,7 @@ use shmkv::{Exchange, Map, ReadOnlyMap, Segment};
 
 const WORKERS: usize = 8;
 /// Operations that a worker does in a round, at most.
-const LOG_LEN: usize = 150_000;
+const LOG_LEN: usize = 60_000;
 const ROUND: Duration = Duration::from_millis(600);
 /// Keys with values of 2 KiB; there are 45 slots.
 const WIDE_KEYS: u64 = 41;
@@ -500,15 +500,23 @@ fn wait(pid: i32) -> i32 {
     status
 }
 
-/// Stops one worker after the other until one is caught with a lock, and leaves it stopped. In the
-/// end any, so that those without a lock are stopped and killed as well.
+/// Stops one of the workers, if possible one with a lock, and leaves it stopped.
 fn catch(stage: &Stage, pids: &[i32], random: &mut Random) -> usize {
-    let tries = if random.below(16) == 0 { 1 } else { 200 };
+    // Now and then any, so that those without a lock are stopped and killed as well.
+    let tries = if random.below(16) == 0 { 1 } else { 100 };
     for attempt in 1.. {
-        let worker = random.below(pids.len() as u64) as usize;
+        let first = random.below(pids.len() as u64) as usize;
+        let holds = |worker: &usize| stage.locks_of(pids[*worker]) > 0;
+        // Who is at work lets go before a signal can reach him. There are more workers than
+        // processors, so often one waits for a processor with a lock in his hands.
+        let suspended = |worker: &usize| (0..20).all(|_| holds(worker));
+        let worker = (0..pids.len())
+            .map(|number| (first + number) % pids.len())
+            .find(suspended)
+            .unwrap_or(first);
         signal(pids[worker], libc::SIGSTOP);
         assert!(libc::WIFSTOPPED(wait(pids[worker])));
-        if attempt == tries || stage.locks_of(pids[worker]) > 0 {
+        if attempt == tries || holds(&worker) {
             return worker;
         }
         signal(pids[worker], libc::SIGCONT);
