@@ -50,6 +50,8 @@ pub(crate) const MARGIN: usize = 3;
 impl<V: Val> Stage<V> {
     pub(crate) fn record(&self, scenario: &Scenario<V>) -> Recording {
         let hot = (!is_long()).then(|| self.hot(scenario));
+        // What is as it was before at each stop has locked and unlocked without a change.
+        let hot = hot.filter(|hot| !hot.is_empty());
         let is_hot = |stops: usize| hot.as_ref().is_none_or(|hot| hot.contains(&stops));
         let mut child = self.child(scenario).unwrap();
         let mut spot = Spot::default();
@@ -126,7 +128,7 @@ impl<V: Val> Stage<V> {
         let mut child = self.child(scenario).unwrap();
         let mut before = self.bytes.image();
         let mut hot = std::collections::BTreeSet::new();
-        for stops in 0.. {
+        for stops in 0_usize.. {
             let stop = child.run_to_syscall();
             let is_changed = !self.bytes.is(&before);
             if is_changed || self.bytes.is_at_work(child.pid()) {
