@@ -198,12 +198,13 @@ fn kill_everywhere<V: Val>(stage: &Stage<V>, scenario: &Scenario<V>) -> Tally {
             !regions.iter().any(is_inside)
         })
         .chain([1, *instructions])
+        .chain(0..if regions.is_empty() { *instructions } else { 0 })
         .collect();
     others.sort_unstable();
     others.dedup();
     let stride = match is_long() {
         true => 1,
-        false => others.len().div_ceil(12).max(1),
+        false => others.len().div_ceil(24).max(1),
     };
     for step in others.into_iter().step_by(stride) {
         judge_patiently(stage, scenario, number % 2 == 0, &mut tally, || {
