@@ -84,6 +84,26 @@ pub enum OpenError {
         /// What the existing segment uses.
         found: HashKind,
     },
+    /// It exists with another setting than this program asks for.
+    #[error(
+        "segment exists with {setting} = {found}, this program asks for {asked}: ask for that, or remove and create it again"
+    )]
+    SettingDiffers {
+        /// The setting, by the builder's method.
+        setting: &'static str,
+        /// What was asked for.
+        asked: String,
+        /// What the existing segment has.
+        found: String,
+    },
+    /// A time was asked for that a segment cannot hold.
+    #[error("{setting} = {asked:?} is out of range: a millisecond to 34 years are possible")]
+    TimeOutOfRange {
+        /// The setting, by the builder's method.
+        setting: &'static str,
+        /// What was asked for.
+        asked: Duration,
+    },
     /// A wish for the memory of the mapping could not be fulfilled.
     #[error("{wish} is not possible for this segment: {source}")]
     Memory {
@@ -140,7 +160,8 @@ impl fmt::Display for LastSync {
     }
 }
 
-/// Why a value could not be read.
+/// Why a value could not be read. (Without fields: then it fits beside a value in whatever `get`
+/// returns, and the compiler moves the value in one piece.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -153,12 +174,9 @@ pub enum ReadError {
     Contended,
     /// The bytes that are stored are not a value of the type. Some process wrote garbage.
     #[error(
-        "the stored bytes are not a valid {type_name}: some process wrote garbage into the segment; remove the key, or repair the segment"
+        "the stored bytes are not a valid value of the type: some process wrote garbage into the segment; remove the key, or repair the segment"
     )]
-    InvalidValue {
-        /// The Rust type.
-        type_name: &'static str,
-    },
+    InvalidValue,
 }
 
 /// Why a write did not happen. Whatever it is, the map is as it was before the call.
@@ -192,12 +210,9 @@ pub enum WriteError {
     Register(Box<RegisterError>),
     /// The bytes that are stored are not a value of the type, so nothing can be computed from them.
     #[error(
-        "the stored bytes are not a valid {type_name}: some process wrote garbage into the segment; remove the key, or repair the segment"
+        "the stored bytes are not a valid value of the type: some process wrote garbage into the segment; remove the key, or repair the segment"
     )]
-    InvalidValue {
-        /// The Rust type.
-        type_name: &'static str,
-    },
+    InvalidValue,
     /// A bucket is in a state that the protocol does not write.
     #[error("bucket {bucket} is damaged: some process wrote garbage into the segment; repair it")]
     Damaged {
@@ -224,7 +239,7 @@ impl From<ReadError> for WriteError {
             ReadError::Contended => Self::Contended {
                 waited: Duration::ZERO,
             },
-            ReadError::InvalidValue { type_name } => Self::InvalidValue { type_name },
+            ReadError::InvalidValue => Self::InvalidValue,
         }
     }
 }

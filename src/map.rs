@@ -11,11 +11,10 @@ use crate::builder::MapBuilder;
 use crate::copy::Sink;
 use crate::error::{Exchange, IterError, ReadError, SweepError, TryInsert, WriteError};
 use crate::hash::Hashed;
-use crate::image::{Image, Typed, decode};
+use crate::image::{Image, Typed, decode, same};
 use crate::integer::Integer;
 use crate::iter::{Entries, Walk};
 use crate::layout::{Layout, SizeError};
-use crate::mapping::Access;
 use crate::restart::{self, Salvage, Synced};
 use crate::schema::Schema;
 use crate::segment::{Segment, SegmentError};
@@ -138,6 +137,12 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         &self.shared
     }
 
+    /// What all clones of the handle have in common, to outlive this one.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn clone_shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     #[inline(always)]
     fn table(&self) -> Table<'_, Typed<K, V>> {
         self.shared.table(Typed::SHAPE)
@@ -156,33 +161,51 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// [`ReadError::Contended`], which is no miss, as told there.
     #[inline(always)]
     pub fn get(&self, key: &K) -> Result<Option<V>, ReadError> {
-        let mut key_image = Image::uninit();
-        let mut value_image = Image::<V>::uninit();
-        let mut value = value_image.sink();
         let table = self.table();
+        let hash = table.hash(key.as_bytes());
+        let mut key_image = Image::uninit();
+        let mut image = Image::<V>::uninit();
+        let mut value = image.sink();
         let words = &*key_image.write(key);
-        let hash = table.hash_of(words);
         let probe = Probe { hash, words };
-        match table.glance(probe, |bucket, slot| bucket.load_value(slot, &mut value)) {
-            Some(Lookup::Hit) => Ok(Some(decoded(value.words())?)),
-            Some(_) => Ok(None),
-            None => self.get_elsewhere(key, hash),
+        let found = match table.glance(probe, |bucket, slot| bucket.load_value(slot, &mut value)) {
+            Some(lookup) => lookup == Lookup::Hit,
+            None => return self.get_elsewhere(key, hash),
+        };
+        if found {
+            Ok(Some(decoded(value.words())?))
+        } else {
+            Ok(None)
         }
     }
 
     /// The rest of `get`, out of its caller's way: nothing of it is in the caller's registers.
     #[inline(never)]
     fn get_elsewhere(&self, key: &K, hash: Hashed) -> Result<Option<V>, ReadError> {
-        let mut key_image = Image::uninit();
         let mut value_image = Image::<V>::uninit();
         let mut value = value_image.sink();
+        if self.fetch_elsewhere(key, hash, &mut value)? {
+            Ok(Some(decoded(value.words())?))
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Copies the value of a key that a glance has not found, if it is there.
+    fn fetch_elsewhere(
+        &self,
+        key: &K,
+        hash: Hashed,
+        value: &mut Sink<'_>,
+    ) -> Result<bool, ReadError> {
+        let mut key_image = Image::uninit();
         let words = &*key_image.write(key);
         let probe = Probe { hash, words };
-        let take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, &mut value);
+        let take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, value);
         match self.table().read_elsewhere(probe, take) {
-            Lookup::Hit => Ok(Some(decoded(value.words())?)),
-            Lookup::Miss => Ok(None),
-            Lookup::Contended => self.get_contended(probe),
+            Lookup::Hit => Ok(true),
+            Lookup::Miss => Ok(false),
+            Lookup::Contended => self.fetch_contended(probe, value),
         }
     }
 
@@ -207,8 +230,8 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     pub fn contains_key(&self, key: &K) -> Result<bool, ReadError> {
         let mut key_image = Image::uninit();
         let table = self.table();
+        let hash = table.hash(key.as_bytes());
         let words = &*key_image.write(key);
-        let hash = table.hash_of(words);
         match table.glance(Probe { hash, words }, |_, _| ()) {
             Some(lookup) => Ok(lookup == Lookup::Hit),
             None => self.contains_elsewhere(key, hash),
@@ -224,11 +247,7 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
             Lookup::Hit => Ok(true),
             Lookup::Miss => Ok(false),
             // Whether the value is valid is not the question.
-            Lookup::Contended => match self.get_contended(probe) {
-                Ok(value) => Ok(value.is_some()),
-                Err(ReadError::InvalidValue { .. }) => Ok(true),
-                Err(error) => Err(error),
-            },
+            Lookup::Contended => self.fetch_contended(probe, &mut Image::<V>::uninit().sink()),
         }
     }
 
@@ -280,34 +299,10 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         Ok(found)
     }
 
-    /// What a read does when it was overtaken too often: a writable handle reads under the lock,
-    /// a read-only one has more patience, and an end of it.
     #[cold]
     #[inline(never)]
-    fn get_contended(&self, probe: Probe<'_>) -> Result<Option<V>, ReadError> {
-        let table = self.table();
-        let mut image = Image::<V>::uninit();
-        let mut value = image.sink();
-        if self.shared.access() == Access::ReadWrite
-            && let Ok(token) = self.shared.token()
-        {
-            let mut found = None;
-            let mut look = |current: Option<&[u64]>, _: &mut [u64]| {
-                found = current.map(decoded);
-                Edit::Keep
-            };
-            let kept = self
-                .shared
-                .edit(&table, token, probe, &mut value, &mut [], &mut look);
-            if kept.is_ok() {
-                return found.transpose();
-            }
-        }
-        match table.read_patiently(probe, &mut value) {
-            Lookup::Hit => Ok(Some(decoded(value.words())?)),
-            Lookup::Miss => Ok(None),
-            Lookup::Contended => Err(ReadError::Contended),
-        }
+    fn fetch_contended(&self, probe: Probe<'_>, value: &mut Sink<'_>) -> Result<bool, ReadError> {
+        self.shared.read_contended(&self.table(), probe, value)
     }
 
     /// All entries, in no particular order.
@@ -470,21 +465,14 @@ impl<K: Key, V: Value> Map<K, V> {
     fn edit(
         &self,
         key: &K,
-        mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+        decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
         new: &mut [u64],
         old: &mut Sink<'_>,
     ) -> Result<Outcome, WriteError> {
-        let shared = &*self.reader.shared;
         let mut key_image = Image::uninit();
-        let table = self.reader.table();
-        let token = shared.token()?;
         let words = &*key_image.write(key);
-        let hash = table.hash_of(words);
-        let probe = Probe { hash, words };
-        match table.edit_at_home(token, probe, old, new, &mut decide) {
-            Some(outcome) => Ok(outcome),
-            None => shared.edit(&table, token, probe, old, new, &mut decide),
-        }
+        let table = self.reader.table();
+        self.reader.shared.edit_key(&table, words, old, new, decide)
     }
 
     /// The value that was there before an edit.
@@ -638,7 +626,11 @@ impl<K: Key, V: Value> Map<K, V> {
             let if_unchanged = |now: Option<&[u64]>, _: &mut [u64]| {
                 // By its bytes and not by any version: a value that is written in place, or
                 // removed and inserted again, has the same meaning if it has the same bytes.
-                changed = now != expected;
+                changed = match (now, expected) {
+                    (Some(now), Some(expected)) => !same::<V>(now, expected),
+                    (None, None) => false,
+                    _ => true,
+                };
                 if changed { Edit::Keep } else { edit }
             };
             let mut new = Image::uninit();
@@ -673,7 +665,7 @@ impl<K: Key, V: Value> Map<K, V> {
         let expected = &*expected_image.write(expected);
         let mut equal = false;
         let if_equal = |current: Option<&[u64]>, _: &mut [u64]| {
-            equal = current == Some(expected);
+            equal = current.is_some_and(|current| same::<V>(current, expected));
             if equal { Edit::Put } else { Edit::Keep }
         };
         let mut old = Image::<V>::uninit();
@@ -770,12 +762,10 @@ enum Change<V> {
 
 /// A value from the words that are stored, if they are one.
 #[inline(always)]
-fn decoded<V: Value>(words: &[u64]) -> Result<V, ReadError> {
+pub(crate) fn decoded<V: Value>(words: &[u64]) -> Result<V, ReadError> {
     match decode::<V>(words) {
         Some(value) if value.is_valid() => Ok(value),
-        _ => Err(ReadError::InvalidValue {
-            type_name: std::any::type_name::<V>(),
-        }),
+        _ => Err(ReadError::InvalidValue),
     }
 }
 

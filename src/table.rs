@@ -45,11 +45,18 @@ use crate::owner::token::{LockWord, Token, Verdict};
 use crate::repair::Burial;
 use crate::sync::{AtomicU64, Deadline, Ordering, READ_TRIES, futex_wait, spin_hint};
 pub(crate) use crate::sync::{LOCK_SPINS, READ_TRIES_READ_ONLY};
+use crate::tags::Tag;
 use zerocopy::IntoBytes;
 
 /// How long a waiter sleeps before it looks at the lock and at its owner again, at most. This
 /// bounds how long the death of an owner goes unnoticed when the wake-up died with it.
 pub(crate) const WAIT_SLICE_US: u32 = 1000;
+
+/// How often one operation is begun again for reasons that cost it no patience: it took a lock
+/// from the dead, or lost a race for one that was free. Three buckets and the other buckets
+/// of their entries could all have been left by dead owners, once or twice each; whoever sees more
+/// than that is being held up, and waits no longer than for the living.
+pub(crate) const FREE_ROUNDS: u32 = 128;
 
 /// A key as the table needs it: hashed, and as words.
 #[derive(Clone, Copy)]
@@ -125,6 +132,8 @@ pub(crate) struct Writer<'w, W> {
     who: &'w W,
     token: Token,
     deadline: Deadline,
+    /// How many more rounds cost no patience.
+    free_rounds: u32,
 }
 
 impl<'w, W: Who> Writer<'w, W> {
@@ -135,6 +144,18 @@ impl<'w, W: Who> Writer<'w, W> {
             who,
             token,
             deadline: Deadline::new(timeout),
+            free_rounds: FREE_ROUNDS,
+        }
+    }
+
+    /// Whether one more round, which was no wait for anybody, is too many.
+    fn is_held_up(&mut self) -> bool {
+        match self.free_rounds.checked_sub(1) {
+            Some(rest) => {
+                self.free_rounds = rest;
+                false
+            }
+            None => self.deadline.passed(),
         }
     }
 
@@ -199,6 +220,12 @@ impl<'a, S: Shape> Table<'a, S> {
         Bucket::at(self.area, index, self.shape)
     }
 
+    /// The hash of a key, given all its bytes.
+    #[inline(always)]
+    pub(crate) fn hash(&self, key: &[u8]) -> Hashed {
+        self.hasher.hash(key)
+    }
+
     /// The hash of a key that was copied out of a slot.
     #[inline(always)]
     pub(crate) fn hash_of(&self, key: &[u64]) -> Hashed {
@@ -211,7 +238,9 @@ impl<'a, S: Shape> Table<'a, S> {
     /// Asks for the lines that a search for this key touches first.
     #[inline(always)]
     pub(crate) fn prefetch(&self, hash: Hashed) {
-        self.bucket(hash.home(self.buckets)).prefetch();
+        let home = self.bucket(hash.home(self.buckets));
+        home.prefetch();
+        home.prefetch_preferred(hash.choice());
     }
 
     /// Asks for the line of the entry that a search for this key probably finds. Looks at the
@@ -237,7 +266,8 @@ impl<'a, S: Shape> Table<'a, S> {
         let state = home.begin();
         if let Search::Found(slot) = home.search(state, key.hash.tag(), key.words) {
             take(home, slot);
-            return home.confirms(state, slot).then_some(Lookup::Hit);
+            // Not `confirms`: what that allows beyond this is rare, and the second look allows it.
+            return home.unchanged(state).then_some(Lookup::Hit);
         }
         // Nobody of this class lives away: the key is nowhere.
         (home.away(key.hash.class()) == 0 && home.unchanged(state)).then_some(Lookup::Miss)
@@ -313,7 +343,7 @@ impl<'a, S: Shape> Table<'a, S> {
     }
 
     /// Whether the bucket `index` holds the key; `None` if it did not come to rest.
-    pub(crate) fn search_bucket(&self, index: u64, tag: u8, key: &[u64]) -> Option<Search> {
+    pub(crate) fn search_bucket(&self, index: u64, tag: Tag, key: &[u64]) -> Option<Search> {
         let bucket = self.bucket(index);
         for _ in 0..READ_TRIES {
             let state = bucket.begin();
@@ -425,7 +455,7 @@ impl<'a, S: Shape> Table<'a, S> {
         let occupied = bucket.state().occupied();
         match decide(Some(current), new) {
             Edit::Keep => Ok(Outcome::KeptPresent),
-            Edit::Put if self.shape.value_words() <= 1 => {
+            Edit::Put if self.shape.is_in_place() => {
                 bucket.store_in_place(slot, new);
                 Ok(Outcome::Replaced)
             }
@@ -434,6 +464,9 @@ impl<'a, S: Shape> Table<'a, S> {
                     return Err(self.damaged(key.hash.home(self.buckets)));
                 };
                 bucket.fill(spare, key.hash.tag(), key.words, new);
+                if self.shape.replacement().is_some() {
+                    bucket.note_update(slot, spare);
+                }
                 bucket.publish(occupied.with(spare).without(slot));
                 Ok(Outcome::Replaced)
             }
@@ -448,14 +481,14 @@ impl<'a, S: Shape> Table<'a, S> {
         Obstacle::Blocked(Blocked::Damaged { bucket })
     }
 
-    /// Where one more entry may go, if anywhere.
+    /// Where one more entry may go in the bucket number `index`, if anywhere.
     #[inline(always)]
-    fn room(&self, bucket: &Locked<'a, S>, hash: Hashed) -> Option<Slot> {
+    fn room(&self, bucket: &Locked<'a, S>, index: u64, hash: Hashed) -> Option<Slot> {
         let preferred = bucket.preferred(hash.choice());
         bucket
             .state()
             .occupied()
-            .room(self.shape.usable(), preferred)
+            .room(self.shape.limit(index), preferred)
     }
 
     /// Inserts a key that is absent, its home locked, if there is room at home.
@@ -466,8 +499,11 @@ impl<'a, S: Shape> Table<'a, S> {
         key: Probe<'_>,
         value: &[u64],
     ) -> Option<Outcome> {
-        let slot = self.room(home, key.hash)?;
+        let slot = self.room(home, key.hash.home(self.buckets), key.hash)?;
         home.fill(slot, key.hash.tag(), key.words, value);
+        if self.shape.replacement().is_some() {
+            home.note_insert(slot, key.hash);
+        }
         home.publish(home.state().occupied().with(slot));
         Some(Outcome::Inserted)
     }
@@ -495,16 +531,25 @@ impl<'a, S: Shape> Table<'a, S> {
         key: Probe<'_>,
         value: &[u64],
     ) -> Result<Outcome, Obstacle> {
+        let index = key.hash.other(self.buckets);
         let other = match other {
             Some(locked) => locked,
-            None => self.try_lock(key.hash.other(self.buckets), token)?,
+            None => self.try_lock(index, token)?,
         };
         let occupied = other.state().occupied();
-        if let Some(slot) = self.room(&other, key.hash) {
+        if let Some(slot) = self.room(&other, index, key.hash) {
             home.raise_away(key.hash.class());
             other.fill(slot, key.hash.tag(), key.words, value);
+            if self.shape.replacement().is_some() {
+                other.note_insert(slot, key.hash);
+            }
             other.publish(occupied.with(slot));
             return Ok(Outcome::Inserted);
+        }
+        if self.shape.replacement().is_some() {
+            return self
+                .replace(token, home, &other, key, value)
+                .ok_or_else(|| self.damaged(index));
         }
         self.displace(token, home, &other, key, value)
     }
@@ -551,7 +596,7 @@ impl<'a, S: Shape> Table<'a, S> {
                                 continue;
                             }
                         };
-                        let Some(place) = self.room(&target, hash) else {
+                        let Some(place) = self.room(&target, mate, hash) else {
                             continue;
                         };
                         let moving = Moving {
@@ -655,12 +700,20 @@ impl<'a, S: Shape> Table<'a, S> {
         found: LockWord,
     ) -> Result<(), Blocked> {
         let Some(owner) = found.owner() else {
-            return Ok(());
+            return match writer.is_held_up() {
+                true => Err(Blocked::Busy { bucket, found }),
+                false => Ok(()),
+            };
         };
         match writer.verdict(owner) {
             Verdict::Dead => {
-                // The dead cost no patience, unless the living are in the way.
-                if self.bury(writer, bucket, found) == Burial::NotYet && writer.deadline.passed() {
+                // The dead cost no patience, unless the living are in the way, or somebody
+                // forges locks of the dead without end.
+                let is_over = match self.bury(writer, bucket, found) {
+                    Burial::NotYet => writer.deadline.passed(),
+                    Burial::Released | Burial::Deduplicated(_) => writer.is_held_up(),
+                };
+                if is_over {
                     return Err(Blocked::Busy { bucket, found });
                 }
             }

@@ -134,6 +134,12 @@ impl Owners {
         }
     }
 
+    /// The token of this process, if it is registered.
+    #[inline(always)]
+    pub(crate) fn current(&self) -> Option<Token> {
+        Token::from_word(self.private.token())
+    }
+
     /// Gives the slot back. A fork of the process that registered has nothing to give.
     /// No lock may be held any more.
     pub(crate) fn release(&self, table: &[AtomicU64]) {
