@@ -49,6 +49,8 @@ mod burials;
 #[path = "crash/bytes.rs"]
 #[allow(dead_code, reason = "shared with the storm, which uses more of it")]
 mod bytes;
+#[path = "crash/caching.rs"]
+mod caching;
 #[path = "crash/creation.rs"]
 mod creation;
 #[path = "crash/judge.rs"]
@@ -72,7 +74,7 @@ use stage::{Scenario, Stage, Val};
 use trace::Child;
 
 /// Kills of one operation in the short form, about.
-const SHORT_KILLS: usize = 120;
+const SHORT_KILLS: usize = 100;
 
 /// How often a judgement may be too slow before it is wrong.
 const SLOW: usize = 5;
@@ -179,9 +181,9 @@ fn kill_everywhere<V: Val>(stage: &Stage<V>, scenario: &Scenario<V>) -> Tally {
     // Strides begin at different places of the regions.
     for (region, step) in inside.step_by(stride) {
         judge_patiently(stage, scenario, number % 2 == 0, &mut tally, || {
-            let mut child = stage.child_in(scenario, &recording, region);
-            child.steps(step);
-            child.kill();
+            stage
+                .child_inside(scenario, &recording, region, step)
+                .kill();
             format!("killed {step} instructions into {region:?}")
         });
         number += 1;
@@ -290,6 +292,7 @@ fn main() {
             stopped::additions(&stage);
         }
     }
+    caching::all(&filter, &mut sums);
     creation::all(&filter, &mut sums);
     println!(
         "{} instructions stepped through, {} of them with something held; {} real kills, {} states of the segment \

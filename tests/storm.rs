@@ -527,8 +527,12 @@ fn catch(stage: &Stage, pids: &[i32], random: &mut Random) -> usize {
         let suspended = |worker: &usize| (0..20).all(|_| holds(worker));
         let worker = (0..pids.len())
             .map(|number| (first + number) % pids.len())
-            .find(suspended)
-            .unwrap_or(first);
+            .find(suspended);
+        if worker.is_none() && attempt < tries {
+            std::thread::sleep(Duration::from_micros(100));
+            continue;
+        }
+        let worker = worker.unwrap_or(first);
         signal(pids[worker], libc::SIGSTOP);
         assert!(libc::WIFSTOPPED(wait(pids[worker])));
         if attempt == tries || holds(&worker) {

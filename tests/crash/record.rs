@@ -160,6 +160,29 @@ impl<V: Val> Stage<V> {
         hot
     }
 
+    /// A child that has gone so many steps into a region. Who asks whether another one lives, with
+    /// a lock in his hands, goes on for tens of thousands of instructions: then system calls
+    /// show a shorter way.
+    pub(crate) fn child_inside(
+        &self,
+        scenario: &Scenario<V>,
+        recording: &Recording,
+        region: &Region,
+        step: usize,
+    ) -> Child {
+        let spot = recording.trail.get(region.start + step);
+        if let Some(spot) = spot.filter(|spot| spot.stops + spot.steps < step / 2) {
+            let mut child = self.child(scenario).unwrap();
+            let is_inside = step < region.len;
+            if go_to(&mut child, *spot) && self.bytes.is_at_work(child.pid()) == is_inside {
+                return child;
+            }
+        }
+        let mut child = self.child_in(scenario, recording, region);
+        child.steps(step);
+        child
+    }
+
     /// A child that has just come to where the region starts.
     pub(crate) fn child_in(
         &self,
