@@ -26,9 +26,9 @@ pub(crate) struct Recording {
 /// The way to an instruction: so many stops at the beginning or the end of a system call, then
 /// so many steps.
 #[derive(Clone, Copy, Debug, Default)]
-struct Spot {
-    stops: usize,
-    steps: usize,
+pub(crate) struct Spot {
+    pub(crate) stops: usize,
+    pub(crate) steps: usize,
 }
 
 /// Consecutive instructions during which a process holds a lock, or claims a slot.
@@ -239,7 +239,7 @@ impl<V: Val> Stage<V> {
 }
 
 /// Brings a child to a place; `false` if its way ended before.
-fn go_to(child: &mut Child, spot: Spot) -> bool {
+pub(crate) fn go_to(child: &mut Child, spot: Spot) -> bool {
     (0..spot.stops).all(|_| child.run_to_syscall() == Stop::Trap)
         && child.steps(spot.steps) == Stop::Trap
 }
@@ -250,7 +250,7 @@ fn address(child: &Child) -> u64 {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn at_system_call(child: &Child) -> bool {
+pub(crate) fn at_system_call(child: &Child) -> bool {
     child.is_at_a_system_call()
 }
 
@@ -261,6 +261,6 @@ fn address(_: &Child) -> u64 {
 
 /// A step over a system call is a step like any other there.
 #[cfg(not(target_arch = "x86_64"))]
-fn at_system_call(_: &Child) -> bool {
+pub(crate) fn at_system_call(_: &Child) -> bool {
     false
 }

@@ -134,10 +134,10 @@ impl Child {
         self.peek(self.address()) & 0xFFFF == SYSCALL
     }
 
-    /// Whether the next instruction is this system call.
+    /// Whether it is stopped at the beginning of this system call.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) fn is_at_system_call(&self, number: libc::c_long) -> bool {
-        self.registers().rax == number as u64 && self.is_at_a_system_call()
+    pub(crate) fn is_in_system_call(&self, number: libc::c_long) -> bool {
+        self.registers().orig_rax == number as u64
     }
 
     /// Runs until it is about to execute the instruction at `address`. As many single steps would
