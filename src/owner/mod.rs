@@ -11,7 +11,7 @@
 //! 1. it is our own token (another thread of ours): alive;
 //! 2. the slot is free or has another generation: dead. A slot has its new generation
 //!    before its holder's first lock; the holder takes locks with `Release`
-//!    (or `AcqRel`), and the fence in [`Owners::verdict`] pairs with it;
+//!    (or `AcqRel`), and the fence in [`Slot::named_by`] pairs with it;
 //! 3. it is of our pid namespace and boot: a pidfd and the start time decide, both ways
 //!    ([`process`]). Only if they cannot (`/proc` missing or hidden, no descriptor left), and some
 //!    process has that id, is the byte asked, and it can only say "alive" then:
@@ -54,7 +54,7 @@ use self::private::Private;
 use self::process::{Home, Identity, Life, life_of};
 use self::slot::{Claim, FileId, Record, Slot, Snapshot, State};
 use self::token::Token;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::AtomicU64;
 
 pub use self::info::{OwnerInfo, Participant};
 pub(crate) use self::slot::SLOT_WORDS;
@@ -219,13 +219,10 @@ impl Owners {
     }
 
     fn look_up(&self, table: &[AtomicU64], token: Token) -> (Option<Snapshot>, Verdict) {
-        // Acquire: pairs with the owner's release when it took the lock, so that the
-        // slot is read at least as new as it was then.
-        fence(Ordering::Acquire);
         let slot = token
             .slot()
             .filter(|&index| index < self.slots)
-            .and_then(|index| Some((index, Slot::of(table, index)?)));
+            .and_then(|index| Some((index, Slot::named_by(table, token)?)));
         // No participant ever had a slot that does not exist.
         let Some((index, slot)) = slot else {
             return (None, Verdict::Dead);
