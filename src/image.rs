@@ -83,6 +83,20 @@ pub(crate) fn decode<T: TryFromBytes>(words: &[u64]) -> Option<T> {
     T::try_read_from_bytes(words.as_bytes().get(..size_of::<T>())?).ok()
 }
 
+/// Whether two images are of the same `T`, byte by byte. What fills up the last word is not
+/// looked at: it is zero, unless somebody wrote garbage, who shall not make a value differ
+/// from itself.
+#[inline(always)]
+pub(crate) fn same<T>(one: &[u64], other: &[u64]) -> bool {
+    match (
+        one.as_bytes().get(..size_of::<T>()),
+        other.as_bytes().get(..size_of::<T>()),
+    ) {
+        (Some(one), Some(other)) => one == other,
+        _ => false,
+    }
+}
+
 /// The dimensions of an entry of a typed map: all constants.
 pub(crate) struct Typed<K, V>(PhantomData<fn() -> (K, V)>);
 

@@ -29,7 +29,9 @@ use loom::sync::atomic::AtomicU64 as LoomU64;
 use loom::thread::{Thread, ThreadId};
 
 /// An atomic here is a whole apparatus.
-pub(crate) const ATOMICS_ARE_WORDS: bool = false;
+pub(crate) fn atomics_are_words() -> bool {
+    false
+}
 
 /// The twins of the constants: small, so that a model soon reaches what comes after them.
 pub(crate) const LOCK_SPINS: u32 = 1;
@@ -340,6 +342,8 @@ pub(crate) fn futex_wake_all(word: &AtomicU64) {
 }
 
 pub(crate) fn prefetch(_: &AtomicU64) {}
+
+pub(crate) fn prefetch_at<const OFFSET: usize>(_: &[AtomicU64], _: usize) {}
 
 /// A deadline in turns instead of time: each turn of a waiter lets everybody else run.
 #[derive(Debug)]
