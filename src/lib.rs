@@ -33,6 +33,7 @@
 //! - [`Segment`] names a segment: `shm:quotes`, `file:/var/cache/q.kv`, `sysv:0x51`, `fd:3`.
 //! - [`Key`] and [`Value`] say what can be stored: plain data that describes itself. Put
 //!   [`#[shmkv::record]`](record) on your own types; [`Str`] and [`Bytes`] hold text inline.
+//! - `docs::verification` says what is verified, by what, and what is not.
 //! - [`schema`] is the description that a segment carries of its types.
 //!
 //! # The house
@@ -70,6 +71,8 @@ mod bounds;
 mod bucket;
 mod builder;
 mod copy;
+#[cfg(doc)]
+pub mod docs;
 mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -48,6 +48,7 @@ struct Request {
     check: bool,
     real: bool,
     killable: bool,
+    no_baseline: bool,
     patterns: Vec<String>,
 }
 
@@ -85,6 +86,7 @@ fn main() {
             "--check" => request.check = true,
             "--real" => request.real = true,
             "--killable" => request.killable = true,
+            "--no-baseline" => request.no_baseline = true,
             option if option.starts_with('-') => fail(&format!("there is no option {option}")),
             _ => request.patterns.push(argument),
         }
@@ -121,6 +123,7 @@ fn main() {
         "{:<14} {:<68} {:<74} executions",
         "file", "mutant", "killed by"
     );
+    let no_baseline = request.no_baseline;
     let next = AtomicUsize::new(0);
     let verdicts: Mutex<Vec<Option<Verdict>>> = Mutex::new(mutants.iter().map(|_| None).collect());
     let printed = Mutex::new(0);
@@ -132,6 +135,7 @@ fn main() {
             scope.spawn(move || {
                 // A model that fails anyway notices every mutant.
                 if worker == 0
+                    && !no_baseline
                     && let Some(noticed) = program.run(0, killers)
                 {
                     eprintln!("{}", noticed.log);
