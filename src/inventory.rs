@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::builder::read_layout;
 use crate::layout::{Layout, MAGIC};
 use crate::mapping::Access;
+use crate::open::read_layout;
 use crate::owner::companion;
 use crate::segment::{Segment, SegmentError, SegmentOptions};
 

@@ -15,7 +15,6 @@ use crate::image::{Image, Typed, decode, same};
 use crate::integer::Integer;
 use crate::iter::{Entries, Walk};
 use crate::layout::{Layout, SizeError};
-use crate::mapping::Access;
 use crate::restart::{self, Salvage, Synced};
 use crate::schema::Schema;
 use crate::segment::{Segment, SegmentError};
@@ -300,28 +299,10 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         Ok(found)
     }
 
-    /// What a read does when it was overtaken too often: a writable handle reads under the lock,
-    /// a read-only one has more patience, and an end of it.
     #[cold]
     #[inline(never)]
     fn fetch_contended(&self, probe: Probe<'_>, value: &mut Sink<'_>) -> Result<bool, ReadError> {
-        let table = self.table();
-        if self.shared.access() == Access::ReadWrite
-            && let Ok(token) = self.shared.token()
-        {
-            let mut look = |_: Option<&[u64]>, _: &mut [u64]| Edit::Keep;
-            let kept = self
-                .shared
-                .edit(&table, token, probe, value, &mut [], &mut look);
-            if let Ok(outcome) = kept {
-                return Ok(outcome == Outcome::KeptPresent);
-            }
-        }
-        match table.read_patiently(probe, value) {
-            Lookup::Hit => Ok(true),
-            Lookup::Miss => Ok(false),
-            Lookup::Contended => Err(ReadError::Contended),
-        }
+        self.shared.read_contended(&self.table(), probe, value)
     }
 
     /// All entries, in no particular order.
@@ -484,21 +465,14 @@ impl<K: Key, V: Value> Map<K, V> {
     fn edit(
         &self,
         key: &K,
-        mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+        decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
         new: &mut [u64],
         old: &mut Sink<'_>,
     ) -> Result<Outcome, WriteError> {
-        let shared = &*self.reader.shared;
         let mut key_image = Image::uninit();
-        let table = self.reader.table();
-        let token = shared.token()?;
-        let hash = table.hash(key.as_bytes());
         let words = &*key_image.write(key);
-        let probe = Probe { hash, words };
-        match table.edit_at_home(token, probe, old, new, &mut decide) {
-            Some(outcome) => Ok(outcome),
-            None => shared.edit(&table, token, probe, old, new, &mut decide),
-        }
+        let table = self.reader.table();
+        self.reader.shared.edit_key(&table, words, old, new, decide)
     }
 
     /// The value that was there before an edit.
@@ -788,7 +762,7 @@ enum Change<V> {
 
 /// A value from the words that are stored, if they are one.
 #[inline(always)]
-fn decoded<V: Value>(words: &[u64]) -> Result<V, ReadError> {
+pub(crate) fn decoded<V: Value>(words: &[u64]) -> Result<V, ReadError> {
     match decode::<V>(words) {
         Some(value) if value.is_valid() => Ok(value),
         _ => Err(ReadError::InvalidValue),

@@ -42,8 +42,13 @@ pub(crate) struct Mapping {
 /// The parts of a segment that are used all the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Parts<T> {
+    pub(crate) shared: T,
     pub(crate) participants: T,
     pub(crate) moves: T,
+    pub(crate) leases: T,
+    pub(crate) statistics: T,
+    pub(crate) learner: T,
+    pub(crate) ghosts: T,
     pub(crate) buckets: T,
 }
 
@@ -163,10 +168,42 @@ impl Mapping {
             }
         };
         self.parts = Parts {
+            shared: part(parts.shared),
             participants: part(parts.participants),
             moves: part(parts.moves),
+            leases: part(parts.leases),
+            statistics: part(parts.statistics),
+            learner: part(parts.learner),
+            ghosts: part(parts.ghosts),
             buckets: part(parts.buckets),
         };
+    }
+
+    /// The mutable words of the whole segment.
+    #[inline(always)]
+    pub(crate) fn shared(&self) -> &[AtomicU64] {
+        self.part(self.parts.shared)
+    }
+
+    /// The cells of loads under way; none in a map.
+    pub(crate) fn leases(&self) -> &[AtomicU64] {
+        self.part(self.parts.leases)
+    }
+
+    /// The lines of counters; none in a map.
+    #[inline(always)]
+    pub(crate) fn statistics(&self) -> &[AtomicU64] {
+        self.part(self.parts.statistics)
+    }
+
+    /// What the replacement policy has learnt; nothing in a map.
+    pub(crate) fn learner(&self) -> &[AtomicU64] {
+        self.part(self.parts.learner)
+    }
+
+    /// What the replacement policy remembers of each bucket's evictions; nothing in a map.
+    pub(crate) fn ghosts(&self) -> &[AtomicU64] {
+        self.part(self.parts.ghosts)
     }
 
     /// The participant table.
@@ -202,8 +239,13 @@ impl Part {
     fn none(base: NonNull<AtomicU64>) -> Parts<Self> {
         let none = Self { base, len: 0 };
         Parts {
+            shared: none,
             participants: none,
             moves: none,
+            leases: none,
+            statistics: none,
+            learner: none,
+            ghosts: none,
             buckets: none,
         }
     }

@@ -625,7 +625,8 @@ impl<'a, S: Shape> Inspector<'a, S> {
             crate::restart::SYNC_RECORD.contains(&at) || crate::restart::BOOT_RECORD.contains(&at)
         };
         let shared = (places.shared..places.participants).filter(|at| !in_use(at));
-        let padding = places.moves_end..places.buckets;
+        let rounding = places.moves_end..places.leases;
+        let padding = rounding.chain(places.ghosts_end..places.buckets);
         let step = self.table.shape().bucket_words();
         let in_buckets = (0..self.table.buckets() as usize)
             .flat_map(|bucket| [4, 5].map(|word| places.buckets + bucket * step + word));

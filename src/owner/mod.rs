@@ -134,6 +134,12 @@ impl Owners {
         }
     }
 
+    /// The token of this process, if it is registered.
+    #[inline(always)]
+    pub(crate) fn current(&self) -> Option<Token> {
+        Token::from_word(self.private.token())
+    }
+
     /// Whether the owner of a lock word that has just been read lives.
     pub(crate) fn verdict(&self, table: &[AtomicU64], token: Token) -> Verdict {
         self.look_up(table, token).1
