@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use super::slot::{Claim, Record, SLOT_WORDS, Slot, Snapshot, State};
 use super::token::{LockWord, Token};
+use crate::hash::Hashed;
+use crate::lease::{CELL_WORDS, Claim, Leases};
 use crate::memory::{Draft, Narrow, token};
 use crate::model::{explore, race, role};
 use crate::sync::{self, AtomicU64, Ordering};
@@ -151,25 +153,37 @@ enum Way {
     Flagged,
     /// From a dead owner.
     TakeOver,
+    /// No lock, but the lease of a key.
+    Lease,
 }
 
 /// Smallest interesting schedule: the holder registers and takes a lock; who finds its token there
 /// looks into its slot, and must not take it for an older generation: "dead".
 #[test]
 fn owner_of_a_lock_is_found_in_its_slot() {
-    for way in [Way::Free, Way::Flagged, Way::TakeOver] {
+    for way in [Way::Free, Way::Flagged, Way::TakeOver, Way::Lease] {
         let mut draft = Draft::<Narrow>::new(2);
         draft.live(0, &[]);
         match way {
-            Way::Free => {}
+            Way::Free | Way::Lease => {}
             Way::Flagged => _ = draft.flag(0),
             Way::TakeOver => _ = draft.lock(0, 3),
         }
         explore(2, 20, &["holds 42", "holds nobody"], move |turn| {
             let ([a, r], [segment, seen_by]) = (share(0), draft.share());
+            let cells: Rc<Vec<_>> = Rc::new((0..CELL_WORDS).map(|_| AtomicU64::live(0)).collect());
+            let lease = cells.clone();
             let holder = role(move || {
                 let outcome = register(&a, free(), 42);
                 let (me, table) = (Token::new(INDEX, 1), segment.table());
+                if let Way::Lease = way {
+                    // As the lock below, held for ever.
+                    match Leases::new(&lease).claim(Hashed(5), me, None, 1, 1) {
+                        Claim::Ours(lease) => std::mem::forget(lease),
+                        _ => panic!("nobody else wants it"),
+                    }
+                    return outcome;
+                }
                 let bucket = table.bucket(0);
                 let locked = match way {
                     Way::TakeOver => bucket.take_over(LockWord(token(3).to_word()), me),
@@ -181,7 +195,11 @@ fn owner_of_a_lock_is_found_in_its_slot() {
             });
             let contender = role(move || {
                 let table = seen_by.table();
-                let word = LockWord(table.bucket(0).lock_word().load(Ordering::Relaxed));
+                let word = match way {
+                    Way::Lease => &cells[0],
+                    _ => table.bucket(0).lock_word(),
+                };
+                let word = LockWord(word.load(Ordering::Relaxed));
                 match word.owner().filter(|owner| owner.slot() == Some(INDEX)) {
                     None => "nobody".to_owned(),
                     Some(owner) => {
