@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::slot::{Claim, Record, SLOT_WORDS, Slot, Snapshot, State};
 use super::token::{LockWord, Token};
 use crate::hash::Hashed;
-use crate::lease::{CELL_WORDS, Claim, Leases};
+use crate::lease::{self, CELL_WORDS, Leases};
 use crate::memory::{Draft, Narrow, token};
 use crate::model::{explore, race, role};
 use crate::sync::{self, AtomicU64, Ordering};
@@ -179,7 +179,7 @@ fn owner_of_a_lock_is_found_in_its_slot() {
                 if let Way::Lease = way {
                     // As the lock below, held for ever.
                     match Leases::new(&lease).claim(Hashed(5), me, None, 1, 1) {
-                        Claim::Ours(lease) => std::mem::forget(lease),
+                        lease::Claim::Ours(lease) => std::mem::forget(lease),
                         _ => panic!("nobody else wants it"),
                     }
                     return outcome;
