@@ -11,7 +11,7 @@
 //! 1. it is our own token (another thread of ours): alive;
 //! 2. the slot is free or has another generation: dead. A slot has its new generation
 //!    before its holder's first lock; the holder takes locks with `Release`
-//!    (or `AcqRel`), and the fence in [`Owners::verdict`] pairs with it;
+//!    (or `AcqRel`), and the fence in [`Slot::named_by`] pairs with it;
 //! 3. it is of our pid namespace and boot: a pidfd and the start time decide, both ways
 //!    ([`process`]). Only if they cannot (`/proc` missing or hidden, no descriptor left), and some
 //!    process has that id, is the byte asked, and it can only say "alive" then;
