@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use shmkv::fuzzing::Words;
+use shmkv::fuzzing::Handle;
 use shmkv::{Key, Map, Str, Value};
 use shmkv_fuzz::{Op, Parts, Sample, Scribble, file_of, name_of, new_map, survive};
 
@@ -38,7 +38,7 @@ fn corrupt<K: Key + Sample, V: Value + Sample>(capacity: usize, entries: u8, ste
         }
     }
     let file = file_of(&map);
-    let words = Words::of(&map);
+    let words = map.words();
     let parts = Parts::of(&words);
     for step in steps {
         match step {
