@@ -3,19 +3,21 @@
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use zerocopy::IntoBytes;
 
 use crate::error::OpenError;
 use crate::hash::{HashKind, KeyHasher, SECRET_WORDS};
+use crate::image::{Typed, decode};
 use crate::layout::{
     Birth, Kind, Layout, LayoutError, MAGIC, MAX_HEADER_LEN, Plan, SizeError, validate,
 };
 use crate::map::{Map, ReadOnlyMap};
 use crate::mapping::{Access, HugePages, Mapping};
 use crate::owner::{LockPlace, Owners};
+use crate::restart::{self, AfterMachineCrash, Reason, boot_id};
 use crate::schema::{self, Schema, Type};
 use crate::segment::{Attached, Blueprint, Created, Segment, SegmentError, SegmentOptions};
 use crate::shared::Shared;
@@ -51,6 +53,8 @@ pub struct MapBuilder<K, V> {
     options: SegmentOptions,
     lock_timeout: Duration,
     memory: Memory,
+    after_machine_crash: AfterMachineCrash,
+    sync_on_close: bool,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -71,6 +75,8 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
             options: SegmentOptions::default(),
             lock_timeout: DEFAULT_LOCK_TIMEOUT,
             memory: Memory::default(),
+            after_machine_crash: AfterMachineCrash::default(),
+            sync_on_close: true,
             types: PhantomData,
         }
     }
@@ -145,6 +151,21 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     /// Whether the mapping shall use huge pages.
     pub fn huge_pages(mut self, huge_pages: HugePages) -> Self {
         self.memory.huge_pages = huge_pages;
+        self
+    }
+
+    /// What becomes of a `file:` segment that was in use when the machine crashed: opening it fails
+    /// unless something else is chosen here.
+    pub fn after_machine_crash(mut self, choice: AfterMachineCrash) -> Self {
+        self.after_machine_crash = choice;
+        self
+    }
+
+    /// Whether the last writer of a `file:` segment writes it to the disk when its last handle is
+    /// dropped ([`Map::sync`], which takes its time), so that it is trusted after a crash of the
+    /// machine. It does unless this says no.
+    pub fn sync_on_close(mut self, sync: bool) -> Self {
+        self.sync_on_close = sync;
         self
     }
 
@@ -299,7 +320,7 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
             };
             Owners::new(place, layout.segment_id, layout.counts.participants)
         });
-        Ok(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             hasher: KeyHasher::new(layout.hash, layout.secret),
             mapping,
             layout,
@@ -307,8 +328,21 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
             identity,
             owners,
             lock_timeout: self.lock_timeout,
+            sync_on_close: self.sync_on_close,
+            salvage: OnceLock::new(),
             file,
-        }))
+        });
+        let salvage = restart::admit(
+            &shared,
+            Typed::<K, V>::SHAPE,
+            self.after_machine_crash,
+            invalid_part::<K, V>,
+        )?;
+        if let Some(salvage) = salvage {
+            // Nobody else has the handle yet.
+            let _ = shared.salvage.set(salvage);
+        }
+        Ok(shared)
     }
 
     /// Whether the segment holds what this program's types describe.
@@ -419,11 +453,15 @@ fn birth() -> Result<Birth, OpenError> {
     })
 }
 
-/// The kernel's identity of this boot; zeros where /proc is missing.
-fn boot_id() -> [u8; 16] {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    u128::from_str_radix(&digits, 16).unwrap_or(0).to_be_bytes()
+/// What is wrong with the words of an entry, by its types.
+fn invalid_part<K: Key, V: Value>(key: &[u64], value: &[u64]) -> Option<Reason> {
+    if !decode::<K>(key).is_some_and(|key| key.is_valid()) {
+        Some(Reason::InvalidKey)
+    } else if !decode::<V>(value).is_some_and(|value| value.is_valid()) {
+        Some(Reason::InvalidValue)
+    } else {
+        None
+    }
 }
 
 impl Memory {
@@ -432,10 +470,12 @@ impl Memory {
             result.map_err(|source| OpenError::Memory { wish, source })
         };
         match self.huge_pages {
+            // A reader leaves the segment as it is, in this respect as well.
+            _ if mapping.access() == Access::ReadOnly => {}
             HugePages::Never => {}
             // A hint: where the kernel does not offer them, small pages do.
-            HugePages::Advise => drop(mapping.advise_huge_pages()),
-            HugePages::Require => wish("using huge pages", mapping.advise_huge_pages())?,
+            HugePages::Advise => drop(mapping.use_huge_pages()),
+            HugePages::Require => wish("using huge pages", mapping.use_huge_pages())?,
         }
         if self.prefault {
             wish("touching all pages", mapping.prefault())?;
@@ -456,6 +496,8 @@ impl<K, V> fmt::Debug for MapBuilder<K, V> {
             .field("options", &self.options)
             .field("lock_timeout", &self.lock_timeout)
             .field("memory", &self.memory)
+            .field("after_machine_crash", &self.after_machine_crash)
+            .field("sync_on_close", &self.sync_on_close)
             .finish()
     }
 }

@@ -39,7 +39,7 @@
 //!
 //! | part | size | content |
 //! |------|------|---------|
-//! | shared | 4096 | mutable words of the whole segment: word 0 says whether it is clean (module `sync_state`), the rest is reserved |
+//! | shared | 4096 | mutable words of the whole segment: words 0 to 15 say what the last sync saw and for which boot it was admitted (module `restart`), the rest is reserved |
 //! | participants | 64 x `participants` | who writes (module `owner`) |
 //! | moves | 64 + 24 x `moves`, rounded up to 64 | recent displacements (module `moves`) |
 //! | buckets | (64 + 16 x slot) x `buckets` | the table (module `bucket`); starts at a multiple of 4096 |

@@ -43,7 +43,7 @@
 //! | module | what it is |
 //! |--------|------------|
 //! | `segment` * | where the bytes come from: names, creation, permissions (System V calls) |
-//! | `mapping` * | the bytes as atomic words |
+//! | `mapping` *, `huge` * | the bytes as atomic words, on huge pages |
 //! | `sync` | the door to atomics, fences and futexes, with a twin for `loom` |
 //! | `copy` *, `tags` * | racing copies and comparisons of words |
 //! | `layout` | what the words mean: the specification, and its validation |
@@ -52,6 +52,7 @@
 //! | `table` | two buckets a key: find, insert, displace |
 //! | `moves`, `iter` | walking through all entries while some are displaced |
 //! | `owner` *, `repair` | who writes, who of them is dead, and taking over from those |
+//! | `restart` | what a file is worth after a crash of the machine |
 //! | `image` * | typed values as words |
 //! | `shared`, `builder`, `map` | the typed handles |
 //! | `schema`, `types` | what can be stored, and how it is described |
@@ -74,6 +75,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hash;
+mod huge;
 mod image;
 mod integer;
 mod inventory;
@@ -85,6 +87,7 @@ mod moves;
 mod owner;
 mod recovery;
 mod repair;
+mod restart;
 pub mod schema;
 pub mod segment;
 mod shared;
@@ -107,6 +110,7 @@ pub use map::{Iter, Map, MapStats, ReadOnlyMap};
 pub use mapping::HugePages;
 pub use owner::{OwnerInfo, Participant, RegisterError, Verdict};
 pub use recovery::{Check, Finding, Problem, Recovery, Remedy, Severity};
+pub use restart::{AfterMachineCrash, Dropped, Reason, Salvage, Synced};
 pub use schema::Schema;
 pub use segment::{Segment, SegmentError, SegmentMetadata, SegmentOptions};
 pub use shmkv_derive::{Schema, record};

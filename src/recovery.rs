@@ -493,7 +493,7 @@ impl<'a, S: Shape> Inspector<'a, S> {
                 problems.push(Problem::BadPadding { bucket: index });
             }
             let found = bucket.tag(slot);
-            if found != hash.tag() {
+            if found != hash.tag().in_slot(slot.index()) {
                 problems.push(Problem::WrongTag {
                     bucket: index,
                     key_hash,
@@ -620,8 +620,11 @@ impl<'a, S: Shape> Inspector<'a, S> {
     fn reserved(&mut self) {
         let places = &self.shared.layout.places;
         let words = self.shared.mapping.words();
-        // Word 0 of the shared part is in use.
-        let shared = places.shared + 1..places.participants;
+        let in_use = |at: &usize| {
+            let at = at - places.shared;
+            crate::restart::SYNC_RECORD.contains(&at) || crate::restart::BOOT_RECORD.contains(&at)
+        };
+        let shared = (places.shared..places.participants).filter(|at| !in_use(at));
         let padding = places.moves_end..places.buckets;
         let step = self.table.shape().bucket_words();
         let in_buckets = (0..self.table.buckets() as usize)

@@ -13,6 +13,7 @@ use crate::mapping::{Access, Mapping};
 use crate::moves::Moves;
 use crate::owner::Owners;
 use crate::owner::token::{Token, Verdict};
+use crate::restart::{self, Salvage};
 use crate::segment::{Identity, Segment};
 use crate::sync::AtomicU64;
 use crate::table::{Blocked, Edit, Outcome, Probe, Table, Who, Writer};
@@ -27,6 +28,10 @@ pub(crate) struct Shared {
     /// Who we are among the writers; a read-only handle is nobody.
     pub(crate) owners: Option<Owners>,
     pub(crate) lock_timeout: Duration,
+    /// Whether the last writer that leaves syncs and seals the segment.
+    pub(crate) sync_on_close: bool,
+    /// What was kept of it, if it had to be looked over after a crash of the machine.
+    pub(crate) salvage: std::sync::OnceLock<Salvage>,
     /// The file behind the mapping: kept open so that it can be asked about.
     pub(crate) file: Option<OwnedFd>,
 }
@@ -123,7 +128,11 @@ impl Who for Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         if let Some(owners) = &self.owners {
+            let has_written = owners.is_registered();
             owners.release(self.participants());
+            if has_written && self.sync_on_close {
+                restart::close(self);
+            }
         }
     }
 }

@@ -89,6 +89,12 @@ pub(crate) fn prefetch(word: &AtomicU64) {
     crate::mapping::prefetch(word);
 }
 
+/// The same for the word `OFFSET + index` of `words`: one instruction.
+#[inline(always)]
+pub(crate) fn prefetch_at<const OFFSET: usize>(words: &[AtomicU64], index: usize) {
+    crate::mapping::prefetch_at::<OFFSET>(words, index);
+}
+
 /// How long an operation has been waiting. The clock is first read when it first has to wait.
 #[derive(Debug)]
 pub(crate) struct Deadline {

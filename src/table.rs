@@ -45,6 +45,7 @@ use crate::owner::token::{LockWord, Token, Verdict};
 use crate::repair::Burial;
 use crate::sync::{AtomicU64, Deadline, Ordering, READ_TRIES, futex_wait, spin_hint};
 pub(crate) use crate::sync::{LOCK_SPINS, READ_TRIES_READ_ONLY};
+use crate::tags::Tag;
 use zerocopy::IntoBytes;
 
 /// How long a waiter sleeps before it looks at the lock and at its owner again, at most. This
@@ -219,6 +220,12 @@ impl<'a, S: Shape> Table<'a, S> {
         Bucket::at(self.area, index, self.shape)
     }
 
+    /// The hash of a key, given all its bytes.
+    #[inline(always)]
+    pub(crate) fn hash(&self, key: &[u8]) -> Hashed {
+        self.hasher.hash(key)
+    }
+
     /// The hash of a key that was copied out of a slot.
     #[inline(always)]
     pub(crate) fn hash_of(&self, key: &[u64]) -> Hashed {
@@ -231,7 +238,9 @@ impl<'a, S: Shape> Table<'a, S> {
     /// Asks for the lines that a search for this key touches first.
     #[inline(always)]
     pub(crate) fn prefetch(&self, hash: Hashed) {
-        self.bucket(hash.home(self.buckets)).prefetch();
+        let home = self.bucket(hash.home(self.buckets));
+        home.prefetch();
+        home.prefetch_preferred(hash.choice());
     }
 
     /// Asks for the line of the entry that a search for this key probably finds. Looks at the
@@ -257,7 +266,8 @@ impl<'a, S: Shape> Table<'a, S> {
         let state = home.begin();
         if let Search::Found(slot) = home.search(state, key.hash.tag(), key.words) {
             take(home, slot);
-            return home.confirms(state, slot).then_some(Lookup::Hit);
+            // Not `confirms`: what that allows beyond this is rare, and the second look allows it.
+            return home.unchanged(state).then_some(Lookup::Hit);
         }
         // Nobody of this class lives away: the key is nowhere.
         (home.away(key.hash.class()) == 0 && home.unchanged(state)).then_some(Lookup::Miss)
@@ -333,7 +343,7 @@ impl<'a, S: Shape> Table<'a, S> {
     }
 
     /// Whether the bucket `index` holds the key; `None` if it did not come to rest.
-    pub(crate) fn search_bucket(&self, index: u64, tag: u8, key: &[u64]) -> Option<Search> {
+    pub(crate) fn search_bucket(&self, index: u64, tag: Tag, key: &[u64]) -> Option<Search> {
         let bucket = self.bucket(index);
         for _ in 0..READ_TRIES {
             let state = bucket.begin();

@@ -203,7 +203,7 @@ pub enum SegmentError {
 
 impl SegmentError {
     /// An answer of the kernel that needs no explanation of ours.
-    pub(super) fn io(action: &str, segment: &Segment, source: impl Into<io::Error>) -> Self {
+    pub(crate) fn io(action: &str, segment: &Segment, source: impl Into<io::Error>) -> Self {
         Self::Io {
             context: format!("cannot {action} {segment}"),
             source: source.into(),

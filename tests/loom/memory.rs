@@ -64,7 +64,8 @@ fn hash(key: u64) -> Hashed {
 }
 
 /// Number `nth` of the keys with this home, this other bucket and this class. No two keys
-/// that models use together have the same tag, unless they are made with [`key_like`].
+/// that models use together have the same tag in the first slot (nor two of these in any),
+/// unless they are made with [`key_like`].
 pub(crate) fn key(buckets: u64, home: u64, other: u64, class: u32, nth: usize) -> u64 {
     // The tag tells apart the six pairs of three buckets, the fillers from the rest, and numbers.
     let pair = (home * 2 + other - u64::from(other > home)) as u8;
@@ -77,19 +78,20 @@ pub(crate) fn key(buckets: u64, home: u64, other: u64, class: u32, nth: usize) -
                 && hash.class() == class
                 // Prefers the lowest slot that is free, so that models can say which that is.
                 && hash.choice() == 0
-                && hash.tag() % 12 == sort
-                && tags.insert(hash.tag())
+                && hash.tag().in_slot(0) % 12 == sort
+                && (0..4).all(|slot| tags.insert((slot, hash.tag().in_slot(slot))))
         })
         .nth(nth)
         .expect("there are keys enough")
 }
 
-/// A key that differs from `like` in nothing that the table looks at before the key itself.
+/// A key that differs from `like` in nothing that the table looks at before the key itself, if
+/// both are looked for in the first slot.
 pub(crate) fn key_like(buckets: u64, like: u64) -> u64 {
     let looks = |key| {
         let hash = hash(key);
         let places = (hash.home(buckets), hash.other(buckets));
-        (places, hash.class(), hash.choice(), hash.tag())
+        (places, hash.class(), hash.choice(), hash.tag().in_slot(0))
     };
     (like + 1..)
         .find(|key| looks(*key) == looks(like))
@@ -167,7 +169,7 @@ impl<V: Number> Draft<V> {
         let value = image.write(&V::of(value));
         self.words[start + 1..start + 1 + value.len()].copy_from_slice(value);
         let tags = self.header(bucket, 2 + slot / 8);
-        self.words[tags] |= u64::from(hash.tag()) << (slot % 8 * 8);
+        self.words[tags] |= u64::from(hash.tag().in_slot(slot)) << (slot % 8 * 8);
         let state = self.header(bucket, 0);
         self.words[state] |= 1 << slot;
         let home = hash.home(self.buckets);

@@ -343,6 +343,8 @@ pub(crate) fn futex_wake_all(word: &AtomicU64) {
 
 pub(crate) fn prefetch(_: &AtomicU64) {}
 
+pub(crate) fn prefetch_at<const OFFSET: usize>(_: &[AtomicU64], _: usize) {}
+
 /// A deadline in turns instead of time: each turn of a waiter lets everybody else run.
 #[derive(Debug)]
 pub(crate) struct Deadline {
