@@ -41,6 +41,15 @@ pub fn seal(bytes: &mut [u8]) {
     layout::seal(bytes);
 }
 
+/// The words of a valid header, if it had been written before the machine was booted.
+pub fn of_another_boot(header: &[u64]) -> Vec<u64> {
+    let mut bytes: Vec<u8> = header.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    bytes[184] ^= 0x55;
+    seal(&mut bytes);
+    let (words, _) = bytes.as_chunks();
+    words.iter().map(|word| u64::from_ne_bytes(*word)).collect()
+}
+
 /// The words of a segment through one mapping, as a peer has them who keeps to no protocol.
 #[derive(Clone, Debug)]
 pub struct Words(Arc<Shared>);

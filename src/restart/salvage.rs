@@ -99,7 +99,7 @@ fn keep_in_bucket<S: Shape>(
             Some(Reason::BadPadding)
         } else if table.mate(hash, index).is_none() {
             Some(Reason::Misplaced)
-        } else if bucket.tag(slot) != hash.tag().in_slot(slot.index()) {
+        } else if bucket.tag(slot) != hash.tag().in_slot(slot as usize) {
             Some(Reason::WrongTag)
         } else if kept.iter().any(|(_, other)| other == key) {
             Some(Reason::Twice)
