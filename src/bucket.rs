@@ -5,11 +5,11 @@
 //! word 1   lock      owner token, 0 = free       readers never look at it
 //! word 2   tags      8 x 8 bits                  slots 0..8
 //! word 3   tags      8 x 8 bits                  slots 8..16
-//! word 4   recency   2 bits a slot               for cache replacement; zero in a map
-//! word 5   reserved  zero
+//! word 4   policy    see module `policy`         what a cache remembers about its entries;
+//! word 5   policy                                zero in a map
 //! word 6   away      16 x 4 bits                 how many keys at home here live elsewhere,
 //! word 7   away      16 x 4 bits                 for each of 32 classes of keys
-//! word 8.. slots     key words, then value words
+//! word 8.. slots     key words, then value words, then metadata words (module `entry`)
 //! ```
 //!
 //! # Writing
@@ -56,7 +56,9 @@
 use core::mem::MaybeUninit;
 
 use crate::copy::{self, Sink};
+use crate::evict::Replacement;
 use crate::owner::token::{LockWord, Token};
+use crate::policy;
 use crate::sync::{
     AtomicU64, Ordering, fence, futex_wake_all, prefetch, prefetch_at, spin_hint, unsync_load,
 };
@@ -67,11 +69,11 @@ pub(crate) const HEADER_WORDS: usize = 8;
 /// Slots in a bucket.
 pub(crate) const SLOTS: usize = 16;
 
-/// Slots of a bucket that can be in use at a time, for values of so many words (metadata
-/// included): one is spare, to write the next version of an entry into, unless values are
-/// replaced in place.
-pub(crate) const fn usable(value_words: u64) -> u32 {
-    if value_words <= 1 {
+/// Slots of a bucket that can be in use at a time, for values of so many words: one is spare, to
+/// write the next version of an entry into, unless values are replaced in place, which needs
+/// that there is no metadata.
+pub(crate) const fn usable(value_words: u64, meta_words: u32) -> u32 {
+    if value_words <= 1 && meta_words == 0 {
         SLOTS as u32
     } else {
         SLOTS as u32 - 1
@@ -82,6 +84,7 @@ pub(crate) const fn usable(value_words: u64) -> u32 {
 const STATE: usize = 0;
 const LOCK: usize = 1;
 const TAGS: usize = 2;
+const POLICY: usize = 4;
 const AWAY: usize = 6;
 
 /// The word and the shift of the counter for a class of keys.
@@ -105,15 +108,43 @@ pub(crate) trait Shape: Copy {
     fn key_len(self) -> usize;
     /// Words of a key: its bytes rounded up, the rest zero.
     fn key_words(self) -> usize;
-    /// Words of a value.
+    /// Words of a value, the metadata of a cache included.
     fn value_words(self) -> usize;
     /// A buffer for one key.
     fn key_buffer(self) -> Self::KeyBuffer;
 
+    /// What a cache does when there is no room; `None` in a map, whose entries move.
+    #[inline(always)]
+    fn replacement(&self) -> Option<&Replacement<'_>> {
+        None
+    }
+
+    /// Words behind the value in a slot; part of [`value_words`](Self::value_words).
+    #[inline(always)]
+    fn meta_words(self) -> usize {
+        0
+    }
+
     /// Slots that can be in use at a time.
     #[inline(always)]
     fn usable(self) -> u32 {
-        usable(self.value_words() as u64)
+        usable(self.value_words() as u64, self.meta_words() as u32)
+    }
+
+    /// Slots of bucket number `bucket` that may be in use at a time: a cache promises an upper
+    /// limit of its entries.
+    #[inline(always)]
+    fn limit(self, bucket: u64) -> u32 {
+        match self.replacement() {
+            Some(replacement) => replacement.limit(bucket),
+            None => self.usable(),
+        }
+    }
+
+    /// Whether values are replaced in place.
+    #[inline(always)]
+    fn is_in_place(self) -> bool {
+        self.usable() as usize == SLOTS
     }
 
     /// Slots of which one is preferred for a key, together: those that begin in one cache line,
@@ -180,6 +211,11 @@ impl Slot {
         1 << (self.0 & 15)
     }
 
+    /// Slot number `index`, of which the low four bits count.
+    pub(crate) fn new(index: u32) -> Self {
+        Self(index & 15)
+    }
+
     /// The number, certainly below 16 (which spares bounds checks).
     #[inline(always)]
     pub(crate) fn index(self) -> usize {
@@ -192,6 +228,11 @@ impl Slot {
 pub(crate) struct SlotSet(u16);
 
 impl SlotSet {
+    /// The set as bits, the lowest for slot 0.
+    pub(crate) fn bits(self) -> u16 {
+        self.0
+    }
+
     #[inline(always)]
     pub(crate) fn len(self) -> u32 {
         self.0.count_ones()
@@ -406,6 +447,18 @@ impl<'a, S: Shape> Bucket<'a, S> {
         to.load(self.value(slot));
     }
 
+    /// Lets the policy know of a hit. Writes only if that changes something, and at most tries to:
+    /// what another hit overtakes is not worth another attempt.
+    #[inline(always)]
+    pub(crate) fn touch(&self, slot: Slot) {
+        let word = &self.words[POLICY];
+        let before = word.load(Ordering::Relaxed);
+        if let Some(after) = policy::hit(before, slot.index() as u32) {
+            // Relaxed: the policy's words order nothing, and any value of them is harmless.
+            let _ = word.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
     /// Asks for the header line ahead of time.
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
@@ -544,6 +597,46 @@ impl<'a, S: Shape> Locked<'a, S> {
             // value sees, at its second look, that the version has moved on.
             word.store(*value, Ordering::Release);
         }
+    }
+
+    /// Stores the word at `offset` behind the key of `slot`, which is in use: one that says the
+    /// same of the entry before and after, so that readers may see either.
+    pub(crate) fn store_value_word(&self, slot: Slot, offset: usize, value: u64) {
+        if let Some(word) = self.bucket.value(slot).get(offset) {
+            // Release: as in `store_in_place`.
+            word.store(value, Ordering::Release);
+        }
+    }
+
+    /// The dimensions of its entries.
+    pub(crate) fn shape(&self) -> &S {
+        &self.bucket.shape
+    }
+
+    /// What the policy remembers about the bucket.
+    pub(crate) fn policy(&self) -> policy::Words {
+        // Not `unsync_load`: hits change them without the lock.
+        [POLICY, POLICY + 1].map(|word| self.bucket.words[word].load(Ordering::Relaxed))
+    }
+
+    /// Stores what the policy shall remember. A hit that comes between is lost to it.
+    pub(crate) fn set_policy(&self, before: policy::Words, after: policy::Words) {
+        for (at, (before, after)) in before.into_iter().zip(after).enumerate() {
+            if before != after {
+                // Relaxed: see `touch`.
+                self.bucket.words[POLICY + at].store(after, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// As [`Bucket::append_entry`], and valid.
+    pub(crate) fn append_entry(&self, slot: Slot, to: &mut Vec<u64>) {
+        self.bucket.append_entry(slot, to);
+    }
+
+    /// The word at `offset` behind the key of `slot`, if there is one.
+    pub(crate) fn value_word(&self, slot: Slot, offset: usize) -> Option<u64> {
+        self.bucket.value(slot).get(offset).map(unsync_load)
     }
 
     /// Fills a slot that is not in use. Nobody sees it before `publish`.

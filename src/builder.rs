@@ -1,34 +1,22 @@
 //! Creating and opening maps.
 
 use std::fmt;
-use std::io;
 use std::marker::PhantomData;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use zerocopy::IntoBytes;
+use std::sync::Arc;
 
 use crate::error::OpenError;
-use crate::hash::{HashKind, KeyHasher, SECRET_WORDS};
-use crate::image::{Typed, decode};
-use crate::layout::{
-    Birth, Kind, Layout, LayoutError, MAGIC, MAX_HEADER_LEN, Plan, SizeError, validate,
+use crate::image::Image;
+use crate::layout::{Kind, Layout, Plan, SizeError};
+use crate::map::{Map, ReadOnlyMap, decoded};
+use crate::mapping::Access;
+use crate::open::{
+    EntryTypes, Settings, check_sizes, planned_size, settings_methods, stored_types,
 };
-use crate::map::{Map, ReadOnlyMap};
-use crate::mapping::{Access, HugePages, Mapping};
-use crate::owner::{LockPlace, Owners};
-use crate::restart::{self, AfterMachineCrash, Reason, boot_id};
-use crate::schema::{self, Schema, Type};
-use crate::segment::{Attached, Blueprint, Created, Segment, SegmentError, SegmentOptions};
+use crate::restart::Reason;
+use crate::schema::{self, Schema};
+use crate::segment::{Attached, Created, Segment, SegmentError};
 use crate::shared::Shared;
-use crate::sync::{AtomicU64, Ordering};
 use crate::types::{Key, Value};
-
-/// How long a writer waits for a bucket that a living process holds, unless told otherwise.
-const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Processes that can write at a time, unless told otherwise: 16 KiB of the segment.
-const DEFAULT_WRITERS: u32 = 256;
 
 /// Creates or opens a [`Map`]: what belongs to the segment (capacity, writers, hash, mode) is
 /// decided at creation; what belongs to the handle (timeout, memory) at each opening.
@@ -47,136 +35,30 @@ const DEFAULT_WRITERS: u32 = 256;
 /// ```
 #[must_use]
 pub struct MapBuilder<K, V> {
-    capacity: u64,
-    max_writers: u32,
-    hash: Option<HashKind>,
-    options: SegmentOptions,
-    lock_timeout: Duration,
-    memory: Memory,
-    after_machine_crash: AfterMachineCrash,
-    sync_on_close: bool,
+    settings: Settings,
     types: PhantomData<fn() -> (K, V)>,
-}
-
-/// Wishes for the memory of the mapping.
-#[derive(Clone, Copy, Debug, Default)]
-struct Memory {
-    prefault: bool,
-    lock: bool,
-    huge_pages: HugePages,
 }
 
 impl<K: Key, V: Value> MapBuilder<K, V> {
     pub(crate) fn new() -> Self {
         Self {
-            capacity: 0,
-            max_writers: DEFAULT_WRITERS,
-            hash: None,
-            options: SegmentOptions::default(),
-            lock_timeout: DEFAULT_LOCK_TIMEOUT,
-            memory: Memory::default(),
-            after_machine_crash: AfterMachineCrash::default(),
-            sync_on_close: true,
+            settings: Settings::default(),
             types: PhantomData,
         }
     }
 
-    /// Entries that shall fit, whatever their keys: needed for creating. More may fit, since
-    /// there are always some slots more. `open_or_create` accepts an existing segment with
-    /// at least this capacity.
-    pub fn capacity(mut self, entries: usize) -> Self {
-        self.capacity = entries as u64;
-        self
-    }
-
-    /// Processes that can write at a time (256 unless set, 64 bytes each, at most 65,535). A
-    /// process counts from its first write through a handle until it drops the handle or ends.
-    pub fn max_writers(mut self, processes: u32) -> Self {
-        self.max_writers = processes;
-        self
-    }
-
-    /// The hash function of a new segment. `open_or_create` refuses an existing segment with
-    /// another one than is set here.
-    pub fn hash(mut self, hash: HashKind) -> Self {
-        self.hash = Some(hash);
-        self
-    }
-
-    /// Permission bits of a new segment: 0600 unless set, whatever the umask.
-    pub fn mode(mut self, mode: u32) -> Self {
-        self.options = self.options.mode(mode);
-        self
-    }
-
-    /// Accepts an existing segment of user `uid`, and of nobody else. Without this, only one's own
-    /// segments are opened: whoever owns a segment can fill it with anything.
-    pub fn expect_owner(mut self, uid: u32) -> Self {
-        self.options = self.options.expect_owner(uid);
-        self
-    }
-
-    /// Accepts existing segments of any user.
-    pub fn any_owner(mut self) -> Self {
-        self.options = self.options.any_owner();
-        self
-    }
-
-    /// All that concerns the segment rather than the map.
-    pub fn segment_options(mut self, options: SegmentOptions) -> Self {
-        self.options = options;
-        self
-    }
-
-    /// How long a write waits for a bucket that another living process holds: one second unless
-    /// set. Then it fails with [`Busy`](crate::WriteError::Busy).
-    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
-        self.lock_timeout = timeout;
-        self
-    }
-
-    /// Touches all pages when opening, so that no later access pays for a page fault.
-    pub fn prefault(mut self, prefault: bool) -> Self {
-        self.memory.prefault = prefault;
-        self
-    }
-
-    /// Locks the pages into memory (`mlock`): they are never swapped out. Counts against
-    /// `RLIMIT_MEMLOCK`.
-    pub fn lock_in_memory(mut self, lock: bool) -> Self {
-        self.memory.lock = lock;
-        self
-    }
-
-    /// Whether the mapping shall use huge pages.
-    pub fn huge_pages(mut self, huge_pages: HugePages) -> Self {
-        self.memory.huge_pages = huge_pages;
-        self
-    }
-
-    /// What becomes of a `file:` segment that was in use when the machine crashed: opening it fails
-    /// unless something else is chosen here.
-    pub fn after_machine_crash(mut self, choice: AfterMachineCrash) -> Self {
-        self.after_machine_crash = choice;
-        self
-    }
-
-    /// Whether the last writer of a `file:` segment writes it to the disk when its last handle is
-    /// dropped ([`Map::sync`], which takes its time), so that it is trusted after a crash of the
-    /// machine. It does unless this says no.
-    pub fn sync_on_close(mut self, sync: bool) -> Self {
-        self.sync_on_close = sync;
-        self
-    }
+    settings_methods!();
 
     /// Bytes that a segment made with these settings takes.
     pub fn size(&self) -> Result<u64, SizeError> {
-        // A schema text that is too long, or a type that cannot be stored, is reported at
-        // creation; the size does not depend on it beyond a page.
-        let text = |ty: Result<Type, _>| ty.map(|ty| ty.to_string()).unwrap_or_default();
-        let plan = self.plan(text(schema::of::<K>()), text(schema::of::<V>()));
-        let places = plan.counts()?.places();
-        Ok(places.map_or(u64::MAX, |places| places.end as u64 * 8))
+        // A type that cannot be stored is reported at creation; the size does not depend on its
+        // schema beyond a page.
+        let types = types::<K, V>().unwrap_or(EntryTypes::UNIT);
+        planned_size(&Plan {
+            key_len: size_of::<K>(),
+            value_len: size_of::<V>(),
+            ..self.settings.plan(Kind::Map, &types, 0)
+        })
     }
 
     /// Creates a new segment.
@@ -188,7 +70,7 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
         segment: impl TryInto<Segment, Error: Into<SegmentError>>,
     ) -> Result<Map<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
-        let attached = self.with_blueprint(|blueprint| segment.create(&self.options, blueprint))?;
+        let attached = self.settings.create(&segment, &self.plan()?)?;
         self.finish(attached, Access::ReadWrite).map(Map::new)
     }
 
@@ -201,7 +83,7 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
         segment: impl TryInto<Segment, Error: Into<SegmentError>>,
     ) -> Result<Map<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
-        let attached = segment.open(&self.options, Access::ReadWrite, MAGIC)?;
+        let attached = self.settings.attach(&segment, Access::ReadWrite)?;
         self.finish(attached, Access::ReadWrite).map(Map::new)
     }
 
@@ -216,11 +98,10 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
         segment: impl TryInto<Segment, Error: Into<SegmentError>>,
     ) -> Result<Map<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
-        let (attached, created) =
-            self.with_blueprint(|blueprint| segment.open_or_create(&self.options, blueprint))?;
+        let (attached, created) = self.settings.open_or_create(&segment, &self.plan()?)?;
         let shared = self.finish(attached, Access::ReadWrite)?;
         if created == Created::No {
-            self.check_agreement(&shared.layout)?;
+            self.settings.check_agreement(&shared.layout)?;
         }
         Ok(Map::new(shared))
     }
@@ -234,271 +115,76 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
         segment: impl TryInto<Segment, Error: Into<SegmentError>>,
     ) -> Result<ReadOnlyMap<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
-        let attached = segment.open(&self.options, Access::ReadOnly, MAGIC)?;
+        let attached = self.settings.attach(&segment, Access::ReadOnly)?;
         self.finish(attached, Access::ReadOnly)
             .map(ReadOnlyMap::new)
     }
 
-    fn plan(&self, key_schema: String, value_schema: String) -> Plan {
-        Plan {
-            kind: Kind::Map,
-            hash: self.hash.unwrap_or_default(),
-            capacity: self.capacity,
-            key_len: size_of::<K>(),
-            value_len: size_of::<V>(),
-            meta_words: 0,
-            participants: self.max_writers,
-            key_schema,
-            value_schema,
-        }
+    fn plan(&self) -> Result<Plan, OpenError> {
+        Ok(self.settings.plan(Kind::Map, &types::<K, V>()?, 0))
     }
 
-    /// Lets `create` make a segment to this builder's plan.
-    fn with_blueprint<T>(
-        &self,
-        create: impl FnOnce(&Blueprint<'_>) -> Result<T, SegmentError>,
-    ) -> Result<T, OpenError> {
-        let (key, value) = self.schemas()?;
-        let plan = self.plan(key.to_string(), value.to_string());
-        let counts = plan.counts()?;
-        let header = plan.header(&counts, &birth()?);
-        let len = counts.places().map_or(usize::MAX, |places| places.end * 8);
-        let init = |words: &[AtomicU64]| {
-            // Word 0 is the magic, which the segment stores when all else is there.
-            let (header, _) = header.as_chunks::<8>();
-            for (word, bytes) in words.iter().zip(header).skip(1) {
-                word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
-            }
-        };
-        Ok(create(&Blueprint {
-            len,
-            magic: MAGIC,
-            init: &init,
-        })?)
-    }
-
-    fn schemas(&self) -> Result<(Type, Type), OpenError> {
-        let unfit = |part| {
-            move |source| OpenError::Unfit {
-                part,
-                source: Box::new(source),
-            }
-        };
-        Ok((
-            schema::of::<K>().map_err(unfit("key"))?,
-            schema::of::<V>().map_err(unfit("value"))?,
-        ))
-    }
-
-    /// Turns an attached segment into an open map, or says why it is none.
     fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Shared>, OpenError> {
-        let layout = read_layout(&attached.mapping)?;
-        self.check_types(&layout)?;
-        // Only now: a file of somebody else's may have its holes.
-        if access == Access::ReadWrite {
-            attached.fill_holes()?;
-        }
-        let Attached {
-            mut mapping,
-            segment,
-            identity,
-            file,
-        } = attached;
-        self.memory.apply(&mapping)?;
-        mapping.cut(layout.places.parts());
-        let owners = (access == Access::ReadWrite).then(|| {
-            use std::os::fd::AsFd;
-            let place = match &file {
-                Some(file) => LockPlace::File(file.as_fd()),
-                None => match segment.metadata() {
-                    Ok(found) => LockPlace::Companion {
-                        owner: found.uid,
-                        mode: found.mode,
-                    },
-                    Err(_) => LockPlace::None,
-                },
-            };
-            Owners::new(place, layout.segment_id, layout.counts.participants)
-        });
-        let shared = Arc::new(Shared {
-            hasher: KeyHasher::new(layout.hash, layout.secret),
-            mapping,
-            layout,
-            segment,
-            identity,
-            owners,
-            lock_timeout: self.lock_timeout,
-            sync_on_close: self.sync_on_close,
-            salvage: OnceLock::new(),
-            file,
-        });
-        let salvage = restart::admit(
-            &shared,
-            Typed::<K, V>::SHAPE,
-            self.after_machine_crash,
-            invalid_part::<K, V>,
+        let (shared, ()) = self.settings.finish(
+            attached,
+            access,
+            |layout| check_types::<K, V>(layout, Kind::Map, 0),
+            |(), key, value| invalid_part::<K, V>(key, value),
         )?;
-        if let Some(salvage) = salvage {
-            // Nobody else has the handle yet.
-            let _ = shared.salvage.set(salvage);
-        }
         Ok(shared)
     }
-
-    /// Whether the segment holds what this program's types describe.
-    fn check_types(&self, layout: &Layout) -> Result<(), OpenError> {
-        if layout.kind != Kind::Map {
-            return Err(OpenError::WrongKind {
-                expected: Kind::Map,
-                found: layout.kind,
-            });
-        }
-        let (key, value) = self.schemas()?;
-        let parsed = |part, text: &str| {
-            Type::parse(text).map_err(|source| OpenError::Schema {
-                part,
-                source: Box::new(source),
-            })
-        };
-        if let Some(mismatch) = parsed("key", &layout.key_schema)?.mismatch(&key) {
-            return Err(OpenError::KeyType(Box::new(mismatch)));
-        }
-        if let Some(mismatch) = parsed("value", &layout.value_schema)?.mismatch(&value) {
-            return Err(OpenError::ValueType(Box::new(mismatch)));
-        }
-        // The table is laid out by the header's sizes and accessed by the types': they must
-        // agree, whatever the schemas say.
-        let sizes = [
-            ("key", size_of::<K>(), layout.counts.key_len),
-            ("value", size_of::<V>(), layout.counts.value_len),
-        ];
-        for (part, expected, found) in sizes {
-            if expected as u64 != u64::from(found) {
-                let (expected, found) = (expected as u64, u64::from(found));
-                return Err(OpenError::SizeContradiction {
-                    part,
-                    expected,
-                    found,
-                });
-            }
-        }
-        if layout.counts.meta_words != 0 {
-            let (expected, found) = (0, u64::from(layout.counts.meta_words) * 8);
-            return Err(OpenError::SizeContradiction {
-                part: "metadata",
-                expected,
-                found,
-            });
-        }
-        Ok(())
-    }
-
-    /// Whether an existing segment is what `open_or_create` would have created, or better.
-    fn check_agreement(&self, layout: &Layout) -> Result<(), OpenError> {
-        if layout.capacity < self.capacity {
-            let (asked, found) = (self.capacity, layout.capacity);
-            return Err(OpenError::CapacityDiffers { asked, found });
-        }
-        match self.hash {
-            Some(asked) if asked != layout.hash => Err(OpenError::HashDiffers {
-                asked,
-                found: layout.hash,
-            }),
-            _ => Ok(()),
-        }
-    }
 }
 
-/// Copies the header out, once, and validates the copy.
-pub(crate) fn read_layout(mapping: &Mapping) -> Result<Layout, LayoutError> {
-    let header: Vec<u64> = mapping
-        .words()
-        .iter()
-        .take(MAX_HEADER_LEN / 8)
-        .enumerate()
-        .map(|(index, word)| {
-            // Acquire on the first word would be wrong on a read-only mapping; the fence
-            // after it pairs with the Release store of the magic at creation.
-            let word = word.load(Ordering::Relaxed);
-            if index == 0 {
-                crate::sync::fence(Ordering::Acquire);
-            }
-            word
-        })
-        .collect();
-    validate(header.as_bytes(), mapping.len() as u64)
-}
-
-/// What only this creation has.
-fn birth() -> Result<Birth, OpenError> {
-    let mut random = [0u64; SECRET_WORDS + 2];
-    let mut rest = random.as_mut_bytes();
-    while !rest.is_empty() {
-        match rustix::rand::getrandom(&mut *rest, rustix::rand::GetRandomFlags::empty()) {
-            Ok(filled) => rest = &mut rest[filled..],
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(OpenError::Random(error.into())),
+/// The schemas of this program's types.
+pub(crate) fn types<K: Key, V: Value>() -> Result<EntryTypes, OpenError> {
+    let unfit = |part| {
+        move |source| OpenError::Unfit {
+            part,
+            source: Box::new(source),
         }
-    }
-    let [s0, s1, s2, s3, s4, s5, s6, s7, id @ ..] = random;
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Ok(Birth {
-        secret: [s0, s1, s2, s3, s4, s5, s6, s7],
-        segment_id: id,
-        creator_pid: std::process::id(),
-        created_at: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
-        boot_id: boot_id(),
+    };
+    Ok(EntryTypes {
+        key: schema::of::<K>().map_err(unfit("key"))?,
+        value: schema::of::<V>().map_err(unfit("value"))?,
     })
 }
 
-/// What is wrong with the words of an entry, by its types.
-fn invalid_part<K: Key, V: Value>(key: &[u64], value: &[u64]) -> Option<Reason> {
-    if !decode::<K>(key).is_some_and(|key| key.is_valid()) {
+/// Whether the segment is of this kind and holds what this program's types describe.
+pub(crate) fn check_types<K: Key, V: Value>(
+    layout: &Layout,
+    kind: Kind,
+    meta_words: u32,
+) -> Result<(), OpenError> {
+    if layout.kind != kind {
+        return Err(OpenError::WrongKind {
+            expected: kind,
+            found: layout.kind,
+        });
+    }
+    let (stored, program) = (stored_types(layout)?, types::<K, V>()?);
+    if let Some(mismatch) = stored.key.mismatch(&program.key) {
+        return Err(OpenError::KeyType(Box::new(mismatch)));
+    }
+    if let Some(mismatch) = stored.value.mismatch(&program.value) {
+        return Err(OpenError::ValueType(Box::new(mismatch)));
+    }
+    check_sizes(layout, size_of::<K>(), size_of::<V>(), meta_words)
+}
+
+/// What is wrong with the words of a key and of a value (which metadata may follow), by the types.
+pub(crate) fn invalid_part<K: Key, V: Value>(key: &[u64], value: &[u64]) -> Option<Reason> {
+    if decoded::<K>(key).is_err() {
         Some(Reason::InvalidKey)
-    } else if !decode::<V>(value).is_some_and(|value| value.is_valid()) {
+    } else if decoded::<V>(&value[..Image::<V>::WORDS]).is_err() {
         Some(Reason::InvalidValue)
     } else {
         None
     }
 }
 
-impl Memory {
-    fn apply(self, mapping: &Mapping) -> Result<(), OpenError> {
-        let wish = |wish, result: io::Result<()>| {
-            result.map_err(|source| OpenError::Memory { wish, source })
-        };
-        match self.huge_pages {
-            // A reader leaves the segment as it is, in this respect as well.
-            _ if mapping.access() == Access::ReadOnly => {}
-            HugePages::Never => {}
-            // A hint: where the kernel does not offer them, small pages do.
-            HugePages::Advise => drop(mapping.use_huge_pages()),
-            HugePages::Require => wish("using huge pages", mapping.use_huge_pages())?,
-        }
-        if self.prefault {
-            wish("touching all pages", mapping.prefault())?;
-        }
-        if self.lock {
-            wish("locking the pages into memory", mapping.lock_in_memory())?;
-        }
-        Ok(())
-    }
-}
-
 impl<K, V> fmt::Debug for MapBuilder<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MapBuilder")
-            .field("capacity", &self.capacity)
-            .field("max_writers", &self.max_writers)
-            .field("hash", &self.hash)
-            .field("options", &self.options)
-            .field("lock_timeout", &self.lock_timeout)
-            .field("memory", &self.memory)
-            .field("after_machine_crash", &self.after_machine_crash)
-            .field("sync_on_close", &self.sync_on_close)
-            .finish()
+        f.debug_tuple("MapBuilder").field(&self.settings).finish()
     }
 }
 

@@ -36,8 +36,8 @@ pub enum OpenError {
         /// What is wrong with it.
         source: Box<ParseError>,
     },
-    /// The program's own type cannot be described within the limits of a schema.
-    #[error("this program's {part} type cannot be stored: {source}")]
+    /// The type that was asked for cannot be described within the limits of a schema.
+    #[error("the {part} type cannot be stored: {source}")]
     Unfit {
         /// "key" or "value".
         part: &'static str,
@@ -83,6 +83,26 @@ pub enum OpenError {
         asked: HashKind,
         /// What the existing segment uses.
         found: HashKind,
+    },
+    /// It exists with another setting than this program asks for.
+    #[error(
+        "segment exists with {setting} = {found}, this program asks for {asked}: ask for that, or remove and create it again"
+    )]
+    SettingDiffers {
+        /// The setting, by the builder's method.
+        setting: &'static str,
+        /// What was asked for.
+        asked: String,
+        /// What the existing segment has.
+        found: String,
+    },
+    /// A time was asked for that a segment cannot hold.
+    #[error("{setting} = {asked:?} is out of range: a millisecond to 34 years are possible")]
+    TimeOutOfRange {
+        /// The setting, by the builder's method.
+        setting: &'static str,
+        /// What was asked for.
+        asked: Duration,
     },
     /// A wish for the memory of the mapping could not be fulfilled.
     #[error("{wish} is not possible for this segment: {source}")]

@@ -19,7 +19,10 @@ pub fn validate(bytes: &[u8], mapped_len: u64) -> bool {
             let places = layout.places;
             assert!(places.end as u64 * 8 <= mapped_len);
             assert!(places.shared <= places.participants && places.participants <= places.moves);
-            assert!(places.moves <= places.moves_end && places.moves_end <= places.buckets);
+            assert!(places.moves <= places.moves_end && places.moves_end <= places.leases);
+            assert!(places.leases <= places.statistics);
+            assert!(places.statistics <= places.learner && places.learner <= places.ghosts);
+            assert!(places.ghosts <= places.ghosts_end && places.ghosts_end <= places.buckets);
             let buckets = (places.end - places.buckets) as u64;
             assert_eq!(
                 buckets,

@@ -11,6 +11,8 @@ use zerocopy::{Immutable, IntoBytes, TryFromBytes};
 
 use crate::bucket::{Buffer, Shape};
 use crate::copy::Sink;
+use crate::entry::MAX_META_WORDS;
+use crate::evict::Replacement;
 
 /// A `T` with its size rounded up to whole words, and aligned like one.
 #[repr(C, align(8))]
@@ -77,6 +79,69 @@ impl<T> Buffer for Image<T> {
     }
 }
 
+/// Room for the words of one value of a cache: those of a `T`, and its metadata behind them.
+#[repr(C)]
+pub(crate) struct Annotated<T> {
+    value: Image<T>,
+    meta: [MaybeUninit<u64>; MAX_META_WORDS],
+}
+
+impl<T> Annotated<T> {
+    /// Room whose content is not yet anything.
+    #[inline(always)]
+    pub(crate) fn uninit() -> Self {
+        Self {
+            value: Image::uninit(),
+            meta: [MaybeUninit::uninit(); MAX_META_WORDS],
+        }
+    }
+
+    /// The room, for a copy out of a segment with so many words of metadata.
+    #[inline(always)]
+    pub(crate) fn sink(&mut self, meta_words: usize) -> Sink<'_> {
+        Sink::new(&mut self.words()[..Image::<T>::WORDS + meta_words])
+    }
+
+    /// Writes the image of `value`, or zeros, and the metadata.
+    #[inline(always)]
+    pub(crate) fn write(&mut self, value: Option<&T>, meta: &[u64]) -> &mut [u64]
+    where
+        T: IntoBytes + Immutable,
+    {
+        match value {
+            Some(value) => {
+                self.value.write(value);
+            }
+            None => self.value.words().fill(MaybeUninit::new(0)),
+        }
+        let words = &mut self.words()[..Image::<T>::WORDS + meta.len()];
+        for (word, meta) in words[Image::<T>::WORDS..].iter_mut().zip(meta) {
+            word.write(*meta);
+        }
+        // SAFETY: either arm has written the words of the value, and the loop those behind it, of
+        // which there are `meta.len()`.
+        #[expect(unsafe_code, reason = "the words were just initialised")]
+        unsafe {
+            words.assume_init_mut()
+        }
+    }
+
+    #[inline(always)]
+    fn words(&mut self) -> &mut [MaybeUninit<u64>] {
+        const {
+            assert!(size_of::<Image<T>>() == Image::<T>::WORDS * size_of::<u64>());
+            assert!(core::mem::offset_of!(Self, meta) == size_of::<Image<T>>());
+        }
+        let base = core::ptr::from_mut(self).cast::<MaybeUninit<u64>>();
+        // SAFETY: the metadata begins where the value's words end, as checked above, so there are
+        // that many words in a row; they may be uninitialised; `self` is borrowed.
+        #[expect(unsafe_code, reason = "a typed place is viewed as words")]
+        unsafe {
+            core::slice::from_raw_parts_mut(base, Image::<T>::WORDS + MAX_META_WORDS)
+        }
+    }
+}
+
 /// The `T` whose image the words are, if they are the image of one.
 #[inline(always)]
 pub(crate) fn decode<T: TryFromBytes>(words: &[u64]) -> Option<T> {
@@ -134,5 +199,99 @@ impl<K, V> Shape for Typed<K, V> {
     #[inline(always)]
     fn key_buffer(self) -> Image<K> {
         Image::uninit()
+    }
+}
+
+/// How many words of metadata the slots of a cache have: a constant where it is known.
+pub(crate) trait MetaWords: Copy {
+    fn count(self) -> usize;
+}
+
+/// One word.
+#[derive(Clone, Copy)]
+pub(crate) struct One;
+
+impl MetaWords for One {
+    #[inline(always)]
+    fn count(self) -> usize {
+        1
+    }
+}
+
+impl MetaWords for usize {
+    #[inline(always)]
+    fn count(self) -> usize {
+        self
+    }
+}
+
+/// The dimensions of an entry of a typed cache, and what goes by the operation.
+pub(crate) struct Cached<'r, K, V, M> {
+    meta: M,
+    replacement: Option<&'r Replacement<'r>>,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<'r, K, V, M> Cached<'r, K, V, M> {
+    /// For reading, and for what inserts nothing.
+    #[inline(always)]
+    pub(crate) fn new(meta: M) -> Self {
+        Self {
+            meta,
+            replacement: None,
+            types: PhantomData,
+        }
+    }
+
+    /// For inserting.
+    #[inline(always)]
+    pub(crate) fn replacing(meta: M, replacement: &'r Replacement<'r>) -> Self {
+        Self {
+            replacement: Some(replacement),
+            ..Self::new(meta)
+        }
+    }
+}
+
+impl<K, V, M: Copy> Clone for Cached<'_, K, V, M> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V, M: Copy> Copy for Cached<'_, K, V, M> {}
+
+impl<K, V, M: MetaWords> Shape for Cached<'_, K, V, M> {
+    type KeyBuffer = Image<K>;
+
+    #[inline(always)]
+    fn key_len(self) -> usize {
+        size_of::<K>()
+    }
+
+    #[inline(always)]
+    fn key_words(self) -> usize {
+        Image::<K>::WORDS
+    }
+
+    #[inline(always)]
+    fn value_words(self) -> usize {
+        Image::<V>::WORDS + self.meta.count()
+    }
+
+    #[inline(always)]
+    fn key_buffer(self) -> Image<K> {
+        Image::uninit()
+    }
+
+    #[inline(always)]
+    fn meta_words(self) -> usize {
+        self.meta.count()
+    }
+
+    #[inline(always)]
+    fn replacement(&self) -> Option<&Replacement<'_>> {
+        self.replacement
     }
 }

@@ -20,11 +20,11 @@
 //! | 44 | 4 | hash | 1 = rapidhash V3, 2 = SipHash-1-3 (module `hash`) |
 //! | 48 | 64 | secret | random; keys the hash |
 //! | 112 | 16 | segment_id | random; names this creation of the segment |
-//! | 128 | 8 | capacity | entries that are promised to fit |
+//! | 128 | 8 | capacity | map: entries that are promised to fit; cache: entries that there are at most |
 //! | 136 | 8 | buckets | number of buckets, 2 to 2^32 |
 //! | 144 | 4 | key_len | bytes of a key |
 //! | 148 | 4 | value_len | bytes of a value |
-//! | 152 | 4 | meta_words | words after the value in a slot: 0 in a map |
+//! | 152 | 4 | meta_words | words after the value in a slot: 0 in a map; in a cache 1, or 2 if it has a time_to_idle |
 //! | 156 | 4 | participants | slots for writing processes |
 //! | 160 | 4 | moves | records in the ring of recent moves |
 //! | 164 | 4 | key_schema_len | bytes of the key's schema, UTF-8, at offset 512 |
@@ -32,20 +32,30 @@
 //! | 172 | 4 | creator_pid | in the creator's pid namespace; for people |
 //! | 176 | 8 | created_at | nanoseconds since 1970, by the wall clock; for people |
 //! | 184 | 16 | boot_id | of the boot during which the segment was created |
-//! | 200 | 312 | reserved | zero |
+//! | 200 | 8 | time_to_live | cache: milliseconds that an entry lives unless told otherwise, 0 = no limit |
+//! | 208 | 8 | time_to_idle | cache: milliseconds that an entry lives unless it is asked for, 0 = no limit |
+//! | 216 | 8 | stale | cache: milliseconds after its time for which a value may be served while one process loads a new one |
+//! | 224 | 8 | negative_ttl | cache: milliseconds that "there is none" is remembered, 0 = not at all |
+//! | 232 | 4 | leases | cache: cells for loads under way |
+//! | 236 | 4 | statistics | cache: lines of counters, 0 = none are kept |
+//! | 240 | 272 | reserved | zero |
 //! | 512 | | schemas | key, value; then zero up to `header_len` |
 //!
 //! Behind the header, each part beginning where the one before it ends:
 //!
 //! | part | size | content |
 //! |------|------|---------|
-//! | shared | 4096 | mutable words of the whole segment: words 0 to 15 say what the last sync saw and for which boot it was admitted (module `restart`), the rest is reserved |
+//! | shared | 4096 | mutable words of the whole segment: words 0 to 2 say what the last sync saw and words 16 to 18 for which boot it was admitted (module `restart`), words 8 and 9 belong to a cache (module `cache`), the rest is reserved |
 //! | participants | 64 x `participants` | who writes (module `owner`) |
 //! | moves | 64 + 24 x `moves`, rounded up to 64 | recent displacements (module `moves`) |
+//! | leases | 64 x `leases` | loads under way (module `lease`); empty in a map |
+//! | statistics | 128 x `statistics` | counters (module `statistics`); empty in a map |
+//! | learner | 4096 in a cache, 0 in a map | what the replacement policy has counted and learnt (module `policy::learner`) |
+//! | ghosts | 16 x `buckets` in a cache, 0 in a map | tags of entries that a bucket gave up last (module `policy`) |
 //! | buckets | (64 + 16 x slot) x `buckets` | the table (module `bucket`); starts at a multiple of 4096 |
 //!
 //! A slot is the key's bytes, rounded up to eight with zeros, then the value's likewise, then
-//! `meta_words` words. Since every offset follows from the counts, none is stored.
+//! `meta_words` words (module `entry`). Fields of a cache are zero in a map. Since every offset follows from the counts, none is stored.
 //!
 //! # Stability
 //!
@@ -58,11 +68,16 @@ use std::ops::Range;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::bucket::{HEADER_WORDS, SLOTS, usable};
+use crate::entry::MAX_TICKS;
 use crate::hash::{HashKind, SECRET_WORDS};
+use crate::lease::CELL_WORDS;
 use crate::mapping::Parts;
 use crate::moves::ring_words;
 use crate::owner::SLOT_WORDS;
 use crate::owner::token::MAX_PARTICIPANTS;
+use crate::policy::Ghosts;
+use crate::policy::learner::LEARNER_WORDS;
+use crate::statistics::LINE_WORDS;
 
 /// First word of every segment: `7F 's' 'h' 'm' 'k' 'v' 0D 0A`. (The line end shows when a
 /// file went through a text conversion.)
@@ -91,6 +106,12 @@ pub(crate) const MAX_BUCKETS: u64 = 1 << 32;
 
 /// Most records in the ring of moves.
 const MAX_MOVES: u32 = 1 << 20;
+
+/// Most cells for loads under way.
+pub(crate) const MAX_LEASES: u32 = 1 << 20;
+
+/// Most lines of counters.
+pub(crate) const MAX_STATISTICS: u32 = 1 << 16;
 
 /// Where the schemas start; the fixed fields end before.
 const SCHEMAS_AT: usize = 512;
@@ -124,7 +145,13 @@ struct RawHeader {
     creator_pid: u32,
     created_at: u64,
     boot_id: [u8; 16],
-    reserved: [u64; 39],
+    time_to_live: u64,
+    time_to_idle: u64,
+    stale: u64,
+    negative_ttl: u64,
+    leases: u32,
+    statistics: u32,
+    reserved: [u64; 34],
 }
 
 // The table above, checked.
@@ -152,7 +179,13 @@ const _: () = {
     assert!(offset_of!(RawHeader, creator_pid) == 172);
     assert!(offset_of!(RawHeader, created_at) == 176);
     assert!(offset_of!(RawHeader, boot_id) == 184);
-    assert!(offset_of!(RawHeader, reserved) == 200);
+    assert!(offset_of!(RawHeader, time_to_live) == 200);
+    assert!(offset_of!(RawHeader, time_to_idle) == 208);
+    assert!(offset_of!(RawHeader, stale) == 216);
+    assert!(offset_of!(RawHeader, negative_ttl) == 224);
+    assert!(offset_of!(RawHeader, leases) == 232);
+    assert!(offset_of!(RawHeader, statistics) == 236);
+    assert!(offset_of!(RawHeader, reserved) == 240);
     assert!(size_of::<RawHeader>() == SCHEMAS_AT);
 };
 
@@ -322,6 +355,8 @@ pub(crate) struct Counts {
     pub(crate) meta_words: u32,
     pub(crate) participants: u32,
     pub(crate) moves: u32,
+    pub(crate) leases: u32,
+    pub(crate) statistics: u32,
     pub(crate) header_len: u64,
 }
 
@@ -332,6 +367,11 @@ pub(crate) struct Places {
     pub(crate) participants: usize,
     pub(crate) moves: usize,
     pub(crate) moves_end: usize,
+    pub(crate) leases: usize,
+    pub(crate) statistics: usize,
+    pub(crate) learner: usize,
+    pub(crate) ghosts: usize,
+    pub(crate) ghosts_end: usize,
     pub(crate) buckets: usize,
     pub(crate) end: usize,
 }
@@ -340,8 +380,13 @@ impl Places {
     /// The parts that every operation uses.
     pub(crate) fn parts(&self) -> Parts<Range<usize>> {
         Parts {
+            shared: self.shared..self.participants,
             participants: self.participants..self.moves,
             moves: self.moves..self.moves_end,
+            leases: self.leases..self.statistics,
+            statistics: self.statistics..self.learner,
+            learner: self.learner..self.ghosts,
+            ghosts: self.ghosts..self.ghosts_end,
             buckets: self.buckets..self.end,
         }
     }
@@ -352,9 +397,14 @@ impl Counts {
         words(self.key_len) + words(self.value_len) + u64::from(self.meta_words)
     }
 
+    /// Only entries of a cache have metadata.
+    fn is_cache(&self) -> bool {
+        self.meta_words != 0
+    }
+
     /// Slots of a bucket that can be in use at a time.
     pub(crate) fn usable(&self) -> u32 {
-        usable(words(self.value_len) + u64::from(self.meta_words))
+        usable(words(self.value_len), self.meta_words)
     }
 
     pub(crate) fn bucket_words(&self) -> u64 {
@@ -367,7 +417,16 @@ impl Counts {
         let participants = shared + SHARED_LEN / 8;
         let moves = participants + SLOT_WORDS as u64 * u64::from(self.participants);
         let moves_end = moves + ring_words(self.moves);
-        let buckets = moves_end.next_multiple_of(PAGE / 8);
+        let leases = moves_end.next_multiple_of(8);
+        let statistics = leases + CELL_WORDS as u64 * u64::from(self.leases);
+        let learner = statistics + LINE_WORDS as u64 * u64::from(self.statistics);
+        let (learner_words, ghost_words) = match self.is_cache() {
+            true => (LEARNER_WORDS as u64, Ghosts::WORDS as u64),
+            false => (0, 0),
+        };
+        let ghosts = learner + learner_words;
+        let ghosts_end = ghosts.checked_add(self.buckets.checked_mul(ghost_words)?)?;
+        let buckets = ghosts_end.checked_next_multiple_of(PAGE / 8)?;
         let end = buckets.checked_add(self.buckets.checked_mul(self.bucket_words())?)?;
         // Lengths of mappings are at most isize::MAX bytes.
         isize::try_from(end.checked_mul(8)?).ok()?;
@@ -377,6 +436,11 @@ impl Counts {
             participants: word(participants)?,
             moves: word(moves)?,
             moves_end: word(moves_end)?,
+            leases: word(leases)?,
+            statistics: word(statistics)?,
+            learner: word(learner)?,
+            ghosts: word(ghosts)?,
+            ghosts_end: word(ghosts_end)?,
             buckets: word(buckets)?,
             end: word(end)?,
         })
@@ -400,6 +464,26 @@ pub(crate) struct Plan {
     pub(crate) participants: u32,
     pub(crate) key_schema: String,
     pub(crate) value_schema: String,
+    pub(crate) cache: CacheFields,
+}
+
+/// What a cache's header says that a map's does not. All zero in a map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CacheFields {
+    /// Times in milliseconds, zero for "none"; at most [`MAX_TICKS`].
+    pub(crate) time_to_live: u64,
+    pub(crate) time_to_idle: u64,
+    pub(crate) stale: u64,
+    pub(crate) negative_ttl: u64,
+    pub(crate) leases: u32,
+    pub(crate) statistics: u32,
+}
+
+impl CacheFields {
+    /// Words after the value in a slot.
+    pub(crate) const fn meta_words(&self) -> u32 {
+        if self.time_to_idle == 0 { 1 } else { 2 }
+    }
 }
 
 /// What distinguishes one creation from the next.
@@ -422,7 +506,14 @@ const NEW_MOVES: u32 = 1024;
 /// with one displacement (preferring home; fills of 1e3 to 1e7 keys, each followed by millions
 /// of removals and insertions) nothing failed up to a load of 0.92. Small tables have larger
 /// fluctuations, so up to a thousand entries get a few more buckets.
-fn buckets_for(capacity: u64) -> Option<u64> {
+///
+/// A cache needs no slack: it never has more than `capacity` entries, and what does not fit
+/// replaces something.
+fn buckets_for(kind: Kind, capacity: u64) -> Option<u64> {
+    if kind == Kind::Cache {
+        let buckets = capacity.div_ceil(SLOTS as u64 - 1).max(2);
+        return (buckets <= MAX_BUCKETS).then_some(buckets);
+    }
     let slack = 30u64.saturating_sub(capacity.saturating_mul(3) / 100);
     let buckets = (capacity.checked_add(slack)?.checked_mul(5)? / 67).max(2);
     (buckets <= MAX_BUCKETS).then_some(buckets)
@@ -462,11 +553,17 @@ impl Plan {
             value_len: self.value_len as u32,
             meta_words: self.meta_words,
             participants: self.participants,
-            moves: NEW_MOVES,
+            // Nothing is displaced in a cache.
+            moves: match self.kind {
+                Kind::Map => NEW_MOVES,
+                Kind::Cache => 1,
+            },
+            leases: self.cache.leases,
+            statistics: self.cache.statistics,
             header_len: ((SCHEMAS_AT + schemas) as u64).next_multiple_of(PAGE),
         };
         let fits = |capacity| {
-            buckets_for(capacity)
+            buckets_for(self.kind, capacity)
                 .map(counts)
                 .filter(|counts| counts.places().is_some())
         };
@@ -516,7 +613,13 @@ impl Plan {
             creator_pid: birth.creator_pid,
             created_at: birth.created_at,
             boot_id: birth.boot_id,
-            reserved: [0; 39],
+            time_to_live: self.cache.time_to_live,
+            time_to_idle: self.cache.time_to_idle,
+            stale: self.cache.stale,
+            negative_ttl: self.cache.negative_ttl,
+            leases: counts.leases,
+            statistics: counts.statistics,
+            reserved: [0; 34],
         };
         let mut bytes = raw.as_bytes().to_vec();
         bytes.extend_from_slice(self.key_schema.as_bytes());
@@ -543,6 +646,100 @@ pub struct Layout {
     pub(crate) creator_pid: u32,
     pub(crate) created_at: u64,
     pub(crate) boot_id: [u8; 16],
+    pub(crate) cache: CacheFields,
+}
+
+/// What a segment says about itself. (The secret of the hash is nobody's business.)
+impl Layout {
+    /// What kind of store it holds.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The hash function of its keys.
+    pub fn hash(&self) -> HashKind {
+        self.hash
+    }
+
+    /// The random number that names this creation of the segment.
+    pub fn segment_id(&self) -> u128 {
+        let [high, low] = self.segment_id;
+        u128::from(high) << 64 | u128::from(low)
+    }
+
+    /// The number of entries that it was made for.
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Bytes of the segment. The file behind it may be longer.
+    pub fn total_len(&self) -> u64 {
+        self.places.end as u64 * 8
+    }
+
+    /// The number of buckets.
+    pub fn buckets(&self) -> u64 {
+        self.counts.buckets
+    }
+
+    /// Bytes of a bucket.
+    pub fn bucket_len(&self) -> u64 {
+        self.counts.bucket_words() * 8
+    }
+
+    /// Slots of a bucket that can be in use at a time.
+    pub fn usable_slots(&self) -> u32 {
+        self.counts.usable()
+    }
+
+    /// Bytes of a key.
+    pub fn key_len(&self) -> u32 {
+        self.counts.key_len
+    }
+
+    /// Bytes of a value.
+    pub fn value_len(&self) -> u32 {
+        self.counts.value_len
+    }
+
+    /// Words (of eight bytes) of metadata that each entry has behind its value.
+    pub fn meta_words(&self) -> u32 {
+        self.counts.meta_words
+    }
+
+    /// How many processes can be registered as writers at a time.
+    pub fn max_writers(&self) -> u32 {
+        self.counts.participants
+    }
+
+    /// The text of the schema of the keys, as it is stored. It has not been parsed, and may
+    /// contain anything.
+    pub fn key_schema(&self) -> &str {
+        &self.key_schema
+    }
+
+    /// The text of the schema of the values, likewise.
+    pub fn value_schema(&self) -> &str {
+        &self.value_schema
+    }
+
+    /// The process that created the segment, by its id in its own pid namespace.
+    pub fn creator_pid(&self) -> u32 {
+        self.creator_pid
+    }
+
+    /// When the segment was created, by the wall clock.
+    pub fn created_at(&self) -> std::time::SystemTime {
+        // 64 bits of nanoseconds reach to the year 2554: no addition overflows.
+        std::time::UNIX_EPOCH + std::time::Duration::from_nanos(self.created_at)
+    }
+
+    /// Whether the segment was created since the machine was last booted; `None` if the boot is
+    /// not known.
+    pub fn is_of_this_boot(&self) -> Option<bool> {
+        let (now, then) = (crate::restart::boot_id(), self.boot_id);
+        (now != [0; 16] && then != [0; 16]).then_some(now == then)
+    }
 }
 
 const CHECKSUM_AT: std::ops::Range<usize> = 16..24;
@@ -642,12 +839,16 @@ pub(crate) fn validate(bytes: &[u8], mapped_len: u64) -> Result<Layout, LayoutEr
         raw.value_len <= part,
         "at most 65536",
     )?;
-    field(
-        "meta_words",
-        raw.meta_words.into(),
-        raw.meta_words <= 8,
-        "at most 8",
-    )?;
+    let cache = cache_fields(kind, &raw)?;
+    let (meta_words, expected) = match kind {
+        Kind::Map => (0, "0 in a map"),
+        Kind::Cache => (
+            cache.meta_words(),
+            "1 in a cache, or 2 if it has a time_to_idle",
+        ),
+    };
+    let found = raw.meta_words;
+    field("meta_words", found.into(), found == meta_words, expected)?;
     let buckets = (2..=MAX_BUCKETS).contains(&raw.buckets);
     field("buckets", raw.buckets, buckets, "2 to 2^32")?;
     let participants = (1..=MAX_PARTICIPANTS).contains(&raw.participants);
@@ -674,6 +875,8 @@ pub(crate) fn validate(bytes: &[u8], mapped_len: u64) -> Result<Layout, LayoutEr
         meta_words: raw.meta_words,
         participants: raw.participants,
         moves: raw.moves,
+        leases: raw.leases,
+        statistics: raw.statistics,
         header_len: raw.header_len,
     };
     let most = counts.buckets * u64::from(counts.usable());
@@ -684,6 +887,11 @@ pub(crate) fn validate(bytes: &[u8], mapped_len: u64) -> Result<Layout, LayoutEr
         promised,
         "1 to the number of usable slots",
     )?;
+    // Each bucket of a cache may have its share of the capacity, so that must not be nothing (but
+    // for the smallest caches, in which every key may be in either bucket).
+    let shared_out = kind == Kind::Map || raw.buckets == 2 || raw.capacity >= raw.buckets;
+    let expected = "at least the number of buckets, in a cache";
+    field("capacity", raw.capacity, shared_out, expected)?;
     let places = counts.places().ok_or_else(|| {
         bad_field(
             "buckets",
@@ -739,6 +947,45 @@ pub(crate) fn validate(bytes: &[u8], mapped_len: u64) -> Result<Layout, LayoutEr
         creator_pid: raw.creator_pid,
         created_at: raw.created_at,
         boot_id: raw.boot_id,
+        cache,
+    })
+}
+
+/// The fields of a cache, each in its range; all zero in a map.
+fn cache_fields(kind: Kind, raw: &RawHeader) -> Result<CacheFields, LayoutError> {
+    let times = [
+        ("time_to_live", raw.time_to_live),
+        ("time_to_idle", raw.time_to_idle),
+        ("stale", raw.stale),
+        ("negative_ttl", raw.negative_ttl),
+    ];
+    let (leases, statistics) = (raw.leases, raw.statistics);
+    match kind {
+        Kind::Map => {
+            let numbers = [("leases", leases), ("statistics", statistics)];
+            let numbers = numbers.map(|(name, number)| (name, number.into()));
+            for (name, found) in times.into_iter().chain(numbers) {
+                field(name, found, found == 0, "0 in a map")?;
+            }
+        }
+        Kind::Cache => {
+            for (name, found) in times {
+                let expected = "less than 2^40 milliseconds";
+                field(name, found, found <= MAX_TICKS, expected)?;
+            }
+            let good = (1..=MAX_LEASES).contains(&leases);
+            field("leases", leases.into(), good, "1 to 2^20 in a cache")?;
+            let good = statistics <= MAX_STATISTICS;
+            field("statistics", statistics.into(), good, "at most 65536")?;
+        }
+    }
+    Ok(CacheFields {
+        time_to_live: raw.time_to_live,
+        time_to_idle: raw.time_to_idle,
+        stale: raw.stale,
+        negative_ttl: raw.negative_ttl,
+        leases,
+        statistics,
     })
 }
 

@@ -30,6 +30,10 @@
 //! # What there is
 //!
 //! - [`Map`] and [`ReadOnlyMap`], the typed handles; [`MapBuilder`] creates and opens them.
+//! - [`Cache`] and [`ReadOnlyCache`], the same for what may be forgotten: with a capacity that is never
+//!   exceeded, times to live, and loading once.
+//! - [`DynMap`] and [`ReadOnlyDynMap`], the untyped handles: any segment, by the schema that it
+//!   carries.
 //! - [`Segment`] names a segment: `shm:quotes`, `file:/var/cache/q.kv`, `sysv:0x51`, `fd:3`.
 //! - [`Key`] and [`Value`] say what can be stored: plain data that describes itself. Put
 //!   [`#[shmkv::record]`](record) on your own types; [`Str`] and [`Bytes`] hold text inline.
@@ -50,11 +54,15 @@
 //! | `hash` | from a key to the places where it can live |
 //! | `bucket` | the protocol of one bucket: publish, validate, lock |
 //! | `table` | two buckets a key: find, insert, displace |
+//! | `evict`, `policy` | what gives way in a full cache |
+//! | `entry`, `clock` | until when an entry of a cache counts |
+//! | `lease` | which process loads a missing value |
+//! | `statistics` | what a cache has done, counted without contention |
 //! | `moves`, `iter` | walking through all entries while some are displaced |
 //! | `owner` *, `repair` | who writes, who of them is dead, and taking over from those |
 //! | `restart` | what a file is worth after a crash of the machine |
 //! | `image` * | typed values as words |
-//! | `shared`, `builder`, `map` | the typed handles |
+//! | `shared`, `open`, `builder`, `map`, `cache` | the typed handles |
 //! | `schema`, `types` | what can be stored, and how it is described |
 //!
 //! # What a peer can do
@@ -69,8 +77,13 @@
 mod bounds;
 mod bucket;
 mod builder;
+mod cache;
+mod clock;
 mod copy;
+mod dynamic;
+mod entry;
 mod error;
+mod evict;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -81,16 +94,20 @@ mod integer;
 mod inventory;
 mod iter;
 mod layout;
+mod lease;
 mod map;
 mod mapping;
 mod moves;
+mod open;
 mod owner;
+mod policy;
 mod recovery;
 mod repair;
 mod restart;
 pub mod schema;
 pub mod segment;
 mod shared;
+mod statistics;
 mod sync;
 mod table;
 mod tags;
@@ -102,6 +119,13 @@ mod watched;
 extern crate self as shmkv;
 
 pub use builder::MapBuilder;
+pub use cache::{
+    Cache, CacheBuilder, CacheIter, CacheSettings, CacheStats, LoadError, ReadOnlyCache,
+    RemovalCause,
+};
+pub use dynamic::{
+    DynEntries, DynEntry, DynError, DynMap, DynMapBuilder, HeldLock, Pulse, ReadOnlyDynMap,
+};
 pub use error::{Exchange, IterError, OpenError, ReadError, SweepError, TryInsert, WriteError};
 pub use hash::HashKind;
 pub use integer::Integer;

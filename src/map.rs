@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Shape};
 use crate::builder::MapBuilder;
 use crate::copy::Sink;
 use crate::error::{Exchange, IterError, ReadError, SweepError, TryInsert, WriteError};
@@ -15,7 +16,6 @@ use crate::image::{Image, Typed, decode, same};
 use crate::integer::Integer;
 use crate::iter::{Entries, Walk};
 use crate::layout::{Layout, SizeError};
-use crate::mapping::Access;
 use crate::restart::{self, Salvage, Synced};
 use crate::schema::Schema;
 use crate::segment::{Segment, SegmentError};
@@ -300,28 +300,10 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         Ok(found)
     }
 
-    /// What a read does when it was overtaken too often: a writable handle reads under the lock,
-    /// a read-only one has more patience, and an end of it.
     #[cold]
     #[inline(never)]
     fn fetch_contended(&self, probe: Probe<'_>, value: &mut Sink<'_>) -> Result<bool, ReadError> {
-        let table = self.table();
-        if self.shared.access() == Access::ReadWrite
-            && let Ok(token) = self.shared.token()
-        {
-            let mut look = |_: Option<&[u64]>, _: &mut [u64]| Edit::Keep;
-            let kept = self
-                .shared
-                .edit(&table, token, probe, value, &mut [], &mut look);
-            if let Ok(outcome) = kept {
-                return Ok(outcome == Outcome::KeptPresent);
-            }
-        }
-        match table.read_patiently(probe, value) {
-            Lookup::Hit => Ok(true),
-            Lookup::Miss => Ok(false),
-            Lookup::Contended => Err(ReadError::Contended),
-        }
+        self.shared.read_contended(&self.table(), probe, value)
     }
 
     /// All entries, in no particular order.
@@ -379,24 +361,7 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
 
     /// How full the map is, bucket by bucket.
     pub fn stats(&self) -> MapStats {
-        let table = self.table();
-        let mut occupancy = [0; 17];
-        let mut len = 0;
-        for index in 0..table.buckets() {
-            let entries = table.bucket(index).begin().occupied().len();
-            occupancy[entries as usize] += 1;
-            len += u64::from(entries);
-        }
-        let slots = table.buckets() * u64::from(self.shared.layout.counts.usable());
-        MapStats {
-            len,
-            capacity: self.shared.layout.capacity,
-            slots,
-            load: len as f64 / slots as f64,
-            bytes: self.shared.layout.places.end as u64 * 8,
-            occupancy,
-            displaced: table.moves().head(),
-        }
+        stats(&self.shared, Typed::<K, V>::SHAPE)
     }
 
     /// What was kept, and what was dropped, of a segment that was in use when the machine
@@ -484,21 +449,14 @@ impl<K: Key, V: Value> Map<K, V> {
     fn edit(
         &self,
         key: &K,
-        mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+        decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
         new: &mut [u64],
         old: &mut Sink<'_>,
     ) -> Result<Outcome, WriteError> {
-        let shared = &*self.reader.shared;
         let mut key_image = Image::uninit();
-        let table = self.reader.table();
-        let token = shared.token()?;
-        let hash = table.hash(key.as_bytes());
         let words = &*key_image.write(key);
-        let probe = Probe { hash, words };
-        match table.edit_at_home(token, probe, old, new, &mut decide) {
-            Some(outcome) => Ok(outcome),
-            None => shared.edit(&table, token, probe, old, new, &mut decide),
-        }
+        let table = self.reader.table();
+        self.reader.shared.edit_key(&table, words, old, new, decide)
     }
 
     /// The value that was there before an edit.
@@ -745,38 +703,74 @@ impl<K: Key, V: Value> Map<K, V> {
 
     /// Removes all entries; returns how many. Entries that are inserted meanwhile may stay.
     pub fn clear(&self) -> Result<usize, SweepError> {
-        let shared = &*self.reader.shared;
-        let table = self.reader.table();
-        let mut walk = Walk::new(&table);
-        let mut entries = Entries::default();
-        let mut old = Image::<V>::uninit();
-        let mut removed = 0;
-        while walk
-            .advance(&table, &mut entries)
-            .map_err(IterError::from)?
-        {
-            for entry in entries.iter() {
-                // By the stored words: a key that is not a valid `K` is removed as well.
-                let words = &entry[..Image::<K>::WORDS];
-                let probe = Probe {
-                    hash: table.hash_of(words),
-                    words,
-                };
-                let mut remove = |_: Option<&[u64]>, _: &mut [u64]| Edit::Remove;
-                let mut old = old.sink();
-                let outcome = shared.edit(
-                    &table,
-                    shared.token()?,
-                    probe,
-                    &mut old,
-                    &mut [],
-                    &mut remove,
-                )?;
-                removed += usize::from(outcome == Outcome::Removed);
-            }
-        }
-        Ok(removed)
+        clear(&self.reader.shared, Typed::<K, V>::SHAPE)
     }
+}
+
+/// [`ReadOnlyMap::stats`], for entries of any shape.
+pub(crate) fn stats<S: Shape>(shared: &Shared, shape: S) -> MapStats {
+    let table = shared.table(shape);
+    let mut occupancy = [0; 17];
+    let mut len = 0;
+    for index in 0..table.buckets() {
+        let entries = table.bucket(index).begin().occupied().len();
+        occupancy[entries as usize] += 1;
+        len += u64::from(entries);
+    }
+    let slots = table.buckets() * u64::from(shared.layout.counts.usable());
+    MapStats {
+        len,
+        capacity: shared.layout.capacity,
+        slots,
+        load: len as f64 / slots as f64,
+        bytes: shared.layout.places.end as u64 * 8,
+        occupancy,
+        displaced: table.moves().head(),
+    }
+}
+
+/// [`Map::clear`], for entries of any shape.
+pub(crate) fn clear<S: Shape>(shared: &Shared, shape: S) -> Result<usize, SweepError> {
+    sweep(shared, shape, |_, _| true)
+}
+
+/// Removes the entries of which `is_unwanted` says so, by the words of key and value, when they
+/// are met and again under their lock; returns how many.
+pub(crate) fn sweep<S: Shape>(
+    shared: &Shared,
+    shape: S,
+    is_unwanted: impl Fn(&[u64], &[u64]) -> bool,
+) -> Result<usize, SweepError> {
+    let table = shared.table(shape);
+    let mut walk = Walk::new(&table);
+    let mut entries = Entries::default();
+    let mut old = vec![MaybeUninit::uninit(); shape.value_words()];
+    let mut removed = 0;
+    while walk
+        .advance(&table, &mut entries)
+        .map_err(IterError::from)?
+    {
+        for entry in entries.iter() {
+            // By the stored words: a key that is no valid one is removed as well.
+            let (words, value) = entry.split_at(shape.key_words());
+            if !is_unwanted(words, value) {
+                continue;
+            }
+            let probe = Probe {
+                hash: table.hash_of(words),
+                words,
+            };
+            let mut remove = |current: Option<&[u64]>, _: &mut [u64]| match current {
+                Some(value) if is_unwanted(words, value) => Edit::Remove,
+                _ => Edit::Keep,
+            };
+            let token = shared.token()?;
+            let mut old = Sink::new(&mut old);
+            let outcome = shared.edit(&table, token, probe, &mut old, &mut [], &mut remove)?;
+            removed += usize::from(outcome == Outcome::Removed);
+        }
+    }
+    Ok(removed)
 }
 
 /// What a transformation wants.
@@ -788,7 +782,7 @@ enum Change<V> {
 
 /// A value from the words that are stored, if they are one.
 #[inline(always)]
-fn decoded<V: Value>(words: &[u64]) -> Result<V, ReadError> {
+pub(crate) fn decoded<V: Value>(words: &[u64]) -> Result<V, ReadError> {
     match decode::<V>(words) {
         Some(value) if value.is_valid() => Ok(value),
         _ => Err(ReadError::InvalidValue),

@@ -1,22 +1,23 @@
 //! An open segment: what all handles of one `open` have in common.
 
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use crate::bucket::Shape;
 use crate::copy::Sink;
-use crate::error::WriteError;
+use crate::error::{ReadError, WriteError};
 use crate::hash::KeyHasher;
 use crate::layout::Layout;
 use crate::mapping::{Access, Mapping};
 use crate::moves::Moves;
-use crate::owner::Owners;
 use crate::owner::token::{Token, Verdict};
+use crate::owner::{LockPlace, Owners, Participant};
+use crate::policy::learner::{Learner, Memory};
 use crate::restart::{self, Salvage};
 use crate::segment::{Identity, Segment};
-use crate::sync::AtomicU64;
-use crate::table::{Blocked, Edit, Outcome, Probe, Table, Who, Writer};
+use crate::sync::{AtomicU64, Ordering};
+use crate::table::{Blocked, Edit, Lookup, Outcome, Probe, Table, Who, Writer};
 
 /// An open segment. Dropping it unmaps; it never removes anything.
 pub(crate) struct Shared {
@@ -32,6 +33,11 @@ pub(crate) struct Shared {
     pub(crate) sync_on_close: bool,
     /// What was kept of it, if it had to be looked over after a crash of the machine.
     pub(crate) salvage: std::sync::OnceLock<Salvage>,
+    /// The second, by the coarse clock and plus one, in which this process last could not register
+    /// for something that it can do without; 0 if never.
+    pub(crate) refused: AtomicU64,
+    /// What this process has counted for the replacement policy of a cache.
+    pub(crate) learner: Learner,
     /// The file behind the mapping: kept open so that it can be asked about.
     pub(crate) file: Option<OwnedFd>,
 }
@@ -41,6 +47,15 @@ impl Shared {
     #[inline(always)]
     pub(crate) fn participants(&self) -> &[AtomicU64] {
         self.mapping.participants()
+    }
+
+    /// What the replacement policy of a cache remembers.
+    pub(crate) fn memory(&self) -> Memory<'_> {
+        Memory {
+            learner: &self.learner,
+            lessons: self.mapping.learner(),
+            ghosts: self.mapping.ghosts(),
+        }
     }
 
     /// The table, for entries of the given shape, which the layout was checked against.
@@ -64,6 +79,76 @@ impl Shared {
     #[inline(always)]
     pub(crate) fn token(&self) -> Result<Token, WriteError> {
         Ok(self.owners().token(self.participants())?)
+    }
+
+    /// Our token, if this process is registered.
+    #[inline(always)]
+    pub(crate) fn current_token(&self) -> Option<Token> {
+        self.owners.as_ref()?.current()
+    }
+
+    /// Our token for what can be done without: registers this process if it is not, but tries
+    /// that once a second only, since it takes long where all slots are taken.
+    pub(crate) fn token_for_hits(&self) -> Option<Token> {
+        let owners = self.owners.as_ref()?;
+        if let Some(token) = owners.current() {
+            return Some(token);
+        }
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+        let second = now.tv_sec.cast_unsigned() + 1;
+        if self.refused.load(Ordering::Relaxed) == second {
+            return None;
+        }
+        let token = owners.token(self.participants()).ok();
+        if token.is_none() {
+            self.refused.store(second, Ordering::Relaxed);
+        }
+        token
+    }
+
+    /// Runs one edit of the entry of a key, given as words.
+    #[inline(always)]
+    pub(crate) fn edit_key<S: Shape>(
+        &self,
+        table: &Table<'_, S>,
+        words: &[u64],
+        old: &mut Sink<'_>,
+        new: &mut [u64],
+        mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+    ) -> Result<Outcome, WriteError> {
+        let token = self.token()?;
+        let hash = table.hash_of(words);
+        let probe = Probe { hash, words };
+        match table.edit_at_home(token, probe, old, new, &mut decide) {
+            Some(outcome) => Ok(outcome),
+            None => self.edit(table, token, probe, old, new, &mut decide),
+        }
+    }
+
+    /// What a read does when it was overtaken too often: a writable handle reads under the lock,
+    /// a read-only one has more patience, and an end of it. Says whether the key is there.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn read_contended<S: Shape>(
+        &self,
+        table: &Table<'_, S>,
+        probe: Probe<'_>,
+        value: &mut Sink<'_>,
+    ) -> Result<bool, ReadError> {
+        if self.access() == Access::ReadWrite
+            && let Ok(token) = self.token()
+        {
+            let mut keep = |_: Option<&[u64]>, _: &mut [u64]| Edit::Keep;
+            let kept = self.edit(table, token, probe, value, &mut [], &mut keep);
+            if let Ok(outcome) = kept {
+                return Ok(outcome == Outcome::KeptPresent);
+            }
+        }
+        match table.read_patiently(probe, value) {
+            Lookup::Hit => Ok(true),
+            Lookup::Miss => Ok(false),
+            Lookup::Contended => Err(ReadError::Contended),
+        }
     }
 
     /// An edit the long way: see [`Table::edit`].
@@ -94,6 +179,26 @@ impl Shared {
             .expect("read-only handles have no writing methods")
     }
 
+    /// Our bookkeeping about the others: as a writer's, or that of somebody who only looks.
+    pub(crate) fn observers(&self) -> Observer<'_> {
+        match &self.owners {
+            Some(owners) => Observer::Writer(owners),
+            None => {
+                let file = self.file.as_ref().map(AsFd::as_fd);
+                let place = lock_place(&self.segment, file);
+                let Layout {
+                    segment_id, counts, ..
+                } = &self.layout;
+                Observer::Reader(Owners::observing(place, *segment_id, counts.participants))
+            }
+        }
+    }
+
+    /// Who is registered as a writer, the living and the dead.
+    pub(crate) fn survey(&self) -> Vec<Participant> {
+        self.observers().get().survey(self.participants())
+    }
+
     /// The error that the caller sees for a write that did not happen.
     #[cold]
     pub(crate) fn write_error(&self, blocked: Blocked) -> WriteError {
@@ -113,6 +218,35 @@ impl Shared {
                 },
             },
         }
+    }
+}
+
+/// Who tells the living from the dead.
+pub(crate) enum Observer<'a> {
+    Writer(&'a Owners),
+    Reader(Owners),
+}
+
+impl Observer<'_> {
+    pub(crate) fn get(&self) -> &Owners {
+        match self {
+            Self::Writer(owners) => owners,
+            Self::Reader(owners) => owners,
+        }
+    }
+}
+
+/// Where the writers of a segment lock their bytes.
+pub(crate) fn lock_place<'a>(segment: &Segment, file: Option<BorrowedFd<'a>>) -> LockPlace<'a> {
+    match file {
+        Some(file) => LockPlace::File(file),
+        None => match segment.metadata() {
+            Ok(found) => LockPlace::Companion {
+                owner: found.uid,
+                mode: found.mode,
+            },
+            Err(_) => LockPlace::None,
+        },
     }
 }
 

@@ -455,7 +455,7 @@ impl<'a, S: Shape> Table<'a, S> {
         let occupied = bucket.state().occupied();
         match decide(Some(current), new) {
             Edit::Keep => Ok(Outcome::KeptPresent),
-            Edit::Put if self.shape.value_words() <= 1 => {
+            Edit::Put if self.shape.is_in_place() => {
                 bucket.store_in_place(slot, new);
                 Ok(Outcome::Replaced)
             }
@@ -464,6 +464,9 @@ impl<'a, S: Shape> Table<'a, S> {
                     return Err(self.damaged(key.hash.home(self.buckets)));
                 };
                 bucket.fill(spare, key.hash.tag(), key.words, new);
+                if self.shape.replacement().is_some() {
+                    bucket.note_update(slot, spare);
+                }
                 bucket.publish(occupied.with(spare).without(slot));
                 Ok(Outcome::Replaced)
             }
@@ -478,14 +481,14 @@ impl<'a, S: Shape> Table<'a, S> {
         Obstacle::Blocked(Blocked::Damaged { bucket })
     }
 
-    /// Where one more entry may go, if anywhere.
+    /// Where one more entry may go in the bucket number `index`, if anywhere.
     #[inline(always)]
-    fn room(&self, bucket: &Locked<'a, S>, hash: Hashed) -> Option<Slot> {
+    fn room(&self, bucket: &Locked<'a, S>, index: u64, hash: Hashed) -> Option<Slot> {
         let preferred = bucket.preferred(hash.choice());
         bucket
             .state()
             .occupied()
-            .room(self.shape.usable(), preferred)
+            .room(self.shape.limit(index), preferred)
     }
 
     /// Inserts a key that is absent, its home locked, if there is room at home.
@@ -496,8 +499,11 @@ impl<'a, S: Shape> Table<'a, S> {
         key: Probe<'_>,
         value: &[u64],
     ) -> Option<Outcome> {
-        let slot = self.room(home, key.hash)?;
+        let slot = self.room(home, key.hash.home(self.buckets), key.hash)?;
         home.fill(slot, key.hash.tag(), key.words, value);
+        if self.shape.replacement().is_some() {
+            home.note_insert(slot, key.hash);
+        }
         home.publish(home.state().occupied().with(slot));
         Some(Outcome::Inserted)
     }
@@ -525,16 +531,25 @@ impl<'a, S: Shape> Table<'a, S> {
         key: Probe<'_>,
         value: &[u64],
     ) -> Result<Outcome, Obstacle> {
+        let index = key.hash.other(self.buckets);
         let other = match other {
             Some(locked) => locked,
-            None => self.try_lock(key.hash.other(self.buckets), token)?,
+            None => self.try_lock(index, token)?,
         };
         let occupied = other.state().occupied();
-        if let Some(slot) = self.room(&other, key.hash) {
+        if let Some(slot) = self.room(&other, index, key.hash) {
             home.raise_away(key.hash.class());
             other.fill(slot, key.hash.tag(), key.words, value);
+            if self.shape.replacement().is_some() {
+                other.note_insert(slot, key.hash);
+            }
             other.publish(occupied.with(slot));
             return Ok(Outcome::Inserted);
+        }
+        if self.shape.replacement().is_some() {
+            return self
+                .replace(token, home, &other, key, value)
+                .ok_or_else(|| self.damaged(index));
         }
         self.displace(token, home, &other, key, value)
     }
@@ -581,7 +596,7 @@ impl<'a, S: Shape> Table<'a, S> {
                                 continue;
                             }
                         };
-                        let Some(place) = self.room(&target, hash) else {
+                        let Some(place) = self.room(&target, mate, hash) else {
                             continue;
                         };
                         let moving = Moving {

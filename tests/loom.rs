@@ -12,6 +12,7 @@
 //! | `moving` | displacement hides no key from readers, and no key from writers |
 //! | `burial` | a writer may die before any of its writes; only the dead are robbed |
 //! | `waiting` | no wake-up is lost |
+//! | `caching` | a replaced entry is seen whole or not at all; of all who miss one loads |
 //! | `iterating` | a walk meets every entry that stays in the table exactly once |
 //!
 //! Each model says how many executions it must have explored at least and the exact set of
@@ -33,10 +34,14 @@
 mod protocol {
     pub(crate) mod bucket;
     pub(crate) mod copy;
+    pub(crate) mod entry;
+    pub(crate) mod evict;
     pub(crate) mod hash;
     pub(crate) mod image;
     pub(crate) mod iter;
+    pub(crate) mod lease;
     pub(crate) mod moves;
+    pub(crate) mod policy;
     pub(crate) mod repair;
     pub(crate) mod table;
     pub(crate) mod tags;
@@ -46,10 +51,14 @@ mod protocol {
 }
 
 // The modules name each other from the root of the crate.
-use protocol::{bucket, copy, hash, image, iter, moves, owner, repair, table, tags};
+use protocol::{
+    bucket, copy, entry, evict, hash, image, iter, lease, moves, owner, policy, repair, table, tags,
+};
 
 #[path = "loom/burial.rs"]
 mod burial;
+#[path = "loom/caching.rs"]
+mod caching;
 #[path = "loom/iterating.rs"]
 mod iterating;
 #[path = "loom/memory.rs"]

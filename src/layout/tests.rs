@@ -26,6 +26,23 @@ fn plan() -> Plan {
         participants: 5,
         key_schema: "u64".to_owned(),
         value_schema: "[u8; 3]".to_owned(),
+        cache: CacheFields::default(),
+    }
+}
+
+fn cache_plan() -> Plan {
+    Plan {
+        kind: Kind::Cache,
+        meta_words: 2,
+        cache: CacheFields {
+            time_to_live: 60_000,
+            time_to_idle: MAX_TICKS,
+            stale: 1,
+            negative_ttl: 7,
+            leases: 64,
+            statistics: 3,
+        },
+        ..plan()
     }
 }
 
@@ -168,7 +185,13 @@ fn golden_bytes_of_a_header_are_those_of_the_table() {
             "boot_id",
             b"\xE0\xE1\xE2\xE3\xE4\xE5\xE6\xE7\xE8\xE9\xEA\xEB\xEC\xED\xEE\xEF",
         ),
-        (200, "reserved", &[0; 312]),
+        (200, "time_to_live", &[0; 8]),
+        (208, "time_to_idle", &[0; 8]),
+        (216, "stale", &[0; 8]),
+        (224, "negative_ttl", &[0; 8]),
+        (232, "leases", &[0; 4]),
+        (236, "statistics", &[0; 4]),
+        (240, "reserved", &[0; 272]),
         (512, "schemas", b"u64[u8; 3]"),
         (522, "padding", &[0; 4096 - 522]),
     ];
@@ -208,6 +231,7 @@ fn validate_gives_back_what_the_creator_decided() {
             creator_pid: birth.creator_pid,
             created_at: birth.created_at,
             boot_id: birth.boot_id,
+            cache: CacheFields::default(),
         }
     );
     let mut longer = header.clone();
@@ -224,13 +248,16 @@ fn every_kind_and_hash_goes_through_the_header_and_back() {
     for kind in [Kind::Map, Kind::Cache] {
         for hash in [HashKind::Rapid, HashKind::Sip] {
             let plan = Plan {
-                kind,
                 hash,
-                ..plan()
+                ..match kind {
+                    Kind::Map => plan(),
+                    Kind::Cache => cache_plan(),
+                }
             };
             let (header, len) = header_of(&plan);
             let layout = validate(&header, len).unwrap();
             assert_eq!((layout.kind, layout.hash), (kind, hash));
+            assert_eq!(layout.cache, plan.cache);
         }
     }
 }
@@ -447,9 +474,85 @@ fn validate_refuses_values_beyond_the_longest() {
 }
 
 #[test]
-fn validate_refuses_too_many_metadata_words() {
-    assert_refused(152, 9u32, "meta_words");
+fn validate_refuses_metadata_words_in_a_map() {
+    assert_refused(152, 1u32, "meta_words");
     assert_refused(152, u32::MAX, "meta_words");
+}
+
+#[test]
+fn validate_refuses_a_caches_fields_in_a_map() {
+    for (offset, name) in [
+        (200, "time_to_live"),
+        (208, "time_to_idle"),
+        (216, "stale"),
+        (224, "negative_ttl"),
+    ] {
+        assert_refused(offset, 1u64, name);
+    }
+    assert_refused(232, 1u32, "leases");
+    assert_refused(236, 1u32, "statistics");
+}
+
+#[test]
+fn validate_refuses_fields_of_a_cache_out_of_range() {
+    let plan = cache_plan();
+    let len = header_of(&plan).1;
+    let answer = |offset, bytes: &[u8]| match validate(&forged(&plan, offset, bytes), len) {
+        Ok(_) => "",
+        Err(LayoutError::BadField { field, .. }) => field,
+        Err(other) => panic!("{other}"),
+    };
+    assert_eq!(answer(200, &MAX_TICKS.to_ne_bytes()), "");
+    for (offset, name) in [
+        (200, "time_to_live"),
+        (208, "time_to_idle"),
+        (216, "stale"),
+        (224, "negative_ttl"),
+    ] {
+        assert_eq!(answer(offset, &(MAX_TICKS + 1).to_ne_bytes()), name);
+        assert_eq!(answer(offset, &u64::MAX.to_ne_bytes()), name);
+    }
+    for leases in [0, MAX_LEASES + 1, u32::MAX] {
+        assert_eq!(answer(232, &leases.to_ne_bytes()), "leases");
+    }
+    for lines in [MAX_STATISTICS + 1, u32::MAX] {
+        assert_eq!(answer(236, &lines.to_ne_bytes()), "statistics");
+    }
+    // Other numbers than the parts were laid out for.
+    assert_eq!(answer(232, &1000u32.to_ne_bytes()), "total_len");
+    assert_eq!(answer(236, &400u32.to_ne_bytes()), "total_len");
+    // As many words as the times need, no more and no less.
+    for words in [0u32, 1, 3] {
+        assert_eq!(answer(152, &words.to_ne_bytes()), "meta_words");
+    }
+    assert_eq!(answer(208, &0u64.to_ne_bytes()), "meta_words");
+    // A share for every bucket, and a spare slot in each.
+    let buckets = plan.counts().unwrap().buckets;
+    for capacity in [0, buckets - 1, 15 * buckets + 1] {
+        assert_eq!(answer(128, &capacity.to_ne_bytes()), "capacity");
+    }
+    assert_eq!(answer(128, &buckets.to_ne_bytes()), "");
+}
+
+#[test]
+fn a_cache_has_buckets_for_its_capacity_and_no_more() {
+    for (capacity, buckets) in [
+        (1, 2),
+        (2, 2),
+        (30, 2),
+        (31, 3),
+        (45, 3),
+        (46, 4),
+        (15_000, 1000),
+    ] {
+        let plan = Plan {
+            capacity,
+            ..cache_plan()
+        };
+        assert_eq!(plan.counts().unwrap().buckets, buckets, "{capacity}");
+        let (header, len) = header_of(&plan);
+        assert_eq!(validate(&header, len).unwrap().capacity, capacity);
+    }
 }
 
 #[test]
@@ -468,8 +571,8 @@ fn validate_refuses_move_counts_out_of_range() {
 
 #[test]
 fn validate_refuses_any_reserved_word_that_is_not_zero() {
-    for word in 0..39 {
-        assert_refused(200 + 8 * word, 1u64 << word, "reserved");
+    for word in 0..34 {
+        assert_refused(240 + 8 * word, 1u64 << word, "reserved");
     }
 }
 
@@ -495,7 +598,7 @@ fn validate_refuses_a_mapping_that_is_one_byte_short() {
 
 #[test]
 fn validate_refuses_counts_that_contradict_the_length() {
-    for (offset, value) in [(144, 9u32), (148, 9), (152, 1), (156, 600), (160, 2048)] {
+    for (offset, value) in [(144, 9u32), (148, 9), (156, 600), (160, 2048)] {
         let error = answer(&forged(&plan(), offset, value.as_bytes()));
         assert!(
             matches!(
@@ -675,6 +778,11 @@ fn assert_orderly(counts: &Counts, places: &Places) {
         participants,
         moves,
         moves_end,
+        leases,
+        statistics,
+        learner,
+        ghosts,
+        ghosts_end,
         buckets,
         end,
     } = *places;
@@ -682,7 +790,16 @@ fn assert_orderly(counts: &Counts, places: &Places) {
     assert_eq!(participants - shared, 512);
     assert_eq!(moves - participants, 8 * counts.participants as usize);
     assert_eq!(moves_end - moves, 8 + 3 * counts.moves as usize);
-    assert!(moves_end <= buckets && buckets - moves_end < 512);
+    assert!(leases - moves_end < 8);
+    assert_eq!(statistics - leases, 8 * counts.leases as usize);
+    assert_eq!(learner - statistics, 16 * counts.statistics as usize);
+    let is_cache = usize::from(counts.leases != 0);
+    assert_eq!(ghosts - learner, 512 * is_cache);
+    assert_eq!(
+        (ghosts_end - ghosts) as u64,
+        2 * counts.buckets * is_cache as u64
+    );
+    assert!(ghosts_end <= buckets && buckets - ghosts_end < 512);
     assert_eq!(
         (end - buckets) as u64,
         counts.buckets * counts.bucket_words()
@@ -691,6 +808,8 @@ fn assert_orderly(counts: &Counts, places: &Places) {
         (shared, 512),
         (participants, 512),
         (moves, 8),
+        (leases, 8),
+        (statistics, 8),
         (buckets, 512),
     ] {
         assert_eq!(part % alignment, 0);
@@ -704,22 +823,40 @@ fn any_magnitude() -> impl Strategy<Value = u64> {
     (any::<u64>(), 0..64u32).prop_map(|(number, shift)| number >> shift)
 }
 
+/// Those of a cache, or none: a map.
+fn any_cache_fields() -> impl Strategy<Value = Option<CacheFields>> {
+    let times = prop::array::uniform4(prop_oneof![Just(0), 1..=MAX_TICKS]);
+    prop::option::of((times, 1..=MAX_LEASES, 0..=MAX_STATISTICS)).prop_map(|fields| {
+        let ([time_to_live, time_to_idle, stale, negative_ttl], leases, statistics) = fields?;
+        Some(CacheFields {
+            time_to_live,
+            time_to_idle,
+            stale,
+            negative_ttl,
+            leases,
+            statistics,
+        })
+    })
+}
+
 fn any_plan() -> impl Strategy<Value = Plan> {
     (
         any_magnitude(),
         prop_oneof![0..=MAX_ENTRY_PART, 0..64usize],
         prop_oneof![0..=MAX_ENTRY_PART, 0..64usize],
-        0..=8u32,
+        any_cache_fields(),
         1..=MAX_PARTICIPANTS,
         "[a-zé]{0,40}",
         prop_oneof![Just(0), 0..=MAX_SCHEMA_LEN],
     )
         .prop_map(
-            |(capacity, key_len, value_len, meta_words, participants, key_schema, len)| Plan {
+            |(capacity, key_len, value_len, cache, participants, key_schema, len)| Plan {
                 capacity,
                 key_len,
                 value_len,
-                meta_words,
+                kind: cache.map_or(Kind::Map, |_| Kind::Cache),
+                meta_words: cache.map_or(0, |cache| cache.meta_words()),
+                cache: cache.unwrap_or_default(),
                 participants,
                 key_schema,
                 value_schema: text(len),
@@ -757,8 +894,12 @@ proptest! {
     }
 
     #[test]
-    fn more_capacity_never_takes_less_memory(capacity in 1..1u64 << 35, more in any_magnitude()) {
-        let buckets = |capacity| buckets_for(capacity).unwrap_or(u64::MAX);
+    fn more_capacity_never_takes_less_memory(
+        capacity in 1..1u64 << 35,
+        more in any_magnitude(),
+        kind in prop_oneof![Just(Kind::Map), Just(Kind::Cache)],
+    ) {
+        let buckets = |capacity| buckets_for(kind, capacity).unwrap_or(u64::MAX);
         prop_assert!(buckets(capacity) <= buckets(capacity.saturating_add(more)));
     }
 

@@ -123,6 +123,21 @@ impl Owners {
         }
     }
 
+    /// For a process that only looks: creates nothing, needs no permission to write, and never
+    /// registers.
+    pub(crate) fn observing(place: LockPlace<'_>, segment_id: [u64; 2], slots: u32) -> Self {
+        let file = match place {
+            LockPlace::File(file) => private::reopen_for_reading(file).ok(),
+            LockPlace::Companion { owner, .. } => companion::open_to_look(segment_id, owner).ok(),
+            LockPlace::None => None,
+        };
+        Self {
+            private: Private::new(file),
+            slots: slots.min(token::MAX_PARTICIPANTS),
+            is_companion: matches!(place, LockPlace::Companion { .. }),
+        }
+    }
+
     /// The token of this process, which is registered at first use.
     ///
     /// A lock word that receives it must do so with `Release` or stronger (see the module).
@@ -132,6 +147,12 @@ impl Owners {
             Some(token) => Ok(token),
             None => self.register(table),
         }
+    }
+
+    /// The token of this process, if it is registered.
+    #[inline(always)]
+    pub(crate) fn current(&self) -> Option<Token> {
+        Token::from_word(self.private.token())
     }
 
     /// Whether the owner of a lock word that has just been read lives.

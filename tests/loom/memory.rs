@@ -59,7 +59,7 @@ fn hasher() -> &'static KeyHasher {
     })
 }
 
-fn hash(key: u64) -> Hashed {
+pub(crate) fn hash(key: u64) -> Hashed {
     hasher().hash(key.as_bytes())
 }
 
@@ -123,8 +123,11 @@ pub(crate) struct Draft<V> {
 }
 
 /// The value and the class of the entries that no model looks at.
-const FILLER: u64 = 7_000_000;
+pub(crate) const FILLER: u64 = 7_000_000;
 const FILLER_CLASS: u32 = 15;
+
+/// Words of a bucket's header that belong to the policy of a cache.
+const POLICY_WORDS: [usize; 2] = [4, 5];
 
 /// The last slot of a bucket.
 const LAST: usize = 15;
@@ -240,6 +243,16 @@ impl<V: Number> Draft<V> {
         self
     }
 
+    /// Says that what the policy of a cache remembers of `bucket` is written, also by hits, which
+    /// do not hold the lock.
+    pub(crate) fn policy(&mut self, bucket: u64) -> &mut Self {
+        for word in POLICY_WORDS {
+            let word = self.header(bucket, word);
+            self.live[word] = true;
+        }
+        self
+    }
+
     /// Says that entries will be displaced.
     pub(crate) fn moves(&mut self) -> &mut Self {
         self.ring_is_live = true;
@@ -268,6 +281,7 @@ impl<V: Number> Draft<V> {
         let guards: Vec<_> = (0..self.buckets).map(|_| Rc::<Guard>::default()).collect();
         let area = (self.words.iter().zip(&self.live).enumerate())
             .map(|(at, (word, live))| match live {
+                true if POLICY_WORDS.contains(&(at % stride)) => AtomicU64::live(*word),
                 true => AtomicU64::guarded(*word, &guards[at / stride], at % stride == 1),
                 false => AtomicU64::still(*word),
             })
@@ -356,6 +370,27 @@ impl<V: Number> Segment<V> {
             hasher(),
             Moves::new(&self.ring),
         )
+    }
+
+    /// The same words as a table of another shape, whose slots have as many words.
+    pub(crate) fn table_of<S: Shape>(&self, shape: S) -> Table<'_, S> {
+        assert_eq!(shape.slot_words(), Typed::<u64, V>::SHAPE.slot_words());
+        Table::new(
+            &self.area,
+            self.buckets,
+            shape,
+            hasher(),
+            Moves::new(&self.ring),
+        )
+    }
+
+    pub(crate) fn writer(&self, me: u32) -> Writer<'_, impl Who> {
+        Writer::new(&self.kernel, token(me), self.turns)
+    }
+
+    /// Who knows the dead.
+    pub(crate) fn who(&self) -> &impl Who {
+        &self.kernel
     }
 
     pub(crate) fn get(&self, key: u64) -> Got {

@@ -1,0 +1,257 @@
+//! Walking through a cache, and putting many entries out of it.
+
+use std::fmt;
+
+use super::{BOOT, Cache, EPOCH, ReadOnlyCache, RemovalCause, Standing, is_negative};
+use crate::entry::{EPOCHS, Meta};
+use crate::error::{IterError, SweepError};
+use crate::image::{Annotated, Image};
+use crate::iter::{Entries, Walk};
+use crate::map::decoded;
+use crate::statistics::Counter;
+use crate::sync::Ordering;
+use crate::table::{Edit, Outcome};
+use crate::types::{Key, Value};
+
+/// Raising the epoch so often is followed by a walk that removes what is of earlier ones: well
+/// before the numbers come round.
+const SWEEP_EVERY: u64 = EPOCHS / 4;
+
+impl<K: Key, V: Value> ReadOnlyCache<K, V> {
+    /// All entries that count, in no particular order.
+    ///
+    /// Each is whole, and yielded at most once. One that is there, and neither written nor
+    /// evicted, during the whole iteration is yielded. Is no hit. Nothing is locked.
+    pub fn iter(&self) -> CacheIter<'_, K, V> {
+        CacheIter {
+            cache: self,
+            walk: Walk::new(&self.table(self.meta_words())),
+            entries: Entries::default(),
+            taken: 0,
+            done: false,
+        }
+    }
+
+    /// The keys of [`iter`](Self::iter).
+    pub fn keys(&self) -> impl Iterator<Item = Result<K, IterError>> {
+        self.iter().map(|entry| entry.map(|(key, _)| key))
+    }
+
+    /// The values of [`iter`](Self::iter).
+    pub fn values(&self) -> impl Iterator<Item = Result<V, IterError>> {
+        self.iter().map(|entry| entry.map(|(_, value)| value))
+    }
+}
+
+impl<K: Key, V: Value> Cache<K, V> {
+    /// Makes all entries count for nothing, at once and for all processes: what was inserted, or
+    /// began to be loaded, before this call is not returned by any call that begins after it. Takes
+    /// as long as one store; the entries go when something takes their place. (One call in
+    /// 262,144 walks through the table.)
+    ///
+    /// # Errors
+    /// Only that walk can fail; all entries are invalidated all the same.
+    pub fn invalidate_all(&self) -> Result<(), SweepError> {
+        // SeqCst, though only a read-modify-write is needed: the call returns when all see it.
+        let epoch = self
+            .word(EPOCH)
+            .fetch_add(1, Ordering::SeqCst)
+            .wrapping_add(1);
+        if epoch.is_multiple_of(SWEEP_EVERY) {
+            self.sweep(Same::Entry, |_, value| {
+                !Meta(value[Image::<V>::WORDS]).is_of(epoch)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Removes the entries for which `keep` says no; returns how many. Entries that come or
+    /// change meanwhile are judged by a value they have, or not at all. `keep` runs without any
+    /// lock.
+    ///
+    /// # Errors
+    /// If the walk or a removal fails; what was removed until then is.
+    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) -> Result<usize, SweepError> {
+        self.sweep(Same::Entry, |key, words| {
+            if self.standing(words) != Standing::Live || is_negative::<V>(words) {
+                return false;
+            }
+            let value = decoded(&words[..Image::<V>::WORDS]);
+            match (decoded(key), value) {
+                (Ok(key), Ok(value)) => !keep(&key, &value),
+                // Garbage is nobody's entry.
+                _ => false,
+            }
+        })
+    }
+
+    /// Removes all entries; returns how many. Entries that are inserted meanwhile may stay.
+    ///
+    /// # Errors
+    /// As [`retain`](Self::retain).
+    pub fn clear(&self) -> Result<usize, SweepError> {
+        self.sweep(Same::Key, |_, _| true)
+    }
+
+    /// Removes what is past its time or invalidated, without waiting for something to take its
+    /// place; returns how much.
+    ///
+    /// # Errors
+    /// As [`retain`](Self::retain).
+    pub fn remove_expired(&self) -> Result<usize, SweepError> {
+        self.sweep(Same::AndUnused, |_, words| {
+            self.standing(words) != Standing::Live
+        })
+    }
+
+    /// The first who opens a cache for writing after the machine was booted removes the entries that
+    /// have an end, which stands in the time of a clock that is gone.
+    pub(super) fn settle_into_this_boot(&self) {
+        let word = self.word(BOOT);
+        let found = word.load(Ordering::Acquire);
+        if found == self.reader.boot {
+            return;
+        }
+        // A new segment has no entries at all. A walk that fails leaves the work, and the word, to
+        // the next one; until then, readers do not believe such entries.
+        let has_idle = self.fields().time_to_idle != 0;
+        let swept = found == 0
+            || self
+                .sweep(Same::Entry, |_, words| {
+                    has_idle || Meta(words[Image::<V>::WORDS]).deadline() != 0
+                })
+                .is_ok();
+        if swept {
+            // Release: the removals come before.
+            word.store(self.reader.boot, Ordering::Release);
+        }
+    }
+
+    /// Removes the entries for which `goes` says yes, by the words of key and value, if what is
+    /// there then is still the `same`.
+    fn sweep(
+        &self,
+        same: Same,
+        mut goes: impl FnMut(&[u64], &[u64]) -> bool,
+    ) -> Result<usize, SweepError> {
+        let meta = self.meta_words();
+        let table = self.table(meta);
+        let mut walk = Walk::new(&table);
+        let mut entries = Entries::default();
+        let mut old = Annotated::<V>::uninit();
+        let mut removed = 0;
+        while walk
+            .advance(&table, &mut entries)
+            .map_err(IterError::from)?
+        {
+            for entry in entries.iter() {
+                // By the stored words: a key that is not a valid `K` is removed as well.
+                let (key, value) = entry.split_at(Image::<K>::WORDS);
+                if !goes(key, value) {
+                    continue;
+                }
+                let mut old = old.sink(meta);
+                let compared = match same {
+                    Same::Key => 0,
+                    Same::Entry => Image::<V>::WORDS + 1,
+                    Same::AndUnused => value.len(),
+                };
+                let if_same = |current: Option<&[u64]>, _: &mut [u64]| match current {
+                    Some(current) if current[..compared] == value[..compared] => Edit::Remove,
+                    _ => Edit::Keep,
+                };
+                let shared = self.shared();
+                let outcome = shared.edit_key(&table, key, &mut old, &mut [], if_same)?;
+                if outcome == Outcome::Removed {
+                    removed += 1;
+                    let (counter, cause) = match self.standing(value) {
+                        Standing::Live => (Counter::Removed, RemovalCause::Explicit),
+                        _ => (Counter::EvictedExpired, RemovalCause::Expired),
+                    };
+                    self.count(counter);
+                    self.tell(key, value, cause);
+                }
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// What must not have changed between judging an entry and removing it.
+#[derive(Clone, Copy)]
+enum Same {
+    /// Its key, by which it is found.
+    Key,
+    /// Also its value, deadline and epoch.
+    Entry,
+    /// Also when it was last asked for.
+    AndUnused,
+}
+
+/// Iterator over the entries of a cache, see [`ReadOnlyCache::iter`].
+pub struct CacheIter<'a, K, V> {
+    cache: &'a ReadOnlyCache<K, V>,
+    walk: Walk,
+    entries: Entries,
+    taken: usize,
+    done: bool,
+}
+
+impl<K: Key, V: Value> Iterator for CacheIter<'_, K, V> {
+    type Item = Result<(K, V), IterError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            while let Some(entry) = self.entries.get(self.taken) {
+                self.taken += 1;
+                let (key, value) = entry.split_at(Image::<K>::WORDS);
+                match self.cache.live_value(value) {
+                    Ok(None) => {}
+                    Ok(Some(value)) => {
+                        let entry = decoded(key).map(|key| (key, value));
+                        return Some(entry.map_err(IterError::from));
+                    }
+                    Err(error) => return Some(Err(error.into())),
+                }
+            }
+            if self.done {
+                return None;
+            }
+            self.taken = 0;
+            let table = self.cache.table(self.cache.meta_words());
+            match self.walk.advance(&table, &mut self.entries) {
+                Ok(more) => self.done = !more,
+                Err(lost) => {
+                    self.done = true;
+                    return Some(Err(lost.into()));
+                }
+            }
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for CacheIter<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheIter")
+            .field("buckets_done", &self.walk.done())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, K: Key, V: Value> IntoIterator for &'a ReadOnlyCache<K, V> {
+    type Item = Result<(K, V), IterError>;
+    type IntoIter = CacheIter<'a, K, V>;
+
+    fn into_iter(self) -> CacheIter<'a, K, V> {
+        self.iter()
+    }
+}
+
+impl<'a, K: Key, V: Value> IntoIterator for &'a Cache<K, V> {
+    type Item = Result<(K, V), IterError>;
+    type IntoIter = CacheIter<'a, K, V>;
+
+    fn into_iter(self) -> CacheIter<'a, K, V> {
+        self.reader.iter()
+    }
+}

@@ -1,0 +1,107 @@
+//! What a cache keeps beside a value.
+//!
+//! ```text
+//!  word 0   63              24 23            4 3      0
+//!          ┌──────────────────┬───────────────┬────────┐
+//!          │ deadline, ms     │ epoch         │ flags  │
+//!          └──────────────────┴───────────────┴────────┘
+//!  word 1   when it was last asked for, ms     only in a cache with a time to idle
+//! ```
+//!
+//! A deadline of zero is none. Times are milliseconds of the cache's clock (module `clock`). An
+//! entry of another epoch than the cache's was invalidated. Flag 0 says "there is none": the
+//! value is zeros and means nothing.
+//!
+//! The words are those of an entry: they are written, published and confirmed with its value.
+//! Only word 1 is refreshed in place, by one store under the bucket's lock. They may hold any bits,
+//! if another process wants them to; then an entry lives too long or too short.
+
+/// Most words that a slot has for this.
+pub(crate) const MAX_META_WORDS: usize = 2;
+
+/// The latest time that can be written down: 34 years after the clock began.
+pub(crate) const MAX_TICKS: u64 = (1 << 40) - 1;
+
+/// Epochs that can be told apart.
+pub(crate) const EPOCHS: u64 = 1 << 20;
+
+const DEADLINE_SHIFT: u32 = 24;
+const EPOCH_SHIFT: u32 = 4;
+const NEGATIVE: u64 = 1;
+
+/// Word 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Meta(pub(crate) u64);
+
+impl Meta {
+    /// An entry of this epoch (of which the low bits count) that ends at `deadline`; never, if that
+    /// is zero.
+    #[inline]
+    pub(crate) fn new(deadline: u64, epoch: u64, is_negative: bool) -> Self {
+        let deadline = deadline.min(MAX_TICKS) << DEADLINE_SHIFT;
+        let epoch = (epoch & (EPOCHS - 1)) << EPOCH_SHIFT;
+        Self(deadline | epoch | if is_negative { NEGATIVE } else { 0 })
+    }
+
+    /// When it ends; zero if never.
+    #[inline(always)]
+    pub(crate) fn deadline(self) -> u64 {
+        self.0 >> DEADLINE_SHIFT
+    }
+
+    /// Whether it is of this epoch.
+    #[inline(always)]
+    pub(crate) fn is_of(self, epoch: u64) -> bool {
+        (self.0 >> EPOCH_SHIFT ^ epoch) & (EPOCHS - 1) == 0
+    }
+
+    /// Whether it says that there is none.
+    #[inline(always)]
+    pub(crate) fn is_negative(self) -> bool {
+        self.0 & NEGATIVE != 0
+    }
+
+    /// When it ends, `idle` milliseconds (if not zero) after it was last asked for included;
+    /// zero if never.
+    #[inline(always)]
+    pub(crate) fn end(self, accessed: u64, idle: u64) -> u64 {
+        if idle == 0 {
+            return self.deadline();
+        }
+        let idles = accessed.saturating_add(idle).max(1);
+        match self.deadline() {
+            0 => idles,
+            deadline => deadline.min(idles),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_hold_what_was_put_into_them() {
+        for deadline in [0, 1, 77, MAX_TICKS] {
+            for epoch in [0, 1, EPOCHS - 1, EPOCHS + 5] {
+                for is_negative in [false, true] {
+                    let meta = Meta::new(deadline, epoch, is_negative);
+                    assert_eq!(meta.deadline(), deadline);
+                    assert!(meta.is_of(epoch) && meta.is_of(epoch + EPOCHS));
+                    assert!(!meta.is_of(epoch + 1));
+                    assert_eq!(meta.is_negative(), is_negative);
+                }
+            }
+        }
+        assert_eq!(Meta::new(u64::MAX, 0, false).deadline(), MAX_TICKS);
+    }
+
+    #[test]
+    fn the_earlier_of_both_limits_counts() {
+        assert_eq!(Meta::new(0, 0, false).end(5, 0), 0);
+        assert_eq!(Meta::new(0, 0, false).end(5, 10), 15);
+        assert_eq!(Meta::new(9, 0, false).end(5, 10), 9);
+        assert_eq!(Meta::new(20, 0, false).end(5, 10), 15);
+        assert_eq!(Meta::new(20, 0, false).end(u64::MAX, 10), 20);
+    }
+}

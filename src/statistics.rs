@@ -1,0 +1,234 @@
+//! Counting what a cache does, without anybody waiting for anybody.
+//!
+//! The segment has a number of *lines* of counters. A thread claims one and is then the only one
+//! to write to it, so it counts with a load and a store. The sum over all lines is the
+//! statistics of the cache. A line belongs to its thread until that ends, or its process does;
+//! then another one takes it and counts on: numbers are never set back.
+//!
+//! ```text
+//!  word 0        owner token of the claimant, 0 = free
+//!  words 1..11   counters, see `Counter`
+//!  words 11..16  reserved, zero
+//! ```
+//!
+//! Line 0 belongs to nobody. Threads that find no other count there, by read-modify-write.
+//!
+//! Which line is its own a thread knows from a thread-local variable that holds the last one
+//! it used; threads that work with several caches by turns find the others in a list. After a fork
+//! the token is another one (module `owner`), so the child claims a line of its own.
+
+use std::cell::{Cell, RefCell};
+use std::sync::{Arc, Weak};
+
+use crate::owner::token::{LockWord, Token, Verdict};
+use crate::shared::Shared;
+use crate::sync::{AtomicU64, Ordering};
+use crate::table::Who;
+
+/// Words that a line takes: two cache lines, since processors fetch them in pairs.
+pub(crate) const LINE_WORDS: usize = 16;
+
+/// Lines of a new cache.
+pub(crate) const NEW_LINES: u32 = 256;
+
+/// What is counted, by its word in a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Counter {
+    Hits = 1,
+    Misses,
+    Inserts,
+    Updates,
+    EvictedForRoom,
+    EvictedExpired,
+    Removed,
+    Loads,
+    LoadFailures,
+    LoadNanos,
+}
+
+const COUNTERS: usize = 10;
+
+/// The line that this thread used last. No destructor, so that looking at it costs nothing.
+struct Last {
+    recorder: Cell<u64>,
+    token: Cell<u64>,
+    line: Cell<usize>,
+}
+
+thread_local! {
+    static LAST: Last = const {
+        Last {
+            recorder: Cell::new(0),
+            token: Cell::new(0),
+            line: Cell::new(0),
+        }
+    };
+    /// All lines of this thread.
+    static CLAIMED: RefCell<Vec<Claimed>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A line that a thread has claimed. Given back when the thread ends.
+struct Claimed {
+    shared: Weak<Shared>,
+    recorder: u64,
+    token: u64,
+    line: usize,
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade()
+            // Not in the child of a fork, which has a copy of the list.
+            && shared.current_token().map_or(0, Token::to_word) == self.token
+            && let Some(owner) = shared.mapping.statistics().get(self.line * LINE_WORDS)
+        {
+            // Release: the next claimant goes on from what this thread counted last.
+            let _ = owner.compare_exchange(self.token, 0, Ordering::Release, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Counts for one open segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recorder {
+    /// Different for every one that this process ever had.
+    id: u64,
+    is_on: bool,
+}
+
+impl Recorder {
+    pub(crate) fn new(is_on: bool) -> Self {
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            is_on,
+        }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Adds to a counter.
+    #[inline(always)]
+    pub(crate) fn add(&self, shared: &Arc<Shared>, counter: Counter, more: u64) {
+        if !self.is_on {
+            return;
+        }
+        let token = shared.current_token().map_or(0, Token::to_word);
+        let line = LAST.with(|last| {
+            let is_mine = last.recorder.get() == self.id && last.token.get() == token;
+            is_mine.then(|| last.line.get())
+        });
+        match line {
+            Some(line) if line != 0 => {
+                let at = line * LINE_WORDS + counter as usize;
+                if let Some(word) = shared.mapping.statistics().get(at) {
+                    // Nobody else writes here. Relaxed: a counter orders nothing.
+                    let sum = word.load(Ordering::Relaxed).wrapping_add(more);
+                    word.store(sum, Ordering::Relaxed);
+                }
+            }
+            _ => self.add_elsewhere(shared, counter, more),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_elsewhere(&self, shared: &Arc<Shared>, counter: Counter, more: u64) {
+        let words = shared.mapping.statistics();
+        let line = self.find_line(shared);
+        let at = line * LINE_WORDS + counter as usize;
+        if let Some(word) = words.get(at) {
+            // Also right, if not as cheap, on a line of our own.
+            word.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    /// The line of this thread, claimed if it had none: 0 if there is none left.
+    fn find_line(&self, shared: &Arc<Shared>) -> usize {
+        let token = shared.token_for_hits();
+        let word = token.map_or(0, Token::to_word);
+        let known = LAST.with(|last| {
+            let is_known = last.recorder.get() == self.id && last.token.get() == word;
+            is_known.then(|| last.line.get())
+        });
+        if let Some(line) = known {
+            return line;
+        }
+        // While the thread is ending there is no list any more, and nothing is claimed.
+        let line = CLAIMED.try_with(|claimed| {
+            let mut claimed = claimed.try_borrow_mut().ok()?;
+            let is_it = |one: &Claimed| one.recorder == self.id && one.token == word;
+            if let Some(found) = claimed.iter().find(|one| is_it(one)) {
+                return Some(found.line);
+            }
+            let line = claim(shared, token?)?;
+            // Those of segments that are closed, or were ours before a fork, are of no more use.
+            claimed.retain(|one| one.recorder != self.id && one.shared.strong_count() > 0);
+            claimed.push(Claimed {
+                shared: Arc::downgrade(shared),
+                recorder: self.id,
+                token: word,
+                line,
+            });
+            Some(line)
+        });
+        let line = line.ok().flatten().unwrap_or(0);
+        LAST.with(|last| {
+            last.recorder.set(self.id);
+            last.token.set(word);
+            last.line.set(line);
+        });
+        line
+    }
+}
+
+/// Claims a line that is free, or whose owner is dead.
+fn claim(shared: &Shared, token: Token) -> Option<usize> {
+    let words = shared.mapping.statistics();
+    let lines = words.len() / LINE_WORDS;
+    let take = |line: usize, found: u64| {
+        // Acquire: pairs with the Release with which the last owner gave it back.
+        let new = token.to_word();
+        words[line * LINE_WORDS]
+            .compare_exchange(found, new, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    };
+    // Processes start at different places, so that they seldom collide.
+    let start = token.slot().unwrap_or(0) as usize;
+    let order = || (0..lines.saturating_sub(1)).map(|i| 1 + (start + i) % (lines - 1));
+    let owner = |line: usize| words[line * LINE_WORDS].load(Ordering::Relaxed);
+    if let Some(line) = order().find(|line| owner(*line) == 0 && take(*line, 0)) {
+        return Some(line);
+    }
+    // Neighbouring lines often have one owner, who is asked about once.
+    let mut last = None;
+    order().find(|line| {
+        let found = owner(*line);
+        let Some(owner) = LockWord(found).owner() else {
+            return take(*line, found);
+        };
+        if owner == token {
+            return false;
+        }
+        let verdict = match last {
+            Some((asked, verdict)) if asked == owner => verdict,
+            _ => shared.verdict(owner),
+        };
+        last = Some((owner, verdict));
+        verdict == Verdict::Dead && take(*line, found)
+    })
+}
+
+/// The sums over all lines, in the order of [`Counter`].
+pub(crate) fn sums(words: &[AtomicU64]) -> [u64; COUNTERS] {
+    let mut sums = [0u64; COUNTERS];
+    for line in words.chunks_exact(LINE_WORDS) {
+        for (sum, word) in sums.iter_mut().zip(&line[1..]) {
+            *sum = sum.wrapping_add(word.load(Ordering::Relaxed));
+        }
+    }
+    sums
+}
