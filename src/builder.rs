@@ -5,14 +5,14 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::error::OpenError;
-use crate::image::{Typed, decode};
+use crate::image::Image;
 use crate::layout::{Kind, Layout, Plan, SizeError};
-use crate::map::{Map, ReadOnlyMap};
+use crate::map::{Map, ReadOnlyMap, decoded};
 use crate::mapping::Access;
 use crate::open::{
     EntryTypes, Settings, check_sizes, planned_size, settings_methods, stored_types,
 };
-use crate::restart::{self, Reason};
+use crate::restart::Reason;
 use crate::schema::{self, Schema};
 use crate::segment::{Attached, Created, Segment, SegmentError};
 use crate::shared::Shared;
@@ -125,12 +125,13 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     }
 
     fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Shared>, OpenError> {
-        let check = |layout: &Layout| check_types::<K, V>(layout, Kind::Map, 0);
-        self.settings
-            .finish(attached, access, check, |shared, policy| {
-                let policy = policy.unwrap_or_default();
-                restart::admit(shared, Typed::<K, V>::SHAPE, policy, invalid_part::<K, V>)
-            })
+        let (shared, ()) = self.settings.finish(
+            attached,
+            access,
+            |layout| check_types::<K, V>(layout, Kind::Map, 0),
+            |(), key, value| invalid_part::<K, V>(key, value),
+        )?;
+        Ok(shared)
     }
 }
 
@@ -146,17 +147,6 @@ pub(crate) fn types<K: Key, V: Value>() -> Result<EntryTypes, OpenError> {
         key: schema::of::<K>().map_err(unfit("key"))?,
         value: schema::of::<V>().map_err(unfit("value"))?,
     })
-}
-
-/// What is wrong with the words of an entry, by its types.
-pub(crate) fn invalid_part<K: Key, V: Value>(key: &[u64], value: &[u64]) -> Option<Reason> {
-    if !decode::<K>(key).is_some_and(|key| key.is_valid()) {
-        Some(Reason::InvalidKey)
-    } else if !decode::<V>(value).is_some_and(|value| value.is_valid()) {
-        Some(Reason::InvalidValue)
-    } else {
-        None
-    }
 }
 
 /// Whether the segment is of this kind and holds what this program's types describe.
@@ -179,6 +169,17 @@ pub(crate) fn check_types<K: Key, V: Value>(
         return Err(OpenError::ValueType(Box::new(mismatch)));
     }
     check_sizes(layout, size_of::<K>(), size_of::<V>(), meta_words)
+}
+
+/// What is wrong with the words of a key and of a value (which metadata may follow), by the types.
+pub(crate) fn invalid_part<K: Key, V: Value>(key: &[u64], value: &[u64]) -> Option<Reason> {
+    if decoded::<K>(key).is_err() {
+        Some(Reason::InvalidKey)
+    } else if decoded::<V>(&value[..Image::<V>::WORDS]).is_err() {
+        Some(Reason::InvalidValue)
+    } else {
+        None
+    }
 }
 
 impl<K, V> fmt::Debug for MapBuilder<K, V> {

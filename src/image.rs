@@ -228,7 +228,7 @@ impl MetaWords for usize {
 /// The dimensions of an entry of a typed cache, and what goes by the operation.
 pub(crate) struct Cached<'r, K, V, M> {
     meta: M,
-    replacement: Option<&'r Replacement>,
+    replacement: Option<&'r Replacement<'r>>,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -245,7 +245,7 @@ impl<'r, K, V, M> Cached<'r, K, V, M> {
 
     /// For inserting.
     #[inline(always)]
-    pub(crate) fn replacing(meta: M, replacement: &'r Replacement) -> Self {
+    pub(crate) fn replacing(meta: M, replacement: &'r Replacement<'r>) -> Self {
         Self {
             replacement: Some(replacement),
             ..Self::new(meta)
@@ -291,7 +291,7 @@ impl<K, V, M: MetaWords> Shape for Cached<'_, K, V, M> {
     }
 
     #[inline(always)]
-    fn replacement(&self) -> Option<&Replacement> {
+    fn replacement(&self) -> Option<&Replacement<'_>> {
         self.replacement
     }
 }

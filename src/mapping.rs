@@ -47,6 +47,8 @@ pub(crate) struct Parts<T> {
     pub(crate) moves: T,
     pub(crate) leases: T,
     pub(crate) statistics: T,
+    pub(crate) learner: T,
+    pub(crate) ghosts: T,
     pub(crate) buckets: T,
 }
 
@@ -171,6 +173,8 @@ impl Mapping {
             moves: part(parts.moves),
             leases: part(parts.leases),
             statistics: part(parts.statistics),
+            learner: part(parts.learner),
+            ghosts: part(parts.ghosts),
             buckets: part(parts.buckets),
         };
     }
@@ -190,6 +194,16 @@ impl Mapping {
     #[inline(always)]
     pub(crate) fn statistics(&self) -> &[AtomicU64] {
         self.part(self.parts.statistics)
+    }
+
+    /// What the replacement policy has learnt; nothing in a map.
+    pub(crate) fn learner(&self) -> &[AtomicU64] {
+        self.part(self.parts.learner)
+    }
+
+    /// What the replacement policy remembers of each bucket's evictions; nothing in a map.
+    pub(crate) fn ghosts(&self) -> &[AtomicU64] {
+        self.part(self.parts.ghosts)
     }
 
     /// The participant table.
@@ -230,6 +244,8 @@ impl Part {
             moves: none,
             leases: none,
             statistics: none,
+            learner: none,
+            ghosts: none,
             buckets: none,
         }
     }
@@ -314,6 +330,35 @@ impl Mapping {
                 other => return Ok(other?),
             }
         }
+    }
+
+    /// How many of the bytes are in memory at this moment, for whomever: shared memory that was
+    /// swapped out, and pages of a file that are not cached, do not count. (Of a file that this
+    /// process may neither write nor owns the kernel says that all of it is there.)
+    pub(crate) fn resident(&self) -> io::Result<u64> {
+        /// Pages that are asked about at a time.
+        const STEP: usize = 1 << 16;
+        let page = rustix::param::page_size();
+        let pages = self.len.div_ceil(page);
+        let mut found = vec![0_u8; pages.min(STEP)];
+        let mut resident = 0;
+        for first in (0..pages).step_by(STEP) {
+            let start = first * page;
+            let len = (self.len - start).min(STEP * page);
+            // SAFETY: the range lies within our own mapping, which is not touched, and `found`
+            // has a byte for each of its pages.
+            #[expect(unsafe_code, reason = "mincore takes a raw range")]
+            let result = unsafe {
+                let base = self.base.as_ptr().cast::<u8>().add(start);
+                libc::mincore(base.cast(), len, found.as_mut_ptr().cast())
+            };
+            if result != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            let there = &found[..len.div_ceil(page)];
+            resident += there.iter().filter(|&byte| byte & 1 != 0).count();
+        }
+        Ok((resident * page).min(self.len) as u64)
     }
 
     /// Locks all pages into memory.

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use zerocopy::IntoBytes;
 
+use crate::dynamic::Dimensions;
 use crate::error::OpenError;
 use crate::hash::{HashKind, KeyHasher, SECRET_WORDS};
 use crate::layout::{
@@ -18,7 +19,8 @@ use crate::layout::{
 };
 use crate::mapping::{Access, HugePages, Mapping};
 use crate::owner::Owners;
-use crate::restart::{AfterMachineCrash, Salvage, boot_id};
+use crate::policy::learner::Learner;
+use crate::restart::{self, AfterMachineCrash, Reason, boot_id};
 use crate::schema::{ParseError, Type};
 use crate::segment::{Attached, Blueprint, Created, Segment, SegmentError, SegmentOptions};
 use crate::shared::{Shared, lock_place};
@@ -218,16 +220,18 @@ impl Settings {
     }
 
     /// Turns an attached segment into an open one, if `check` finds that it is what the handle
-    /// needs. `admit` looks at it if the machine was booted since.
-    pub(crate) fn finish(
+    /// needs, and the machine was not booted since it was used last, or it passes the check that
+    /// follows then ([`restart`]), in which `invalid` judges the words of keys and values. Returns
+    /// what `check` found out as well.
+    pub(crate) fn finish<T>(
         &self,
         attached: Attached,
         access: Access,
-        check: impl FnOnce(&Layout) -> Result<(), OpenError>,
-        admit: impl FnOnce(&Shared, Option<AfterMachineCrash>) -> Result<Option<Salvage>, OpenError>,
-    ) -> Result<Arc<Shared>, OpenError> {
+        check: impl FnOnce(&Layout) -> Result<T, OpenError>,
+        invalid: impl Fn(&T, &[u64], &[u64]) -> Option<Reason>,
+    ) -> Result<(Arc<Shared>, T), OpenError> {
         let layout = read_layout(&attached.mapping)?;
-        check(&layout)?;
+        let checked = check(&layout)?;
         // Only now: a file of somebody else's may have its holes.
         if access == Access::ReadWrite {
             attached.fill_holes()?;
@@ -257,15 +261,21 @@ impl Settings {
             owners,
             lock_timeout: self.lock_timeout,
             refused: AtomicU64::new(0),
+            learner: Learner::new(),
             sync_on_close: self.sync_on_close,
             salvage: OnceLock::new(),
             file,
         });
-        if let Some(salvage) = admit(&shared, self.after_machine_crash)? {
+        let choice = self.after_machine_crash.unwrap_or_default();
+        let shape = Dimensions::of(&shared.layout.counts);
+        let salvage = restart::admit(&shared, shape, choice, |key, value| {
+            invalid(&checked, key, value)
+        })?;
+        if let Some(salvage) = salvage {
             // Nobody else has the handle yet.
             let _ = shared.salvage.set(salvage);
         }
-        Ok(shared)
+        Ok((shared, checked))
     }
 
     /// Whether an existing segment is what `open_or_create` would have created, or better.

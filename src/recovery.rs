@@ -17,7 +17,7 @@ use crate::map::{Map, ReadOnlyMap};
 use crate::owner::token::{LockWord, Token};
 use crate::owner::{OwnerInfo, Participant, RegisterError, Verdict};
 use crate::repair::Burial;
-use crate::shared::Shared;
+use crate::shared::{Observer, Shared};
 use crate::sync::{Deadline, LOCK_SPINS, Ordering, READ_TRIES_READ_ONLY, fence, spin_hint};
 use crate::table::{Table, Writer};
 use crate::types::{Key, Value};
@@ -120,12 +120,6 @@ impl<K: Key, V: Value> Map<K, V> {
     /// If this process cannot register as a writer.
     pub fn recover(&self) -> Result<Recovery, RegisterError> {
         recover(self.shared(), Typed::<K, V>::SHAPE)
-    }
-
-    /// The processes that are registered as writers, the living and the dead.
-    pub fn participants(&self) -> Vec<Participant> {
-        let shared = self.shared();
-        shared.owners().survey(shared.participants())
     }
 }
 
@@ -294,12 +288,8 @@ pub enum Problem {
     Locked {
         /// Which bucket.
         bucket: u64,
-        /// The participant slot of the owner; `None` if it names none.
-        slot: Option<u32>,
-        /// The generation under which it held the slot.
-        generation: u64,
-        /// Who that is, if the handle can tell: one for reading only cannot.
-        owner: Option<OwnerInfo>,
+        /// Who holds it.
+        owner: OwnerInfo,
     },
     /// More slots are in use than may be.
     Overfull {
@@ -384,6 +374,11 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     pub fn check(&self) -> Check {
         check(self.shared(), Typed::<K, V>::SHAPE)
     }
+
+    /// The processes that are registered as writers, the living and the dead.
+    pub fn participants(&self) -> Vec<Participant> {
+        self.shared().survey()
+    }
 }
 
 /// [`ReadOnlyMap::check`], for entries of any shape.
@@ -394,6 +389,7 @@ pub(crate) fn check<S: Shape>(shared: &Shared, shape: S) -> Check {
 /// A check under way.
 struct Inspector<'a, S> {
     shared: &'a Shared,
+    observer: Observer<'a>,
     table: Table<'a, S>,
     /// Keys that live away from home, by home and class.
     away: BTreeMap<(u64, u32), u64>,
@@ -404,6 +400,7 @@ impl<'a, S: Shape> Inspector<'a, S> {
     fn new(shared: &'a Shared, table: Table<'a, S>) -> Self {
         Self {
             shared,
+            observer: shared.observers(),
             table,
             away: BTreeMap::new(),
             check: Check::default(),
@@ -470,12 +467,9 @@ impl<'a, S: Shape> Inspector<'a, S> {
         let word = LockWord(bucket.lock_word().load(Ordering::Relaxed));
         if let Some(token) = word.owner() {
             let table = self.shared.participants();
-            let owners = self.shared.owners.as_ref();
             self.check.add(Problem::Locked {
                 bucket: index,
-                slot: token.slot(),
-                generation: token.generation(),
-                owner: owners.map(|owners| owners.describe(table, token)),
+                owner: self.observer.get().describe(table, token),
             });
         }
     }
@@ -636,7 +630,7 @@ impl<'a, S: Shape> Inspector<'a, S> {
         };
         let shared = (places.shared..places.participants).filter(|at| !in_use(at));
         let rounding = places.moves_end..places.leases;
-        let padding = rounding.chain(places.statistics_end..places.buckets);
+        let padding = rounding.chain(places.ghosts_end..places.buckets);
         let step = self.table.shape().bucket_words();
         let in_buckets = (0..self.table.buckets() as usize)
             .flat_map(|bucket| [4, 5].map(|word| places.buckets + bucket * step + word))
@@ -777,23 +771,7 @@ impl fmt::Display for Problem {
                 f,
                 "bucket {bucket} counts {counted} keys of class {class} elsewhere, there are {found}"
             ),
-            Self::Locked {
-                bucket,
-                owner: Some(owner),
-                ..
-            } => write!(f, "bucket {bucket} is locked by {owner}"),
-            Self::Locked {
-                bucket,
-                slot: Some(slot),
-                generation,
-                ..
-            } => write!(
-                f,
-                "bucket {bucket} is locked by the participant in slot {slot}, generation {generation}"
-            ),
-            Self::Locked { bucket, .. } => {
-                write!(f, "bucket {bucket} is locked by no valid participant")
-            }
+            Self::Locked { bucket, owner } => write!(f, "bucket {bucket} is locked by {owner}"),
             Self::Overfull {
                 bucket,
                 found,

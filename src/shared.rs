@@ -1,7 +1,7 @@
 //! An open segment: what all handles of one `open` have in common.
 
 use std::fmt;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use crate::bucket::Shape;
@@ -12,7 +12,8 @@ use crate::layout::Layout;
 use crate::mapping::{Access, Mapping};
 use crate::moves::Moves;
 use crate::owner::token::{Token, Verdict};
-use crate::owner::{LockPlace, Owners};
+use crate::owner::{LockPlace, Owners, Participant};
+use crate::policy::learner::{Learner, Memory};
 use crate::restart::{self, Salvage};
 use crate::segment::{Identity, Segment};
 use crate::sync::{AtomicU64, Ordering};
@@ -28,13 +29,15 @@ pub(crate) struct Shared {
     /// Who we are among the writers; a read-only handle is nobody.
     pub(crate) owners: Option<Owners>,
     pub(crate) lock_timeout: Duration,
-    /// The second, by the coarse clock and plus one, in which this process last could not register
-    /// for something that it can do without; 0 if never.
-    pub(crate) refused: AtomicU64,
     /// Whether the last writer that leaves syncs and seals the segment.
     pub(crate) sync_on_close: bool,
     /// What was kept of it, if it had to be looked over after a crash of the machine.
     pub(crate) salvage: std::sync::OnceLock<Salvage>,
+    /// The second, by the coarse clock and plus one, in which this process last could not register
+    /// for something that it can do without; 0 if never.
+    pub(crate) refused: AtomicU64,
+    /// What this process has counted for the replacement policy of a cache.
+    pub(crate) learner: Learner,
     /// The file behind the mapping: kept open so that it can be asked about.
     pub(crate) file: Option<OwnedFd>,
 }
@@ -44,6 +47,15 @@ impl Shared {
     #[inline(always)]
     pub(crate) fn participants(&self) -> &[AtomicU64] {
         self.mapping.participants()
+    }
+
+    /// What the replacement policy of a cache remembers.
+    pub(crate) fn memory(&self) -> Memory<'_> {
+        Memory {
+            learner: &self.learner,
+            lessons: self.mapping.learner(),
+            ghosts: self.mapping.ghosts(),
+        }
     }
 
     /// The table, for entries of the given shape, which the layout was checked against.
@@ -165,6 +177,26 @@ impl Shared {
             .expect("read-only handles have no writing methods")
     }
 
+    /// Our bookkeeping about the others: as a writer's, or that of somebody who only looks.
+    pub(crate) fn observers(&self) -> Observer<'_> {
+        match &self.owners {
+            Some(owners) => Observer::Writer(owners),
+            None => {
+                let file = self.file.as_ref().map(AsFd::as_fd);
+                let place = lock_place(&self.segment, file);
+                let Layout {
+                    segment_id, counts, ..
+                } = &self.layout;
+                Observer::Reader(Owners::observing(place, *segment_id, counts.participants))
+            }
+        }
+    }
+
+    /// Who is registered as a writer, the living and the dead.
+    pub(crate) fn survey(&self) -> Vec<Participant> {
+        self.observers().get().survey(self.participants())
+    }
+
     /// The error that the caller sees for a write that did not happen.
     #[cold]
     pub(crate) fn write_error(&self, blocked: Blocked) -> WriteError {
@@ -183,6 +215,21 @@ impl Shared {
                     waited: self.lock_timeout,
                 },
             },
+        }
+    }
+}
+
+/// Who tells the living from the dead.
+pub(crate) enum Observer<'a> {
+    Writer(&'a Owners),
+    Reader(Owners),
+}
+
+impl Observer<'_> {
+    pub(crate) fn get(&self) -> &Owners {
+        match self {
+            Self::Writer(owners) => owners,
+            Self::Reader(owners) => owners,
         }
     }
 }

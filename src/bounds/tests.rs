@@ -3,13 +3,11 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Stated;
-use crate::bucket::{HEADER_WORDS, SLOTS};
+use crate::bucket::HEADER_WORDS;
 use crate::mapping::index_of;
-use crate::shared::Shared;
 use crate::sync::{AtomicU64, Ordering};
 use crate::watched::watch;
 use crate::{Key, Map, ReadOnlyMap, Segment, Value};

@@ -10,12 +10,12 @@ use crate::builder::{check_types, invalid_part, types};
 use crate::clock::millis;
 use crate::entry::{MAX_TICKS, Meta};
 use crate::error::OpenError;
-use crate::image::{Cached, Image};
+use crate::image::Image;
 use crate::layout::{CacheFields, Kind, Layout, Plan, SizeError};
 use crate::lease;
 use crate::mapping::Access;
 use crate::open::{EntryTypes, Settings, planned_size, settings_methods};
-use crate::restart::{self, AfterMachineCrash};
+use crate::restart::AfterMachineCrash;
 use crate::segment::{Attached, Created, Segment, SegmentError};
 use crate::shared::Shared;
 use crate::statistics;
@@ -275,21 +275,20 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     }
 
     fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Shared>, OpenError> {
-        let check =
-            |layout: &Layout| check_types::<K, V>(layout, Kind::Cache, layout.cache.meta_words());
-        self.settings
-            .finish(attached, access, check, |shared, policy| {
-                let meta_words = shared.layout.cache.meta_words() as usize;
-                let shape = Cached::<K, V, _>::new(meta_words);
-                // What is lost of a cache is loaded again.
-                let policy = policy.unwrap_or(AfterMachineCrash::Discard);
-                restart::admit(shared, shape, policy, |key, value| {
-                    match value.get(Image::<V>::WORDS) {
-                        Some(meta) if Meta(*meta).is_negative() => invalid_part::<K, ()>(key, &[]),
-                        _ => invalid_part::<K, V>(key, value),
-                    }
-                })
-            })
+        // What is lost of a cache is loaded again.
+        let mut settings = self.settings.clone();
+        let choice = &mut settings.after_machine_crash;
+        choice.get_or_insert(AfterMachineCrash::Discard);
+        let (shared, ()) = settings.finish(
+            attached,
+            access,
+            |layout| check_types::<K, V>(layout, Kind::Cache, layout.cache.meta_words()),
+            |(), key, value| match value.get(Image::<V>::WORDS) {
+                Some(meta) if Meta(*meta).is_negative() => invalid_part::<K, ()>(key, &[]),
+                _ => invalid_part::<K, V>(key, value),
+            },
+        )?;
+        Ok(shared)
     }
 
     /// Whether an existing segment has the settings that this builder has; those that were set, or

@@ -21,6 +21,7 @@
 
 mod builder;
 mod load;
+mod rules;
 mod stats;
 mod sweep;
 mod upkeep;
@@ -56,13 +57,16 @@ use crate::types::{Key, Value};
 pub use self::builder::CacheBuilder;
 use self::builder::Listener;
 pub use self::load::LoadError;
+pub use self::rules::CacheSettings;
+pub(crate) use self::rules::{Rules, Until};
 pub use self::stats::CacheStats;
+pub(crate) use self::stats::stats;
 pub use self::sweep::CacheIter;
 
 /// Words of the shared part.
-const EPOCH: usize = 16;
-const BOOT: usize = 17;
-const TIMED: usize = 18;
+const EPOCH: usize = 24;
+const BOOT: usize = 25;
+const TIMED: usize = 26;
 /// All of them.
 pub(crate) const SHARED_WORDS: std::ops::Range<usize> = EPOCH..TIMED + 1;
 
@@ -588,10 +592,11 @@ impl<K: Key, V: Value> Cache<K, V> {
     }
 
     /// What an insertion goes by.
-    fn replacement(&self) -> Replacement {
+    fn replacement(&self) -> Replacement<'_> {
         let fields = self.fields();
         let layout = &self.shared().layout;
         let mut replacement = Replacement::new(layout.capacity, layout.counts.buckets);
+        replacement.memory = Some(self.shared().memory());
         replacement.epoch = self.epoch();
         replacement.idle = fields.time_to_idle;
         let has_ends = fields.time_to_live | fields.time_to_idle | fields.negative_ttl != 0
@@ -668,7 +673,7 @@ impl<K: Key, V: Value> Cache<K, V> {
 
     /// Tells the listener of an entry that gave way.
     #[cold]
-    fn tell_victim(&self, replacement: &Replacement) {
+    fn tell_victim(&self, replacement: &Replacement<'_>) {
         let cause = match replacement.replaced.get() {
             Some(Replaced::ForRoom) => RemovalCause::Size,
             Some(Replaced::Stale) => RemovalCause::Expired,
