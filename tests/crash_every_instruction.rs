@@ -42,7 +42,13 @@
 //!
 //! Broken on purpose, one at a time, this is what fails:
 //!
-//! MUTANTS
+//! | mutant | what fails |
+//! |--------|------------|
+//! | a writer steals the lock at its deadline, from the living too | [`stopped`]: a living process was robbed |
+//! | publish before the words are written | the kills in "insert, replace": a key is missing, or torn |
+//! | unlock before publishing | [`stopped`]: no order explains the results |
+//! | no repair of what a displacement left twice | the kills in "recover after displacement", and that `recover` finds nothing to repair |
+//! | a repair that unlocks instead of giving back | [`burials`]: an entry is in two unlocked buckets |
 
 #![cfg(target_os = "linux")]
 
