@@ -36,8 +36,8 @@ pub enum OpenError {
         /// What is wrong with it.
         source: Box<ParseError>,
     },
-    /// The program's own type cannot be described within the limits of a schema.
-    #[error("this program's {part} type cannot be stored: {source}")]
+    /// The type that was asked for cannot be described within the limits of a schema.
+    #[error("the {part} type cannot be stored: {source}")]
     Unfit {
         /// "key" or "value".
         part: &'static str,
@@ -156,7 +156,10 @@ impl fmt::Display for LastSync {
         };
         let ago = at.elapsed().unwrap_or_default().as_secs();
         let (days, hours, minutes) = (ago / 86_400, ago / 3600 % 24, ago / 60 % 60);
-        write!(f, "last synced {days} d {hours} h {minutes} min ago, and written to since")
+        write!(
+            f,
+            "last synced {days} d {hours} h {minutes} min ago, and written to since"
+        )
     }
 }
 

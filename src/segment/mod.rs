@@ -43,6 +43,8 @@ use build::Strategy;
 use file::Place;
 use sysv::{SysV, Target};
 
+pub(crate) use filesystem::is_memory;
+
 pub use error::{FileKind, NameNow, Permissions, SegmentError};
 pub use metadata::{SegmentKind, SegmentMetadata};
 pub use name::{FilePath, Name, NameProblem, SysVKey};
@@ -266,6 +268,11 @@ impl Segment {
     /// process may read.
     pub(crate) fn list_marked(magic: u64) -> Result<Vec<Self>, SegmentError> {
         list::list(magic)
+    }
+
+    /// The segments among the files of a directory that begin with `magic`.
+    pub(crate) fn list_marked_in(directory: &Path, magic: u64) -> Result<Vec<Self>, SegmentError> {
+        list::list_directory(directory, magic)
     }
 
     /// Makes the segment. Fails if there is one.

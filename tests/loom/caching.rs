@@ -423,7 +423,7 @@ fn one_cell_is_given_to_one_of_two_keys() {
                     "ours".to_owned()
                 }
                 Err(Claim::Crowded) => "crowded".to_owned(),
-                other => panic!("{other:?}"),
+                _ => panic!("the key is absent, and the other one's hash is another"),
             })
         });
         race(turn, roles)
