@@ -7,7 +7,13 @@
 //! A child writes large values without a pause. It is stopped again and again until it happens to
 //! hold the lock; a second process is then waiting for that lock in `insert`. The child is
 //! killed; the clock starts when the kernel shows it as dead (its pidfd becomes readable), and
-//! stops when the waiting `insert` returns. A third process reads the same key all the time.
+//! stops when the waiting `insert` returns.
+//!
+//! A third process reads the same key all the time, and writes down how long each `get` takes:
+//! in the time from each death to the next writer's success, and, interleaved with that, while
+//! nobody does anything else. The kills are divided into runs; a run has a p99.9 of each kind,
+//! and the ratio of the two is given for the median run. (A reader that the scheduler
+//! interrupts is slow in both; single runs differ a lot on a machine that does other things.)
 
 #![expect(unsafe_code, reason = "processes, signals, clocks and shared memory")]
 
@@ -20,7 +26,15 @@ use shmkv::{Map, Problem, Segment};
 /// Large, so that the lock is held most of the time.
 type Large = [u64; 2048];
 
-const LOG_LEN: usize = 4_000_000;
+/// Runs into which the kills are divided.
+const RUNS: usize = 9;
+/// How long the reader is alone after each kill.
+const QUIET: Duration = Duration::from_millis(2);
+
+/// What the reader is told to write down.
+const NOTHING: u64 = 0;
+const ALONE: u64 = 1;
+const DEATH: u64 = 2;
 
 fn main() {
     let kills: usize = std::env::args()
@@ -30,31 +44,107 @@ fn main() {
     let map: Map<u64, Large> = Map::builder().capacity(20).create(name.clone()).unwrap();
     map.insert(1, [0; 2048]).unwrap();
 
-    let quiet = read_latencies(&name, Duration::from_millis(500), || {
-        std::thread::sleep(Duration::from_millis(500));
-    });
+    let log = Log(shared_words(1 + 2 * RUNS * Histogram::WORDS));
+    let reader = fork(|| read_for_ever(&name, log));
     let mut delays = Vec::with_capacity(kills);
-    let disturbed = read_latencies(&name, Duration::from_secs(600), || {
-        while delays.len() < kills {
-            if let Some(delay) = one_death(&name, &map) {
-                delays.push(delay);
-            }
+    for run in 0..RUNS {
+        let end = kills * (run + 1) / RUNS;
+        while delays.len() < end {
+            log.tell(ALONE, run);
+            std::thread::sleep(QUIET);
+            log.tell(NOTHING, run);
+            delays.extend(one_death(&name, &map, || log.tell(DEATH, run)));
+            log.tell(NOTHING, run);
         }
-    });
+    }
+    signal(reader, libc::SIGKILL);
+    wait(reader, 0);
     map.segment().remove().unwrap();
 
     println!("{kills} owners killed while they held a bucket's lock");
     println!("from death to the next writer's success:");
     print_percentiles(&mut delays, &[50.0, 99.0, 100.0]);
-    for (what, mut latencies) in [("undisturbed", quiet), ("meanwhile", disturbed)] {
-        println!("one get of 16 KiB, {what} ({} of them):", latencies.len());
-        print_percentiles(&mut latencies, &[50.0, 99.0, 99.9]);
+    println!("one get of 16 KiB by another process, p99.9 in each run:");
+    let mut ratios = Vec::new();
+    for run in 0..RUNS {
+        let (alone, death) = (log.histogram(ALONE, run), log.histogram(DEATH, run));
+        let (Some(quiet), Some(meanwhile)) = (alone.percentile(99.9), death.percentile(99.9))
+        else {
+            continue;
+        };
+        let ratio = meanwhile as f64 / quiet as f64;
+        ratios.push(ratio);
+        println!(
+            "  alone {:>10.2?} ({:>7} gets)   from death to success {:>10.2?} ({:>7} gets)   ratio {ratio:.2}",
+            Duration::from_nanos(quiet),
+            alone.len(),
+            Duration::from_nanos(meanwhile),
+            death.len(),
+        );
+    }
+    ratios.sort_by(f64::total_cmp);
+    if let Some(median) = ratios.get(ratios.len() / 2) {
+        println!("  median of the ratios: {median:.2}");
+    }
+}
+
+/// What the reader is told, and what it writes down: a histogram for each run and kind.
+#[derive(Clone, Copy)]
+struct Log(&'static [AtomicU64]);
+
+impl Log {
+    fn tell(self, what: u64, run: usize) {
+        self.0[0].store(what << 32 | run as u64, Ordering::Release);
+    }
+
+    fn histogram(self, what: u64, run: usize) -> Histogram {
+        let start = 1 + (run * 2 + (what - 1) as usize) * Histogram::WORDS;
+        Histogram(&self.0[start..start + Histogram::WORDS])
+    }
+
+    /// Where the next latency is to be written down, if anywhere.
+    fn told(self) -> Option<Histogram> {
+        let told = self.0[0].load(Ordering::Acquire);
+        (told >> 32 != NOTHING).then(|| self.histogram(told >> 32, told as u32 as usize))
+    }
+}
+
+/// Counts of nanoseconds, with 32 steps in each power of two.
+#[derive(Clone, Copy)]
+struct Histogram(&'static [AtomicU64]);
+
+impl Histogram {
+    const STEPS: u64 = 32;
+    const WORDS: usize = 64 * Self::STEPS as usize;
+
+    fn add(self, nanoseconds: u64) {
+        let power = u64::from((nanoseconds | Self::STEPS).ilog2());
+        let step = (nanoseconds | Self::STEPS) >> (power - 5) & (Self::STEPS - 1);
+        self.0[(power * Self::STEPS + step) as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn len(self) -> u64 {
+        self.0
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    fn percentile(self, percent: f64) -> Option<u64> {
+        let wanted = (self.len() as f64 * percent / 100.0).ceil() as u64;
+        let mut seen = 0;
+        let place = self.0.iter().position(|count| {
+            seen += count.load(Ordering::Relaxed);
+            seen >= wanted && seen > 0
+        })? as u64;
+        let (power, step) = (place / Self::STEPS, place % Self::STEPS);
+        Some((Self::STEPS + step) << power >> 5)
     }
 }
 
 /// Kills a writer that holds the lock for which another one waits. `None` if none could be
 /// caught with it.
-fn one_death(name: &Segment, map: &Map<u64, Large>) -> Option<u64> {
+fn one_death(name: &Segment, map: &Map<u64, Large>, begins: impl FnOnce()) -> Option<u64> {
     let victim = fork(|| {
         let map = open(name);
         for round in 0.. {
@@ -76,7 +166,8 @@ fn one_death(name: &Segment, map: &Map<u64, Large>) -> Option<u64> {
         }
         signal(victim, libc::SIGCONT);
     }
-    let shared = shared_words(1);
+    static DONE: std::sync::OnceLock<&[AtomicU64]> = std::sync::OnceLock::new();
+    let shared = *DONE.get_or_init(|| shared_words(1));
     let waiter = caught.then(|| {
         fork(|| {
             let map: Map<u64, Large> = Map::builder()
@@ -92,6 +183,9 @@ fn one_death(name: &Segment, map: &Map<u64, Large>) -> Option<u64> {
         std::thread::sleep(Duration::from_millis(5));
     }
     let pidfd = pidfd(victim);
+    if caught {
+        begins();
+    }
     signal(victim, libc::SIGKILL);
     let mut poll = libc::pollfd {
         fd: pidfd.as_raw_fd(),
@@ -107,34 +201,21 @@ fn one_death(name: &Segment, map: &Map<u64, Large>) -> Option<u64> {
     Some(shared[0].load(Ordering::Acquire).saturating_sub(dead))
 }
 
-/// How long reads take that another process does while `work` is done.
-fn read_latencies(name: &Segment, at_most: Duration, work: impl FnOnce()) -> Vec<u64> {
-    let log = shared_words(1 + LOG_LEN);
-    let reader = fork(|| {
-        let map = Map::<u64, Large>::builder()
-            .open_read_only(name.clone())
-            .unwrap();
-        let end = now() + at_most.as_nanos() as u64;
-        let mut count = 0;
-        let mut started = now();
-        while started < end {
-            let value = map.get(&1).unwrap();
-            let done = now();
-            assert!(value.is_some());
-            log[1 + count % LOG_LEN].store(done - started, Ordering::Relaxed);
-            count += 1;
-            log[0].store(count as u64, Ordering::Release);
-            started = now();
+/// Reads, until killed.
+fn read_for_ever(name: &Segment, log: Log) {
+    let map = Map::<u64, Large>::builder()
+        .open_read_only(name.clone())
+        .unwrap();
+    loop {
+        let histogram = log.told();
+        let started = now();
+        let value = map.get(&1).unwrap();
+        let done = now();
+        assert!(value.is_some());
+        if let Some(histogram) = histogram {
+            histogram.add(done - started);
         }
-    });
-    work();
-    signal(reader, libc::SIGKILL);
-    wait(reader, 0);
-    let count = (log[0].load(Ordering::Acquire) as usize).min(LOG_LEN);
-    log[1..=count]
-        .iter()
-        .map(|word| word.load(Ordering::Relaxed))
-        .collect()
+    }
 }
 
 fn open(name: &Segment) -> Map<u64, Large> {

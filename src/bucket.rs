@@ -59,8 +59,10 @@ use crate::copy::{self, Sink};
 use crate::evict::Replacement;
 use crate::owner::token::{LockWord, Token};
 use crate::policy;
-use crate::sync::{AtomicU64, Ordering, fence, futex_wake_all, prefetch, spin_hint, unsync_load};
-use crate::tags;
+use crate::sync::{
+    AtomicU64, Ordering, fence, futex_wake_all, prefetch, prefetch_at, spin_hint, unsync_load,
+};
+use crate::tags::{self, Tag};
 
 /// Words before the first slot.
 pub(crate) const HEADER_WORDS: usize = 8;
@@ -113,7 +115,7 @@ pub(crate) trait Shape: Copy {
 
     /// What a cache does when there is no room; `None` in a map, whose entries move.
     #[inline(always)]
-    fn replacement(&self) -> Option<&Replacement> {
+    fn replacement(&self) -> Option<&Replacement<'_>> {
         None
     }
 
@@ -357,10 +359,8 @@ impl<'a, S: Shape> Bucket<'a, S> {
     /// processor fetches it together with the header.
     #[inline(always)]
     pub(crate) fn prefetch_preferred(&self, choice: u32) {
-        let first = choice & 15 & !(self.shape.group() - 1);
-        if let Some(word) = self.slot(Slot(first)).first() {
-            prefetch(word);
-        }
+        let first = (choice & 15 & !(self.shape.group() - 1)) as usize;
+        prefetch_at::<HEADER_WORDS>(self.words, first * self.shape.slot_words());
     }
 
     /// Where a reader starts: the state that all it sees from here on must belong to.
@@ -374,7 +374,7 @@ impl<'a, S: Shape> Bucket<'a, S> {
 
     /// Looks for a key among the slots that `state` says are in use.
     #[inline(always)]
-    pub(crate) fn search(&self, state: State, tag: u8, key: &[u64]) -> Search {
+    pub(crate) fn search(&self, state: State, tag: Tag, key: &[u64]) -> Search {
         for slot in self.tagged(state, tag) {
             // A key that is being overwritten may compare as anything: the caller
             // validates a match as well as a miss.
@@ -392,14 +392,14 @@ impl<'a, S: Shape> Bucket<'a, S> {
 
     /// The slots in use under `state` whose tag is `tag`.
     #[inline(always)]
-    pub(crate) fn tagged(&self, state: State, tag: u8) -> SlotSet {
+    pub(crate) fn tagged(&self, state: State, tag: Tag) -> SlotSet {
         let tags = self.words[TAGS..]
             .first_chunk()
             .expect("a bucket has a header");
         SlotSet(tags::matches(tags, tag) & state.occupied().0)
     }
 
-    /// The tag of the entry in `slot`; to be validated by the caller.
+    /// The byte that is the tag of the entry in `slot`; to be validated by the caller.
     pub(crate) fn tag(&self, slot: Slot) -> u8 {
         let tags = self.words[TAGS + slot.index() / 8].load(Ordering::Relaxed);
         (tags >> (slot.index() % 8 * 8)) as u8
@@ -467,7 +467,7 @@ impl<'a, S: Shape> Bucket<'a, S> {
 
     /// Asks for the line where the entry with this tag probably starts. Looks at the header.
     #[inline(always)]
-    pub(crate) fn prefetch_slot(&self, tag: u8) {
+    pub(crate) fn prefetch_slot(&self, tag: Tag) {
         if let Some(slot) = self.tagged(self.begin(), tag).next()
             && let Some(word) = self.slot(slot).first()
         {
@@ -573,7 +573,7 @@ impl<'a, S: Shape> Locked<'a, S> {
 
     /// Looks for a key; the answer stays true until we change it.
     #[inline(always)]
-    pub(crate) fn search(&self, tag: u8, key: &[u64]) -> Search {
+    pub(crate) fn search(&self, tag: Tag, key: &[u64]) -> Search {
         self.bucket.search(self.state(), tag, key)
     }
 
@@ -608,6 +608,11 @@ impl<'a, S: Shape> Locked<'a, S> {
         }
     }
 
+    /// The dimensions of its entries.
+    pub(crate) fn shape(&self) -> &S {
+        &self.bucket.shape
+    }
+
     /// What the policy remembers about the bucket.
     pub(crate) fn policy(&self) -> policy::Words {
         // Not `unsync_load`: hits change them without the lock.
@@ -636,22 +641,23 @@ impl<'a, S: Shape> Locked<'a, S> {
 
     /// Fills a slot that is not in use. Nobody sees it before `publish`.
     #[inline(always)]
-    pub(crate) fn fill(&self, slot: Slot, tag: u8, key: &[u64], value: &[u64]) {
+    pub(crate) fn fill(&self, slot: Slot, tag: Tag, key: &[u64], value: &[u64]) {
         self.set_tag(slot, tag);
         copy::store(key, self.bucket.key(slot));
         copy::store(value, self.bucket.value(slot));
     }
 
     #[inline(always)]
-    fn set_tag(&self, slot: Slot, tag: u8) {
+    fn set_tag(&self, slot: Slot, tag: Tag) {
         let word = &self.bucket.words[TAGS + slot.index() / 8];
         let shift = slot.index() % 8 * 8;
-        let tags = unsync_load(word) & !(0xFF << shift) | u64::from(tag) << shift;
+        let tags =
+            unsync_load(word) & !(0xFF << shift) | u64::from(tag.in_slot(slot.index())) << shift;
         word.store(tags, Ordering::Relaxed);
     }
 
     /// Fills a slot that is not in use with the entry in `slot` of `from`, which is locked too.
-    pub(crate) fn fill_from(&self, place: Slot, tag: u8, from: &Self, slot: Slot) {
+    pub(crate) fn fill_from(&self, place: Slot, tag: Tag, from: &Self, slot: Slot) {
         self.set_tag(place, tag);
         for (word, to) in from.bucket.slot(slot).iter().zip(self.bucket.slot(place)) {
             to.store(unsync_load(word), Ordering::Relaxed);

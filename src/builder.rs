@@ -5,12 +5,14 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::error::OpenError;
+use crate::image::Typed;
 use crate::layout::{Kind, Layout, Plan, SizeError};
-use crate::map::{Map, ReadOnlyMap};
+use crate::map::{Map, ReadOnlyMap, decoded};
 use crate::mapping::Access;
 use crate::open::{
     EntryTypes, Settings, check_sizes, planned_size, settings_methods, stored_types,
 };
+use crate::restart::{self, Reason};
 use crate::schema::{self, Schema};
 use crate::segment::{Attached, Created, Segment, SegmentError};
 use crate::shared::Shared;
@@ -123,10 +125,14 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     }
 
     fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Shared>, OpenError> {
-        let (shared, ()) = self.settings.finish(attached, access, |layout| {
-            check_types::<K, V>(layout, Kind::Map, 0)
-        })?;
-        Ok(shared)
+        self.settings.finish(
+            attached,
+            access,
+            |layout| check_types::<K, V>(layout, Kind::Map, 0),
+            |shared, choice| {
+                restart::admit(shared, Typed::<K, V>::SHAPE, choice, invalid_part::<K, V>)
+            },
+        )
     }
 }
 
@@ -164,6 +170,17 @@ pub(crate) fn check_types<K: Key, V: Value>(
         return Err(OpenError::ValueType(Box::new(mismatch)));
     }
     check_sizes(layout, size_of::<K>(), size_of::<V>(), meta_words)
+}
+
+/// What is wrong with the words of an entry, by its types.
+pub(crate) fn invalid_part<K: Key, V: Value>(key: &[u64], value: &[u64]) -> Option<Reason> {
+    if decoded::<K>(key).is_err() {
+        Some(Reason::InvalidKey)
+    } else if decoded::<V>(value).is_err() {
+        Some(Reason::InvalidValue)
+    } else {
+        None
+    }
 }
 
 impl<K, V> fmt::Debug for MapBuilder<K, V> {

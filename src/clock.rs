@@ -51,7 +51,7 @@ impl Clock {
             #[cfg(test)]
             injected: None,
             #[cfg(test)]
-            reads: std::sync::Arc::default(),
+            reads: std::sync::Arc::new(crate::sync::AtomicU64::new(0)),
         }
     }
 

@@ -11,7 +11,7 @@
 
 use core::mem::MaybeUninit;
 
-use crate::sync::{ATOMICS_ARE_WORDS, AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, atomics_are_words};
 
 /// Copies shorter than this are done word by word: the loop unrolls, and for so few words
 /// it is as fast as vectors.
@@ -24,7 +24,7 @@ const VECTOR_WORDS: usize = 8;
 #[inline(always)]
 pub(crate) fn load<'t>(from: &[AtomicU64], to: &'t mut [MaybeUninit<u64>]) -> &'t mut [u64] {
     assert_eq!(from.len(), to.len());
-    if !ATOMICS_ARE_WORDS || to.len() < VECTOR_WORDS || !vector::load(from, to) {
+    if !atomics_are_words() || to.len() < VECTOR_WORDS || !vector::load(from, to) {
         for (word, to) in from.iter().zip(to.iter_mut()) {
             to.write(word.load(Ordering::Relaxed));
         }
@@ -95,7 +95,7 @@ pub(crate) fn append(from: &[AtomicU64], to: &mut Vec<u64>) {
 #[inline(always)]
 pub(crate) fn store(from: &[u64], to: &[AtomicU64]) {
     assert_eq!(from.len(), to.len());
-    if ATOMICS_ARE_WORDS && from.len() >= VECTOR_WORDS && vector::store(from, to) {
+    if atomics_are_words() && from.len() >= VECTOR_WORDS && vector::store(from, to) {
         return;
     }
     for (from, word) in from.iter().zip(to) {
@@ -107,26 +107,48 @@ pub(crate) fn store(from: &[u64], to: &[AtomicU64]) {
 mod vector {
     use super::{AtomicU64, MaybeUninit};
     use core::arch::asm;
+    use core::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_storeu_si128};
 
     /// Words that one turn of the loop moves.
     const STEP: usize = 8;
 
     /// Copies all words and says so, in steps of 64 bytes and a last one that overlaps.
+    ///
+    /// Only the side in the segment is accessed in assembly. The compiler sees what is stored
+    /// to the private side, and can often put it where it is wanted in the end.
     #[inline(always)]
     pub(super) fn load(from: &[AtomicU64], to: &mut [MaybeUninit<u64>]) -> bool {
         let words = from.len().min(to.len());
         if words < STEP {
             return false;
         }
-        let (source, target) = (from.as_ptr().cast::<u64>(), to.as_mut_ptr().cast::<u64>());
         for start in steps(words) {
-            // SAFETY: `steps` yields starts with `start + STEP <= words`, so the block
-            // reads 64 bytes inside `from` and writes 64 bytes inside `to`, which we
-            // borrow mutably. The shared words are read by single accesses to aligned
-            // 64-bit lanes (see the module's head). `movups` asks for no alignment.
-            #[expect(unsafe_code, reason = "inline assembly")]
+            let target = to[start..start + STEP].as_mut_ptr().cast::<__m128i>();
+            let source = from[start..start + STEP].as_ptr();
+            // SAFETY: the slices above are 64 bytes each, which is what is read at `source` and
+            // written at `target`, and do not overlap: `to` is borrowed mutably. The shared words
+            // are read by single accesses to aligned 64-bit lanes (see the module's head).
+            // `movups` and the intrinsic ask for no alignment, and for SSE2, which every
+            // x86-64 processor has.
+            #[expect(unsafe_code, reason = "inline assembly and vector intrinsics")]
             unsafe {
-                move_64_bytes(source.add(start), target.add(start));
+                let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);
+                asm!(
+                    "movups {a}, [{source}]",
+                    "movups {b}, [{source} + 16]",
+                    "movups {c}, [{source} + 32]",
+                    "movups {d}, [{source} + 48]",
+                    source = in(reg) source,
+                    a = out(xmm_reg) a,
+                    b = out(xmm_reg) b,
+                    c = out(xmm_reg) c,
+                    d = out(xmm_reg) d,
+                    options(readonly, nostack, preserves_flags),
+                );
+                _mm_storeu_si128(target, a);
+                _mm_storeu_si128(target.add(1), b);
+                _mm_storeu_si128(target.add(2), c);
+                _mm_storeu_si128(target.add(3), d);
             }
         }
         true
@@ -139,13 +161,25 @@ mod vector {
         if words < STEP {
             return false;
         }
-        let (source, target) = (from.as_ptr(), to.as_ptr().cast::<u64>().cast_mut());
         for start in steps(words) {
+            let source = from[start..start + STEP].as_ptr().cast::<__m128i>();
+            let target = to[start..start + STEP].as_ptr();
             // SAFETY: as in `load`. Writing through a pointer that came from a shared
             // reference is allowed because `AtomicU64` has interior mutability.
-            #[expect(unsafe_code, reason = "inline assembly")]
+            #[expect(unsafe_code, reason = "inline assembly and vector intrinsics")]
             unsafe {
-                move_64_bytes(source.add(start), target.add(start));
+                asm!(
+                    "movups [{target}], {a}",
+                    "movups [{target} + 16], {b}",
+                    "movups [{target} + 32], {c}",
+                    "movups [{target} + 48], {d}",
+                    target = in(reg) target,
+                    a = in(xmm_reg) _mm_loadu_si128(source),
+                    b = in(xmm_reg) _mm_loadu_si128(source.add(1)),
+                    c = in(xmm_reg) _mm_loadu_si128(source.add(2)),
+                    d = in(xmm_reg) _mm_loadu_si128(source.add(3)),
+                    options(nostack, preserves_flags),
+                );
             }
         }
         true
@@ -156,36 +190,6 @@ mod vector {
     fn steps(words: usize) -> impl Iterator<Item = usize> {
         let last = words - STEP;
         (0..words.div_ceil(STEP)).map(move |step| (step * STEP).min(last))
-    }
-
-    /// Moves eight words with four unaligned vector loads and stores.
-    ///
-    /// # Safety
-    /// 64 bytes are readable at `from` and writable at `to`, and they do not overlap.
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "inline assembly")]
-    unsafe fn move_64_bytes(from: *const u64, to: *mut u64) {
-        // SAFETY: the caller vouches for both ranges; four xmm registers are declared as
-        // clobbered; the flags and the stack are not touched.
-        unsafe {
-            asm!(
-                "movups {a}, [{from}]",
-                "movups {b}, [{from} + 16]",
-                "movups {c}, [{from} + 32]",
-                "movups {d}, [{from} + 48]",
-                "movups [{to}], {a}",
-                "movups [{to} + 16], {b}",
-                "movups [{to} + 32], {c}",
-                "movups [{to} + 48], {d}",
-                from = in(reg) from,
-                to = in(reg) to,
-                a = out(xmm_reg) _,
-                b = out(xmm_reg) _,
-                c = out(xmm_reg) _,
-                d = out(xmm_reg) _,
-                options(nostack, preserves_flags),
-            );
-        }
     }
 }
 

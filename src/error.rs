@@ -7,7 +7,7 @@ use crate::hash::HashKind;
 use crate::layout::{Kind, LayoutError, SizeError};
 use crate::owner::{OwnerInfo, RegisterError};
 use crate::schema::{Mismatch, ParseError, Unfit};
-use crate::segment::SegmentError;
+use crate::segment::{Segment, SegmentError};
 
 /// Why a segment could not be created or opened as the map that was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -112,12 +112,59 @@ pub enum OpenError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// The machine crashed, or was switched off, while the segment was in use, so what is on its
+    /// disk may be of different times.
+    #[error(
+        "{segment} was in use when the machine went down ({}), so its pages may be of different times: {}",
+        LastSync(*synced_at),
+        if *read_only {
+            "open it for writing first, and choose there what becomes of it (`after_machine_crash`)"
+        } else {
+            "open it with `after_machine_crash` set to keep what passes a check, or to discard it"
+        }
+    )]
+    MachineCrash {
+        /// The segment.
+        segment: Segment,
+        /// When it was last synced or cleanly closed; it was written to afterwards.
+        synced_at: Option<std::time::SystemTime>,
+        /// Whether it was to be opened for reading only, so that nothing can be done about it.
+        read_only: bool,
+    },
+    /// Another process checks the segment, after a crash of the machine, and was not done in time.
+    #[error(
+        "{segment} is being checked by another process after a crash of the machine, for {waited:?} and longer: try again"
+    )]
+    BeingChecked {
+        /// The segment.
+        segment: Segment,
+        /// How long this process has waited.
+        waited: Duration,
+    },
     /// The machine gave no random numbers for the secret of the hash.
     #[error("no random numbers for the secret of the hash: {0}")]
     Random(#[source] std::io::Error),
 }
 
-/// Why a value could not be read.
+/// For the message of `MachineCrash`.
+struct LastSync(Option<std::time::SystemTime>);
+
+impl fmt::Display for LastSync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(at) = self.0 else {
+            return f.write_str("it was never synced");
+        };
+        let ago = at.elapsed().unwrap_or_default().as_secs();
+        let (days, hours, minutes) = (ago / 86_400, ago / 3600 % 24, ago / 60 % 60);
+        write!(
+            f,
+            "last synced {days} d {hours} h {minutes} min ago, and written to since"
+        )
+    }
+}
+
+/// Why a value could not be read. (Without fields: then it fits beside a value in whatever `get`
+/// returns, and the compiler moves the value in one piece.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -130,12 +177,9 @@ pub enum ReadError {
     Contended,
     /// The bytes that are stored are not a value of the type. Some process wrote garbage.
     #[error(
-        "the stored bytes are not a valid {type_name}: some process wrote garbage into the segment; remove the key, or repair the segment"
+        "the stored bytes are not a valid value of the type: some process wrote garbage into the segment; remove the key, or repair the segment"
     )]
-    InvalidValue {
-        /// The Rust type.
-        type_name: &'static str,
-    },
+    InvalidValue,
 }
 
 /// Why a write did not happen. Whatever it is, the map is as it was before the call.
@@ -169,12 +213,9 @@ pub enum WriteError {
     Register(Box<RegisterError>),
     /// The bytes that are stored are not a value of the type, so nothing can be computed from them.
     #[error(
-        "the stored bytes are not a valid {type_name}: some process wrote garbage into the segment; remove the key, or repair the segment"
+        "the stored bytes are not a valid value of the type: some process wrote garbage into the segment; remove the key, or repair the segment"
     )]
-    InvalidValue {
-        /// The Rust type.
-        type_name: &'static str,
-    },
+    InvalidValue,
     /// A bucket is in a state that the protocol does not write.
     #[error("bucket {bucket} is damaged: some process wrote garbage into the segment; repair it")]
     Damaged {
@@ -201,7 +242,7 @@ impl From<ReadError> for WriteError {
             ReadError::Contended => Self::Contended {
                 waited: Duration::ZERO,
             },
-            ReadError::InvalidValue { type_name } => Self::InvalidValue { type_name },
+            ReadError::InvalidValue => Self::InvalidValue,
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::bucket::{Buffer, Locked, Shape, Slot, SlotSet};
 use crate::entry::Meta;
 use crate::hash::Hashed;
 use crate::owner::token::Token;
-use crate::policy::{self, Candidates};
+use crate::policy::learner::Memory;
+use crate::policy::{self, Candidates, Dice, Ranks};
 use crate::table::{Outcome, Probe, Table};
 
 /// Why an entry was replaced.
@@ -32,7 +33,7 @@ pub(crate) enum Replaced {
 }
 
 /// What one writing operation of a cache goes by, and what it reports.
-pub(crate) struct Replacement {
+pub(crate) struct Replacement<'a> {
     /// Entries that every bucket may have.
     base: u32,
     /// Buckets, the first ones, that may have one more.
@@ -41,6 +42,8 @@ pub(crate) struct Replacement {
     pub(crate) epoch: u64,
     pub(crate) now: u64,
     pub(crate) idle: u64,
+    /// What the policy remembers. Without, it goes by the buckets' headers alone.
+    pub(crate) memory: Option<Memory<'a>>,
     /// Whether any entry can be out of date at all: otherwise their metadata is not looked at.
     pub(crate) may_be_stale: bool,
     /// What was replaced, if anything was.
@@ -49,7 +52,7 @@ pub(crate) struct Replacement {
     pub(crate) victim: Option<RefCell<Vec<u64>>>,
 }
 
-impl Replacement {
+impl Replacement<'_> {
     /// For a cache of at most `capacity` entries in `buckets` buckets, in which nothing is ever
     /// out of date.
     #[inline(always)]
@@ -60,6 +63,7 @@ impl Replacement {
             epoch: 0,
             now: 0,
             idle: 0,
+            memory: None,
             may_be_stale: false,
             replaced: Cell::new(None),
             victim: None,
@@ -82,9 +86,20 @@ impl Replacement {
 impl<'a, S: Shape> Locked<'a, S> {
     /// Tells the policy of an entry that is about to be published in `slot`.
     pub(crate) fn note_insert(&self, slot: Slot, hash: Hashed) {
+        let dice = Dice::new(hash.0, self.state().version());
         let before = self.policy();
-        let after = policy::inserted(before, slot.index() as u32, hash.0);
+        let after = policy::inserted(self.aged(before, dice), slot.index() as u32, false);
         self.set_policy(before, after);
+    }
+
+    /// What the policy makes of the bucket at an insertion.
+    fn aged(&self, words: policy::Words, dice: Dice) -> policy::Words {
+        let memory = self.shape().replacement().and_then(|by| by.memory);
+        policy::aged(words, self.state().occupied().bits(), dice, |past| {
+            if let Some(memory) = memory {
+                memory.learner.hit(past);
+            }
+        })
     }
 
     /// Tells the policy of an entry that is about to change its slot.
@@ -110,16 +125,24 @@ impl<'a, S: Shape> Table<'a, S> {
     ) -> Option<Outcome> {
         let shape = self.shape();
         let replacement = shape.replacement()?;
+        let memory = replacement.memory;
         let pair = [home, other];
-        let candidates = pair.map(|bucket| {
-            let occupied = bucket.state().occupied();
+        let dice = Dice::new(key.hash.0, home.state().version());
+        let before = pair.map(Locked::policy);
+        let mut after = [
+            home.aged(before[0], dice),
+            other.aged(before[1], dice.for_the_other()),
+        ];
+        let candidates = [0, 1].map(|number| {
+            let occupied = pair[number].state().occupied();
             Candidates {
                 occupied: occupied.bits(),
-                stale: self.stale(bucket, occupied, replacement),
-                words: bucket.policy(),
+                stale: self.stale(pair[number], occupied, replacement),
+                words: after[number],
             }
         });
-        let victim = policy::victim(candidates[0], candidates[1], key.hash.0)?;
+        let ranks = memory.map_or(Ranks::UNTAUGHT, |memory| memory.ranks());
+        let victim = policy::victim(candidates[0], candidates[1], &ranks, dice)?;
         let chosen = usize::from(victim.is_away);
         let (bucket, slot) = (pair[chosen], Slot::new(victim.slot));
         let is_stale = candidates[chosen].stale >> victim.slot & 1 != 0;
@@ -148,10 +171,22 @@ impl<'a, S: Shape> Table<'a, S> {
                 slot
             }
         };
-        let mut words = victim.words;
-        words[chosen] = policy::inserted(words[chosen], place.index() as u32, key.hash.0);
-        for (bucket, (before, after)) in pair.iter().zip(candidates.iter().zip(words)) {
-            bucket.set_policy(before.words, after);
+        let mut returned = false;
+        if let Some(memory) = memory {
+            memory.evicted(policy::past(after[chosen], victim.slot));
+            let indexes = [
+                key.hash.home(self.buckets()),
+                key.hash.other(self.buckets()),
+            ];
+            let ghosts = indexes.map(|index| memory.ghosts(index));
+            returned = ghosts
+                .iter()
+                .any(|ghosts| ghosts.know(key.hash.tag().in_slot(0)));
+            memory.set_ghosts(indexes[chosen], ghosts[chosen].with(gone.tag().in_slot(0)));
+        }
+        after[chosen] = policy::inserted(after[chosen], place.index() as u32, returned);
+        for (bucket, (before, after)) in pair.iter().zip(before.into_iter().zip(after)) {
+            bucket.set_policy(before, after);
         }
         bucket.fill(place, key.hash.tag(), key.words, value);
         bucket.publish(occupied.without(slot).with(place));
@@ -160,7 +195,7 @@ impl<'a, S: Shape> Table<'a, S> {
     }
 
     /// The entries of a bucket that are out of date.
-    fn stale(&self, bucket: &Locked<'a, S>, occupied: SlotSet, by: &Replacement) -> u16 {
+    fn stale(&self, bucket: &Locked<'a, S>, occupied: SlotSet, by: &Replacement<'_>) -> u16 {
         if !by.may_be_stale {
             return 0;
         }

@@ -14,24 +14,30 @@
 //! From the 64 bits of the result:
 //!
 //! ```text
-//!  63            32 31       17 16     13 12      8 7        0
-//! ┌────────────────┬───────────┬─────────┬─────────┬──────────┐
-//! │ home bucket    │ other ... │ choice  │ class   │ tag      │
-//! └────────────────┴───────────┴─────────┴─────────┴──────────┘
+//!  63         41 40    36 35     32 31                       0
+//! ┌─────────────┬────────┬─────────┬──────────────────────────┐
+//! │             │ class  │ choice  │ tag: 4 bytes             │
+//! │ home bucket ...                │ other bucket             │
+//! └────────────────────────────────┴──────────────────────────┘
 //! ```
+//!
+//! The tag of an entry is one byte, and which of the four it is depends on the slot (module
+//! `tags`): so the four, twice over, are what a search compares with a whole bucket.
 //!
 //! (Leaving out the last mixing step of rapidhash would save a nanosecond of a `get` and break
 //! the promise of capacity for keys in sequences: seen, and now tested below.)
 //!
-//! A bucket is chosen by multiply and shift (Lemire, "Fast random integer generation
-//! in an interval"), which takes the *upper* bits of its half, so the fields stay
-//! independent until a table has more than 2^15 buckets, and degrade gently (choices, then
-//! classes of bucket-mates begin to correlate) above.
+//! A bucket is chosen by multiply and shift (Lemire, "Fast random integer generation in an
+//! interval"), of whose half of the hash the *upper* bits decide. So class and choice stay
+//! independent of the home until a table has more than 2^23 buckets (a hundred million
+//! entries), and degrade gently above. Of the few entries that live away from home in a bucket,
+//! every fourth has a tag that shares bits with the bucket's number and distinguishes less.
 //!
 //! [Nicoshev/rapidhash]: https://github.com/Nicoshev/rapidhash
 
 use std::hash::Hasher;
 
+use crate::tags::Tag;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
 use siphasher::sip::SipHasher13;
 
@@ -134,20 +140,20 @@ impl Hashed {
 
     /// The fingerprint that is compared before the key is.
     #[inline(always)]
-    pub(crate) fn tag(self) -> u8 {
-        self.0 as u8
+    pub(crate) fn tag(self) -> Tag {
+        Tag(self.0 as u32)
     }
 
     /// Where in a bucket a key prefers to be.
     #[inline(always)]
     pub(crate) fn choice(self) -> u32 {
-        (self.0 >> 13) as u32 & 15
+        (self.0 >> 32) as u32 & 15
     }
 
     /// Which of a bucket's 32 counters counts this key while it lives away from home.
     #[inline(always)]
     pub(crate) fn class(self) -> u32 {
-        (self.0 >> 8) as u32 & 31
+        (self.0 >> 36) as u32 & 31
     }
 }
 
@@ -251,7 +257,10 @@ mod tests {
                 cells("home", buckets, &|hash| hash.home(buckets));
                 cells("other", buckets, &|hash| hash.other(buckets));
                 cells("home and tag", 64 << 8, &|hash| {
-                    hash.home(64) << 8 | u64::from(hash.tag())
+                    hash.home(64) << 8 | u64::from(hash.tag().in_slot(0))
+                });
+                cells("home and tag, in another slot", 64 << 8, &|hash| {
+                    hash.home(64) << 8 | u64::from(hash.tag().in_slot(15))
                 });
                 cells("home and class", 512 * 32, &|hash| {
                     hash.home(512) << 5 | u64::from(hash.class())

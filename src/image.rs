@@ -148,6 +148,20 @@ pub(crate) fn decode<T: TryFromBytes>(words: &[u64]) -> Option<T> {
     T::try_read_from_bytes(words.as_bytes().get(..size_of::<T>())?).ok()
 }
 
+/// Whether two images are of the same `T`, byte by byte. What fills up the last word is not
+/// looked at: it is zero, unless somebody wrote garbage, who shall not make a value differ
+/// from itself.
+#[inline(always)]
+pub(crate) fn same<T>(one: &[u64], other: &[u64]) -> bool {
+    match (
+        one.as_bytes().get(..size_of::<T>()),
+        other.as_bytes().get(..size_of::<T>()),
+    ) {
+        (Some(one), Some(other)) => one == other,
+        _ => false,
+    }
+}
+
 /// The dimensions of an entry of a typed map: all constants.
 pub(crate) struct Typed<K, V>(PhantomData<fn() -> (K, V)>);
 
@@ -214,7 +228,7 @@ impl MetaWords for usize {
 /// The dimensions of an entry of a typed cache, and what goes by the operation.
 pub(crate) struct Cached<'r, K, V, M> {
     meta: M,
-    replacement: Option<&'r Replacement>,
+    replacement: Option<&'r Replacement<'r>>,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -231,7 +245,7 @@ impl<'r, K, V, M> Cached<'r, K, V, M> {
 
     /// For inserting.
     #[inline(always)]
-    pub(crate) fn replacing(meta: M, replacement: &'r Replacement) -> Self {
+    pub(crate) fn replacing(meta: M, replacement: &'r Replacement<'r>) -> Self {
         Self {
             replacement: Some(replacement),
             ..Self::new(meta)
@@ -277,7 +291,7 @@ impl<K, V, M: MetaWords> Shape for Cached<'_, K, V, M> {
     }
 
     #[inline(always)]
-    fn replacement(&self) -> Option<&Replacement> {
+    fn replacement(&self) -> Option<&Replacement<'_>> {
         self.replacement
     }
 }

@@ -45,11 +45,13 @@
 //!
 //! | part | size | content |
 //! |------|------|---------|
-//! | shared | 4096 | mutable words of the whole segment: word 0 says whether it is clean (module `sync_state`), words 8 and 9 belong to a cache (module `cache`), the rest is reserved |
+//! | shared | 4096 | mutable words of the whole segment: words 0 to 2 say what the last sync saw and words 16 to 18 for which boot it was admitted (module `restart`), words 8 and 9 belong to a cache (module `cache`), the rest is reserved |
 //! | participants | 64 x `participants` | who writes (module `owner`) |
 //! | moves | 64 + 24 x `moves`, rounded up to 64 | recent displacements (module `moves`) |
 //! | leases | 64 x `leases` | loads under way (module `lease`); empty in a map |
 //! | statistics | 128 x `statistics` | counters (module `statistics`); empty in a map |
+//! | learner | 4096 in a cache, 0 in a map | what the replacement policy has counted and learnt (module `policy::learner`) |
+//! | ghosts | 16 x `buckets` in a cache, 0 in a map | tags of entries that a bucket gave up last (module `policy`) |
 //! | buckets | (64 + 16 x slot) x `buckets` | the table (module `bucket`); starts at a multiple of 4096 |
 //!
 //! A slot is the key's bytes, rounded up to eight with zeros, then the value's likewise, then
@@ -73,6 +75,8 @@ use crate::mapping::Parts;
 use crate::moves::ring_words;
 use crate::owner::SLOT_WORDS;
 use crate::owner::token::MAX_PARTICIPANTS;
+use crate::policy::Ghosts;
+use crate::policy::learner::LEARNER_WORDS;
 use crate::statistics::LINE_WORDS;
 
 /// First word of every segment: `7F 's' 'h' 'm' 'k' 'v' 0D 0A`. (The line end shows when a
@@ -365,7 +369,9 @@ pub(crate) struct Places {
     pub(crate) moves_end: usize,
     pub(crate) leases: usize,
     pub(crate) statistics: usize,
-    pub(crate) statistics_end: usize,
+    pub(crate) learner: usize,
+    pub(crate) ghosts: usize,
+    pub(crate) ghosts_end: usize,
     pub(crate) buckets: usize,
     pub(crate) end: usize,
 }
@@ -378,7 +384,9 @@ impl Places {
             participants: self.participants..self.moves,
             moves: self.moves..self.moves_end,
             leases: self.leases..self.statistics,
-            statistics: self.statistics..self.statistics_end,
+            statistics: self.statistics..self.learner,
+            learner: self.learner..self.ghosts,
+            ghosts: self.ghosts..self.ghosts_end,
             buckets: self.buckets..self.end,
         }
     }
@@ -387,6 +395,11 @@ impl Places {
 impl Counts {
     pub(crate) fn slot_words(&self) -> u64 {
         words(self.key_len) + words(self.value_len) + u64::from(self.meta_words)
+    }
+
+    /// Only entries of a cache have metadata.
+    fn is_cache(&self) -> bool {
+        self.meta_words != 0
     }
 
     /// Slots of a bucket that can be in use at a time.
@@ -406,8 +419,14 @@ impl Counts {
         let moves_end = moves + ring_words(self.moves);
         let leases = moves_end.next_multiple_of(8);
         let statistics = leases + CELL_WORDS as u64 * u64::from(self.leases);
-        let statistics_end = statistics + LINE_WORDS as u64 * u64::from(self.statistics);
-        let buckets = statistics_end.next_multiple_of(PAGE / 8);
+        let learner = statistics + LINE_WORDS as u64 * u64::from(self.statistics);
+        let (learner_words, ghost_words) = match self.is_cache() {
+            true => (LEARNER_WORDS as u64, Ghosts::WORDS as u64),
+            false => (0, 0),
+        };
+        let ghosts = learner + learner_words;
+        let ghosts_end = ghosts.checked_add(self.buckets.checked_mul(ghost_words)?)?;
+        let buckets = ghosts_end.checked_next_multiple_of(PAGE / 8)?;
         let end = buckets.checked_add(self.buckets.checked_mul(self.bucket_words())?)?;
         // Lengths of mappings are at most isize::MAX bytes.
         isize::try_from(end.checked_mul(8)?).ok()?;
@@ -419,7 +438,9 @@ impl Counts {
             moves_end: word(moves_end)?,
             leases: word(leases)?,
             statistics: word(statistics)?,
-            statistics_end: word(statistics_end)?,
+            learner: word(learner)?,
+            ghosts: word(ghosts)?,
+            ghosts_end: word(ghosts_end)?,
             buckets: word(buckets)?,
             end: word(end)?,
         })
@@ -716,7 +737,7 @@ impl Layout {
     /// Whether the segment was created since the machine was last booted; `None` if the boot is
     /// not known.
     pub fn is_of_this_boot(&self) -> Option<bool> {
-        let (now, then) = (crate::open::boot_id(), self.boot_id);
+        let (now, then) = (crate::restart::boot_id(), self.boot_id);
         (now != [0; 16] && then != [0; 16]).then_some(now == then)
     }
 }

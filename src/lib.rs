@@ -30,6 +30,8 @@
 //! # What there is
 //!
 //! - [`Map`] and [`ReadOnlyMap`], the typed handles; [`MapBuilder`] creates and opens them.
+//! - [`Cache`] and [`ReadOnlyCache`], the same for what may be forgotten: with a capacity that is never
+//!   exceeded, times to live, and loading once.
 //! - [`DynMap`] and [`ReadOnlyDynMap`], the untyped handles: any segment, by the schema that it
 //!   carries.
 //! - [`Segment`] names a segment: `shm:quotes`, `file:/var/cache/q.kv`, `sysv:0x51`, `fd:3`.
@@ -45,31 +47,34 @@
 //! | module | what it is |
 //! |--------|------------|
 //! | `segment` * | where the bytes come from: names, creation, permissions (System V calls) |
-//! | `mapping` * | the bytes as atomic words |
+//! | `mapping` *, `huge` * | the bytes as atomic words, on huge pages |
 //! | `sync` | the door to atomics, fences and futexes, with a twin for `loom` |
 //! | `copy` *, `tags` * | racing copies and comparisons of words |
 //! | `layout` | what the words mean: the specification, and its validation |
 //! | `hash` | from a key to the places where it can live |
 //! | `bucket` | the protocol of one bucket: publish, validate, lock |
 //! | `table` | two buckets a key: find, insert, displace |
+//! | `evict`, `policy` | what gives way in a full cache |
+//! | `entry`, `clock` | until when an entry of a cache counts |
+//! | `lease` | which process loads a missing value |
+//! | `statistics` | what a cache has done, counted without contention |
 //! | `moves`, `iter` | walking through all entries while some are displaced |
 //! | `owner` *, `repair` | who writes, who of them is dead, and taking over from those |
+//! | `restart` | what a file is worth after a crash of the machine |
 //! | `image` * | typed values as words |
-//! | `shared`, `builder`, `map` | the typed handles |
+//! | `shared`, `open`, `builder`, `map`, `cache` | the typed handles |
 //! | `schema`, `types` | what can be stored, and how it is described |
 //!
 //! # What a peer can do
 //!
-//! Whoever may write to a segment can put anything into it. That costs others right answers,
-//! and nothing else: no crash, no undefined behaviour, no endless loop, no allocation of a
-//! size that it chose. One thing only the kernel can prevent:
-//!
-//! | kind | a peer with write access can shorten it, which kills its users by SIGBUS |
-//! |------|---------------------------------------------------------------------------|
-//! | `shm:`, `file:` | yes: share them with those whom you trust that far |
-//! | memfd (`fd:`) | no: it is sealed |
-//! | `sysv:` | no, unless privileged |
+#![doc = include_str!("docs/hostile.md")]
 
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(
+    not(fuzzing),
+    expect(unreachable_pub, reason = "fuzz targets reach it")
+)]
+mod bounds;
 mod bucket;
 mod builder;
 mod cache;
@@ -83,6 +88,7 @@ mod evict;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hash;
+mod huge;
 mod image;
 mod integer;
 mod inventory;
@@ -97,6 +103,7 @@ mod owner;
 mod policy;
 mod recovery;
 mod repair;
+mod restart;
 pub mod schema;
 pub mod segment;
 mod shared;
@@ -105,6 +112,8 @@ mod sync;
 mod table;
 mod tags;
 pub mod types;
+#[cfg(any(test, fuzzing))]
+mod watched;
 
 // The macros name this crate `::shmkv`, also when used inside it.
 extern crate self as shmkv;
@@ -125,6 +134,7 @@ pub use map::{Iter, Map, MapStats, ReadOnlyMap};
 pub use mapping::HugePages;
 pub use owner::{OwnerInfo, Participant, RegisterError, Verdict};
 pub use recovery::{Check, Finding, Problem, Recovery, Remedy, Severity};
+pub use restart::{AfterMachineCrash, Dropped, Reason, Salvage, Synced};
 pub use schema::Schema;
 pub use segment::{Segment, SegmentError, SegmentMetadata, SegmentOptions};
 pub use shmkv_derive::{Schema, record};

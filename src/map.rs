@@ -12,10 +12,11 @@ use crate::builder::MapBuilder;
 use crate::copy::Sink;
 use crate::error::{Exchange, IterError, ReadError, SweepError, TryInsert, WriteError};
 use crate::hash::Hashed;
-use crate::image::{Image, Typed, decode};
+use crate::image::{Image, Typed, decode, same};
 use crate::integer::Integer;
 use crate::iter::{Entries, Walk};
 use crate::layout::{Layout, SizeError};
+use crate::restart::{self, Salvage, Synced};
 use crate::schema::Schema;
 use crate::segment::{Segment, SegmentError};
 use crate::shared::Shared;
@@ -137,6 +138,12 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         &self.shared
     }
 
+    /// What all clones of the handle have in common, to outlive this one.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn clone_shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     #[inline(always)]
     fn table(&self) -> Table<'_, Typed<K, V>> {
         self.shared.table(Typed::SHAPE)
@@ -155,33 +162,51 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// [`ReadError::Contended`], which is no miss, as told there.
     #[inline(always)]
     pub fn get(&self, key: &K) -> Result<Option<V>, ReadError> {
-        let mut key_image = Image::uninit();
-        let mut value_image = Image::<V>::uninit();
-        let mut value = value_image.sink();
         let table = self.table();
+        let hash = table.hash(key.as_bytes());
+        let mut key_image = Image::uninit();
+        let mut image = Image::<V>::uninit();
+        let mut value = image.sink();
         let words = &*key_image.write(key);
-        let hash = table.hash_of(words);
         let probe = Probe { hash, words };
-        match table.glance(probe, |bucket, slot| bucket.load_value(slot, &mut value)) {
-            Some(Lookup::Hit) => Ok(Some(decoded(value.words())?)),
-            Some(_) => Ok(None),
-            None => self.get_elsewhere(key, hash),
+        let found = match table.glance(probe, |bucket, slot| bucket.load_value(slot, &mut value)) {
+            Some(lookup) => lookup == Lookup::Hit,
+            None => return self.get_elsewhere(key, hash),
+        };
+        if found {
+            Ok(Some(decoded(value.words())?))
+        } else {
+            Ok(None)
         }
     }
 
     /// The rest of `get`, out of its caller's way: nothing of it is in the caller's registers.
     #[inline(never)]
     fn get_elsewhere(&self, key: &K, hash: Hashed) -> Result<Option<V>, ReadError> {
-        let mut key_image = Image::uninit();
         let mut value_image = Image::<V>::uninit();
         let mut value = value_image.sink();
+        if self.fetch_elsewhere(key, hash, &mut value)? {
+            Ok(Some(decoded(value.words())?))
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Copies the value of a key that a glance has not found, if it is there.
+    fn fetch_elsewhere(
+        &self,
+        key: &K,
+        hash: Hashed,
+        value: &mut Sink<'_>,
+    ) -> Result<bool, ReadError> {
+        let mut key_image = Image::uninit();
         let words = &*key_image.write(key);
         let probe = Probe { hash, words };
-        let take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, &mut value);
+        let take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, value);
         match self.table().read_elsewhere(probe, take) {
-            Lookup::Hit => Ok(Some(decoded(value.words())?)),
-            Lookup::Miss => Ok(None),
-            Lookup::Contended => self.get_contended(probe),
+            Lookup::Hit => Ok(true),
+            Lookup::Miss => Ok(false),
+            Lookup::Contended => self.fetch_contended(probe, value),
         }
     }
 
@@ -206,8 +231,8 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     pub fn contains_key(&self, key: &K) -> Result<bool, ReadError> {
         let mut key_image = Image::uninit();
         let table = self.table();
+        let hash = table.hash(key.as_bytes());
         let words = &*key_image.write(key);
-        let hash = table.hash_of(words);
         match table.glance(Probe { hash, words }, |_, _| ()) {
             Some(lookup) => Ok(lookup == Lookup::Hit),
             None => self.contains_elsewhere(key, hash),
@@ -223,11 +248,7 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
             Lookup::Hit => Ok(true),
             Lookup::Miss => Ok(false),
             // Whether the value is valid is not the question.
-            Lookup::Contended => match self.get_contended(probe) {
-                Ok(value) => Ok(value.is_some()),
-                Err(ReadError::InvalidValue { .. }) => Ok(true),
-                Err(error) => Err(error),
-            },
+            Lookup::Contended => self.fetch_contended(probe, &mut Image::<V>::uninit().sink()),
         }
     }
 
@@ -281,13 +302,8 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
 
     #[cold]
     #[inline(never)]
-    fn get_contended(&self, probe: Probe<'_>) -> Result<Option<V>, ReadError> {
-        let mut image = Image::<V>::uninit();
-        let mut value = image.sink();
-        let found = self
-            .shared
-            .read_contended(&self.table(), probe, &mut value)?;
-        found.then(|| decoded(value.words())).transpose()
+    fn fetch_contended(&self, probe: Probe<'_>, value: &mut Sink<'_>) -> Result<bool, ReadError> {
+        self.shared.read_contended(&self.table(), probe, value)
     }
 
     /// All entries, in no particular order.
@@ -348,6 +364,13 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         stats(&self.shared, Typed::<K, V>::SHAPE)
     }
 
+    /// What was kept, and what was dropped, of a segment that was in use when the machine
+    /// crashed, if it was this handle's opening that looked it over (see
+    /// [`AfterMachineCrash`](crate::AfterMachineCrash)).
+    pub fn salvage(&self) -> Option<&Salvage> {
+        self.shared.salvage.get()
+    }
+
     /// The segment, by a name under which it can be opened and removed.
     pub fn segment(&self) -> &Segment {
         &self.shared.segment
@@ -399,6 +422,26 @@ impl<K: Key, V: Value> Map<K, V> {
     /// A handle on the same mapping that cannot write.
     pub fn read_only(&self) -> ReadOnlyMap<K, V> {
         self.reader.clone()
+    }
+
+    /// Writes a `file:` segment to the disk, and returns when it is there. If nobody writes
+    /// meanwhile, it is also sealed: unless somebody writes afterwards, it is opened again after
+    /// a crash of the machine as it is.
+    ///
+    /// Reads all entries, for a digest of them. Others may read and write meanwhile (which costs
+    /// the seal, see [`Synced::InUse`]). Locks of dead processes are released before.
+    ///
+    /// The last writer of a segment does the same when its last handle is dropped, unless
+    /// [`sync_on_close`](MapBuilder::sync_on_close) says no; calling it before tells of errors.
+    ///
+    /// # Errors
+    /// What the kernel says about the disk.
+    pub fn sync(&self) -> Result<Synced, SegmentError> {
+        let shared = self.shared();
+        // The lock of a dead process hides whether it was about to move an entry. If they cannot
+        // be released (no slot is free), the segment is not sealed.
+        let _ = self.recover();
+        restart::sync(shared)
     }
 
     /// Runs one edit of an entry, in its bucket and under its lock.
@@ -567,7 +610,11 @@ impl<K: Key, V: Value> Map<K, V> {
             let if_unchanged = |now: Option<&[u64]>, _: &mut [u64]| {
                 // By its bytes and not by any version: a value that is written in place, or
                 // removed and inserted again, has the same meaning if it has the same bytes.
-                changed = now != expected;
+                changed = match (now, expected) {
+                    (Some(now), Some(expected)) => !same::<V>(now, expected),
+                    (None, None) => false,
+                    _ => true,
+                };
                 if changed { Edit::Keep } else { edit }
             };
             let mut new = Image::uninit();
@@ -602,7 +649,7 @@ impl<K: Key, V: Value> Map<K, V> {
         let expected = &*expected_image.write(expected);
         let mut equal = false;
         let if_equal = |current: Option<&[u64]>, _: &mut [u64]| {
-            equal = current == Some(expected);
+            equal = current.is_some_and(|current| same::<V>(current, expected));
             if equal { Edit::Put } else { Edit::Keep }
         };
         let mut old = Image::<V>::uninit();
@@ -738,9 +785,7 @@ enum Change<V> {
 pub(crate) fn decoded<V: Value>(words: &[u64]) -> Result<V, ReadError> {
     match decode::<V>(words) {
         Some(value) if value.is_valid() => Ok(value),
-        _ => Err(ReadError::InvalidValue {
-            type_name: std::any::type_name::<V>(),
-        }),
+        _ => Err(ReadError::InvalidValue),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use zerocopy::IntoBytes;
@@ -18,6 +18,8 @@ use crate::layout::{
 };
 use crate::mapping::{Access, HugePages, Mapping};
 use crate::owner::Owners;
+use crate::policy::learner::Learner;
+use crate::restart::{AfterMachineCrash, Salvage, boot_id};
 use crate::schema::{ParseError, Type};
 use crate::segment::{Attached, Blueprint, Created, Segment, SegmentError, SegmentOptions};
 use crate::shared::{Shared, lock_place};
@@ -38,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) options: SegmentOptions,
     pub(crate) lock_timeout: Duration,
     pub(crate) memory: Memory,
+    pub(crate) after_machine_crash: AfterMachineCrash,
+    pub(crate) sync_on_close: bool,
 }
 
 impl Default for Settings {
@@ -49,6 +53,8 @@ impl Default for Settings {
             options: SegmentOptions::default(),
             lock_timeout: DEFAULT_LOCK_TIMEOUT,
             memory: Memory::default(),
+            after_machine_crash: AfterMachineCrash::default(),
+            sync_on_close: true,
         }
     }
 }
@@ -131,6 +137,21 @@ macro_rules! settings_methods {
             self.settings.memory.huge_pages = huge_pages;
             self
         }
+
+        /// What becomes of a `file:` segment that was in use when the machine crashed: opening it
+        /// fails unless something else is chosen here.
+        pub fn after_machine_crash(mut self, choice: crate::AfterMachineCrash) -> Self {
+            self.settings.after_machine_crash = choice;
+            self
+        }
+
+        /// Whether the last writer of a `file:` segment writes it to the disk when its last handle is
+        /// dropped ([`Map::sync`](crate::Map::sync), which takes its time), so that it is trusted
+        /// after a crash of the machine. It does unless this says no.
+        pub fn sync_on_close(mut self, sync: bool) -> Self {
+            self.settings.sync_on_close = sync;
+            self
+        }
     };
 }
 pub(crate) use settings_methods;
@@ -197,21 +218,26 @@ impl Settings {
     }
 
     /// Turns an attached segment into an open one, if `check` finds that it is what the handle
-    /// needs; returns what that found out as well.
-    pub(crate) fn finish<T>(
+    /// needs, and `admit` lets it pass if the machine was booted since it was used last.
+    pub(crate) fn finish(
         &self,
         attached: Attached,
         access: Access,
-        check: impl FnOnce(&Layout) -> Result<T, OpenError>,
-    ) -> Result<(Arc<Shared>, T), OpenError> {
+        check: impl FnOnce(&Layout) -> Result<(), OpenError>,
+        admit: impl FnOnce(&Shared, AfterMachineCrash) -> Result<Option<Salvage>, OpenError>,
+    ) -> Result<Arc<Shared>, OpenError> {
+        let layout = read_layout(&attached.mapping)?;
+        check(&layout)?;
+        // Only now: a file of somebody else's may have its holes.
+        if access == Access::ReadWrite {
+            attached.fill_holes()?;
+        }
         let Attached {
             mut mapping,
             segment,
             identity,
             file,
         } = attached;
-        let layout = read_layout(&mapping)?;
-        let checked = check(&layout)?;
         self.memory.apply(&mapping)?;
         mapping.cut(layout.places.parts());
         let owners = (access == Access::ReadWrite).then(|| {
@@ -222,7 +248,7 @@ impl Settings {
                 layout.counts.participants,
             )
         });
-        let shared = Shared {
+        let shared = Arc::new(Shared {
             hasher: KeyHasher::new(layout.hash, layout.secret),
             mapping,
             layout,
@@ -231,9 +257,16 @@ impl Settings {
             owners,
             lock_timeout: self.lock_timeout,
             refused: AtomicU64::new(0),
+            learner: Learner::new(),
+            sync_on_close: self.sync_on_close,
+            salvage: OnceLock::new(),
             file,
-        };
-        Ok((Arc::new(shared), checked))
+        });
+        if let Some(salvage) = admit(&shared, self.after_machine_crash)? {
+            // Nobody else has the handle yet.
+            let _ = shared.salvage.set(salvage);
+        }
+        Ok(shared)
     }
 
     /// Whether an existing segment is what `open_or_create` would have created, or better.
@@ -368,23 +401,18 @@ fn birth() -> Result<Birth, OpenError> {
     })
 }
 
-/// The kernel's identity of this boot; zeros where /proc is missing.
-pub(crate) fn boot_id() -> [u8; 16] {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    u128::from_str_radix(&digits, 16).unwrap_or(0).to_be_bytes()
-}
-
 impl Memory {
     fn apply(self, mapping: &Mapping) -> Result<(), OpenError> {
         let wish = |wish, result: io::Result<()>| {
             result.map_err(|source| OpenError::Memory { wish, source })
         };
         match self.huge_pages {
+            // A reader leaves the segment as it is, in this respect as well.
+            _ if mapping.access() == Access::ReadOnly => {}
             HugePages::Never => {}
             // A hint: where the kernel does not offer them, small pages do.
-            HugePages::Advise => drop(mapping.advise_huge_pages()),
-            HugePages::Require => wish("using huge pages", mapping.advise_huge_pages())?,
+            HugePages::Advise => drop(mapping.use_huge_pages()),
+            HugePages::Require => wish("using huge pages", mapping.use_huge_pages())?,
         }
         if self.prefault {
             wish("touching all pages", mapping.prefault())?;

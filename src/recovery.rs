@@ -29,8 +29,11 @@ const MAX_LISTED: usize = 1000;
 /// time but the last something was achieved or somebody else was at it.
 const MAX_TRIES: u32 = 256;
 
+/// How many of these follow each other at once, before a recovery begins to sleep in between.
+const SPINNING_TRIES: u32 = 8;
+
 /// How long a recovery waits, in sum, to see whether locks of the living are let go.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(if cfg!(fuzzing) { 1 } else { 100 });
 
 /// What a recovery did about one bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,8 +170,16 @@ fn recover_bucket<S: Shape>(
                 Burial::Released => return report(owner, Remedy::Released),
                 Burial::Deduplicated(Hashed(key_hash)) => {
                     report(owner, Remedy::Deduplicated { key_hash });
+                    // More than a bucket has slots is not what the dead have left.
+                    if tries >= MAX_TRIES {
+                        return report(owner, Remedy::Postponed);
+                    }
                 }
-                Burial::NotYet if tries >= MAX_TRIES => return report(owner, Remedy::Postponed),
+                Burial::NotYet
+                    if tries >= MAX_TRIES || (tries >= SPINNING_TRIES && patience.passed()) =>
+                {
+                    return report(owner, Remedy::Postponed);
+                }
                 Burial::NotYet => pause(tries),
             }
         // The owner works, or somebody who takes over: that is over in a moment.
@@ -182,7 +193,7 @@ fn recover_bucket<S: Shape>(
 
 /// Waits for somebody who needs nanoseconds, or, if he was descheduled, milliseconds.
 fn pause(tries: u32) {
-    if tries < 8 {
+    if tries < SPINNING_TRIES {
         (0..LOCK_SPINS).for_each(|_| spin_hint());
     } else {
         std::thread::sleep(Duration::from_micros(100));
@@ -483,7 +494,7 @@ impl<'a, S: Shape> Inspector<'a, S> {
                 problems.push(Problem::BadPadding { bucket: index });
             }
             let found = bucket.tag(slot);
-            if found != hash.tag() {
+            if found != hash.tag().in_slot(slot.index()) {
                 problems.push(Problem::WrongTag {
                     bucket: index,
                     key_hash,
@@ -610,10 +621,13 @@ impl<'a, S: Shape> Inspector<'a, S> {
     fn reserved(&mut self) {
         let places = &self.shared.layout.places;
         let words = self.shared.mapping.words();
-        // Word 0 of the shared part is in use.
-        let shared = places.shared + 1..places.participants;
+        let in_use = |at: &usize| {
+            let at = at - places.shared;
+            crate::restart::SYNC_RECORD.contains(&at) || crate::restart::BOOT_RECORD.contains(&at)
+        };
+        let shared = (places.shared..places.participants).filter(|at| !in_use(at));
         let rounding = places.moves_end..places.leases;
-        let padding = rounding.chain(places.statistics_end..places.buckets);
+        let padding = rounding.chain(places.ghosts_end..places.buckets);
         let step = self.table.shape().bucket_words();
         let in_buckets = (0..self.table.buckets() as usize)
             .flat_map(|bucket| [4, 5].map(|word| places.buckets + bucket * step + word));

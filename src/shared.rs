@@ -13,6 +13,8 @@ use crate::mapping::{Access, Mapping};
 use crate::moves::Moves;
 use crate::owner::token::{Token, Verdict};
 use crate::owner::{LockPlace, Owners, Participant};
+use crate::policy::learner::{Learner, Memory};
+use crate::restart::{self, Salvage};
 use crate::segment::{Identity, Segment};
 use crate::sync::{AtomicU64, Ordering};
 use crate::table::{Blocked, Edit, Lookup, Outcome, Probe, Table, Who, Writer};
@@ -27,9 +29,15 @@ pub(crate) struct Shared {
     /// Who we are among the writers; a read-only handle is nobody.
     pub(crate) owners: Option<Owners>,
     pub(crate) lock_timeout: Duration,
+    /// Whether the last writer that leaves syncs and seals the segment.
+    pub(crate) sync_on_close: bool,
+    /// What was kept of it, if it had to be looked over after a crash of the machine.
+    pub(crate) salvage: std::sync::OnceLock<Salvage>,
     /// The second, by the coarse clock and plus one, in which this process last could not register
     /// for something that it can do without; 0 if never.
     pub(crate) refused: AtomicU64,
+    /// What this process has counted for the replacement policy of a cache.
+    pub(crate) learner: Learner,
     /// The file behind the mapping: kept open so that it can be asked about.
     pub(crate) file: Option<OwnedFd>,
 }
@@ -39,6 +47,15 @@ impl Shared {
     #[inline(always)]
     pub(crate) fn participants(&self) -> &[AtomicU64] {
         self.mapping.participants()
+    }
+
+    /// What the replacement policy of a cache remembers.
+    pub(crate) fn memory(&self) -> Memory<'_> {
+        Memory {
+            learner: &self.learner,
+            lessons: self.mapping.learner(),
+            ghosts: self.mapping.ghosts(),
+        }
     }
 
     /// The table, for entries of the given shape, which the layout was checked against.
@@ -245,7 +262,11 @@ impl Who for Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         if let Some(owners) = &self.owners {
+            let has_written = owners.is_registered();
             owners.release(self.participants());
+            if has_written && self.sync_on_close {
+                restart::close(self);
+            }
         }
     }
 }

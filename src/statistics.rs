@@ -90,7 +90,7 @@ impl Drop for Claimed {
 }
 
 /// Counts for one open segment.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Recorder {
     /// Different for every one that this process ever had.
     id: u64,

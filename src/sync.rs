@@ -4,15 +4,26 @@
 //! very same source files can be compiled against `loom` in `tests/loom.rs`,
 //! which supplies a module of the same shape. Keep the two in step.
 
-pub(crate) use core::sync::atomic::{AtomicU64, Ordering, fence};
+#[cfg(not(any(test, fuzzing)))]
+pub(crate) use core::sync::atomic::AtomicU64;
+pub(crate) use core::sync::atomic::{Ordering, fence};
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use crate::watched::AtomicU64;
 
 use std::time::{Duration, Instant};
 
 use rustix::thread::futex;
 
 /// Whether an atomic is a word of memory and nothing else, so that assembly may copy many at
-/// once. Under loom it is more than that.
-pub(crate) const ATOMICS_ARE_WORDS: bool = true;
+/// once. Under loom it is more than that, and so it is while somebody watches.
+#[inline(always)]
+pub(crate) fn atomics_are_words() -> bool {
+    #[cfg(any(test, fuzzing))]
+    return !crate::watched::is_watched();
+    #[cfg(not(any(test, fuzzing)))]
+    true
+}
 
 /// How often a writer looks at a lock before it lets go of all and waits properly. A lock is
 /// held for a few dozen nanoseconds unless its owner was descheduled.
@@ -22,8 +33,9 @@ pub(crate) const LOCK_SPINS: u32 = 64;
 /// has published in the very bucket within the nanoseconds that one look takes.
 pub(crate) const READ_TRIES: u32 = 256;
 
-/// The same for a handle that cannot fall back on locking, so must rely on patience.
-pub(crate) const READ_TRIES_READ_ONLY: u32 = 1 << 18;
+/// The same for a handle that cannot fall back on locking, so must rely on patience. (A fuzzer
+/// finds out in fewer tries.)
+pub(crate) const READ_TRIES_READ_ONLY: u32 = if cfg!(fuzzing) { 1 << 9 } else { 1 << 18 };
 
 /// Reads a word that only the holder of its lock may write, while the lock is held.
 ///
@@ -75,6 +87,12 @@ pub(crate) fn futex_wake_all(word: &AtomicU64) {
 #[inline(always)]
 pub(crate) fn prefetch(word: &AtomicU64) {
     crate::mapping::prefetch(word);
+}
+
+/// The same for the word `OFFSET + index` of `words`: one instruction.
+#[inline(always)]
+pub(crate) fn prefetch_at<const OFFSET: usize>(words: &[AtomicU64], index: usize) {
+    crate::mapping::prefetch_at::<OFFSET>(words, index);
 }
 
 /// How long an operation has been waiting. The clock is first read when it first has to wait.

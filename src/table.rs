@@ -45,11 +45,18 @@ use crate::owner::token::{LockWord, Token, Verdict};
 use crate::repair::Burial;
 use crate::sync::{AtomicU64, Deadline, Ordering, READ_TRIES, futex_wait, spin_hint};
 pub(crate) use crate::sync::{LOCK_SPINS, READ_TRIES_READ_ONLY};
+use crate::tags::Tag;
 use zerocopy::IntoBytes;
 
 /// How long a waiter sleeps before it looks at the lock and at its owner again, at most. This
 /// bounds how long the death of an owner goes unnoticed when the wake-up died with it.
 pub(crate) const WAIT_SLICE_US: u32 = 1000;
+
+/// How often one operation is begun again for reasons that cost it no patience: it took a lock
+/// from the dead, or lost a race for one that was free. Three buckets and the other buckets
+/// of their entries could all have been left by dead owners, once or twice each; whoever sees more
+/// than that is being held up, and waits no longer than for the living.
+pub(crate) const FREE_ROUNDS: u32 = 128;
 
 /// A key as the table needs it: hashed, and as words.
 #[derive(Clone, Copy)]
@@ -125,6 +132,8 @@ pub(crate) struct Writer<'w, W> {
     who: &'w W,
     token: Token,
     deadline: Deadline,
+    /// How many more rounds cost no patience.
+    free_rounds: u32,
 }
 
 impl<'w, W: Who> Writer<'w, W> {
@@ -135,6 +144,18 @@ impl<'w, W: Who> Writer<'w, W> {
             who,
             token,
             deadline: Deadline::new(timeout),
+            free_rounds: FREE_ROUNDS,
+        }
+    }
+
+    /// Whether one more round, which was no wait for anybody, is too many.
+    fn is_held_up(&mut self) -> bool {
+        match self.free_rounds.checked_sub(1) {
+            Some(rest) => {
+                self.free_rounds = rest;
+                false
+            }
+            None => self.deadline.passed(),
         }
     }
 
@@ -199,6 +220,12 @@ impl<'a, S: Shape> Table<'a, S> {
         Bucket::at(self.area, index, self.shape)
     }
 
+    /// The hash of a key, given all its bytes.
+    #[inline(always)]
+    pub(crate) fn hash(&self, key: &[u8]) -> Hashed {
+        self.hasher.hash(key)
+    }
+
     /// The hash of a key that was copied out of a slot.
     #[inline(always)]
     pub(crate) fn hash_of(&self, key: &[u64]) -> Hashed {
@@ -211,7 +238,9 @@ impl<'a, S: Shape> Table<'a, S> {
     /// Asks for the lines that a search for this key touches first.
     #[inline(always)]
     pub(crate) fn prefetch(&self, hash: Hashed) {
-        self.bucket(hash.home(self.buckets)).prefetch();
+        let home = self.bucket(hash.home(self.buckets));
+        home.prefetch();
+        home.prefetch_preferred(hash.choice());
     }
 
     /// Asks for the line of the entry that a search for this key probably finds. Looks at the
@@ -237,7 +266,8 @@ impl<'a, S: Shape> Table<'a, S> {
         let state = home.begin();
         if let Search::Found(slot) = home.search(state, key.hash.tag(), key.words) {
             take(home, slot);
-            return home.confirms(state, slot).then_some(Lookup::Hit);
+            // Not `confirms`: what that allows beyond this is rare, and the second look allows it.
+            return home.unchanged(state).then_some(Lookup::Hit);
         }
         // Nobody of this class lives away: the key is nowhere.
         (home.away(key.hash.class()) == 0 && home.unchanged(state)).then_some(Lookup::Miss)
@@ -313,7 +343,7 @@ impl<'a, S: Shape> Table<'a, S> {
     }
 
     /// Whether the bucket `index` holds the key; `None` if it did not come to rest.
-    pub(crate) fn search_bucket(&self, index: u64, tag: u8, key: &[u64]) -> Option<Search> {
+    pub(crate) fn search_bucket(&self, index: u64, tag: Tag, key: &[u64]) -> Option<Search> {
         let bucket = self.bucket(index);
         for _ in 0..READ_TRIES {
             let state = bucket.begin();
@@ -670,12 +700,20 @@ impl<'a, S: Shape> Table<'a, S> {
         found: LockWord,
     ) -> Result<(), Blocked> {
         let Some(owner) = found.owner() else {
-            return Ok(());
+            return match writer.is_held_up() {
+                true => Err(Blocked::Busy { bucket, found }),
+                false => Ok(()),
+            };
         };
         match writer.verdict(owner) {
             Verdict::Dead => {
-                // The dead cost no patience, unless the living are in the way.
-                if self.bury(writer, bucket, found) == Burial::NotYet && writer.deadline.passed() {
+                // The dead cost no patience, unless the living are in the way, or somebody
+                // forges locks of the dead without end.
+                let is_over = match self.bury(writer, bucket, found) {
+                    Burial::NotYet => writer.deadline.passed(),
+                    Burial::Released | Burial::Deduplicated(_) => writer.is_held_up(),
+                };
+                if is_over {
                     return Err(Blocked::Busy { bucket, found });
                 }
             }

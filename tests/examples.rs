@@ -305,3 +305,30 @@ fn words_that_do_not_fit_are_an_error() {
     let (_, stderr) = text_of(&output);
     assert!(stderr.contains("created for 10 entries"), "{stderr}");
 }
+
+#[test]
+fn fuzzers_that_are_killed_and_restarted_count_every_signature_once() {
+    let mut command = example("fuzz_dedup");
+    command.args(["--processes", "3", "--seconds", "2", "--kills", "12"]);
+    let output = command.output().unwrap();
+    let (stdout, stderr) = text_of(&output);
+    assert!(output.status.success(), "{stdout}{stderr}");
+    let line = last_line(&output);
+    assert_eq!(line["right"], true);
+    assert_eq!((&line["twice"], &line["killed"]), (&0.into(), &12.into()));
+    assert!(line["signatures"].as_u64().unwrap() > 100, "{line}");
+    assert!(
+        line["hits"].as_u64() > line["signatures"].as_u64(),
+        "{line}"
+    );
+}
+
+#[test]
+fn signatures_that_do_not_fit_are_an_error() {
+    let mut command = example("fuzz_dedup");
+    command.args(["--seconds", "5", "--kills", "0", "--capacity", "10"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let (_, stderr) = text_of(&output);
+    assert!(stderr.contains("created for 10 entries"), "{stderr}");
+}

@@ -368,7 +368,7 @@ fn a_bool_of_7_is_an_error_and_no_bool() {
     let file = file_of(&scratch);
     write_word(&file, place_of_value(&file, 3), 7);
 
-    let invalid = ReadError::InvalidValue { type_name: "bool" };
+    let invalid = ReadError::InvalidValue;
     assert_eq!(reader.get(&3), Err(invalid));
     assert!(invalid.to_string().contains("not a valid bool"));
     assert_eq!(reader.get(&4), Ok(Some(true)));
@@ -380,7 +380,7 @@ fn a_bool_of_7_is_an_error_and_no_bool() {
     assert_eq!((errors, reader.iter().count(), reader.len()), (1, 10, 10));
     assert!(reader.get_many(&[1, 3], &mut [None; 2]).is_err());
 
-    let unusable = WriteError::InvalidValue { type_name: "bool" };
+    let unusable = WriteError::InvalidValue;
     assert_eq!(map.update(&3, |value| !value), Err(unusable.clone()));
     assert_eq!(map.remove_if(&3, |_| true), Err(unusable.clone()));
     assert_eq!(map.try_insert(3, true), Err(unusable.clone()));

@@ -12,6 +12,7 @@
 //! | `moving` | displacement hides no key from readers, and no key from writers |
 //! | `burial` | a writer may die before any of its writes; only the dead are robbed |
 //! | `waiting` | no wake-up is lost |
+//! | `caching` | a replaced entry is seen whole or not at all; of all who miss one loads |
 //! | `iterating` | a walk meets every entry that stays in the table exactly once |
 //!
 //! Each model says how many executions it must have explored at least and the exact set of
@@ -56,6 +57,8 @@ use protocol::{
 
 #[path = "loom/burial.rs"]
 mod burial;
+#[path = "loom/caching.rs"]
+mod caching;
 #[path = "loom/iterating.rs"]
 mod iterating;
 #[path = "loom/memory.rs"]

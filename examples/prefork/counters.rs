@@ -28,13 +28,13 @@ pub(crate) enum What {
     Pid,
     /// Answers to any request.
     Answer,
-    /// Digests from the shared map.
+    /// Digests from the shared cache.
     Hit,
     /// Digests that had to be computed.
     Miss,
-    /// Digests that this worker has put into the map.
+    /// Digests that this worker has put into the cache.
     Entry,
-    /// Operations of the map that failed.
+    /// Operations of the cache that failed.
     Error,
     /// Lookups, by how long they took.
     Lookup,

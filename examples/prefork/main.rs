@@ -1,11 +1,13 @@
 //! A prefork HTTP server whose workers share what each of them has computed.
 //!
-//! One process opens a map in shared memory, then forks N workers that accept on one
+//! One process opens a cache in shared memory, then forks N workers that accept on one
 //! listener. `GET /digest/PATH` answers with the SHA-256, size, lines and modification time
 //! of a file below the root. That is costly to compute and asked for again and again, so it
-//! goes into the map, under the path and the version of the file; whatever one worker has
-//! computed, every worker has. A worker may be killed at any moment: the parent starts
-//! another one, which finds everything its predecessor had stored.
+//! goes into the cache, under the path and the version of the file; whatever one worker has
+//! computed, every worker has, and what several want at once only one of them computes. A worker
+//! may be killed at any moment, also while it computes something that others wait for: then the
+//! next one does that, and the parent starts another worker, which finds everything its
+//! predecessor had stored.
 //!
 //! ```text
 //! cargo run --release --example prefork -- --port 8080 .
@@ -40,9 +42,10 @@ use std::error::Error;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
-use shmkv::{Map, Segment};
+use shmkv::{Cache, Segment};
 
 use counters::Counters;
 use drive::Drive;
@@ -76,6 +79,10 @@ struct Args {
     /// Digests that fit into the cache
     #[arg(long, default_value_t = 65_536)]
     capacity: usize,
+
+    /// Seconds for which a digest is kept
+    #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..))]
+    ttl: u32,
 
     /// Where the cache is made [default: shm:shmkv-prefork-PID]
     #[arg(long)]
@@ -112,8 +119,9 @@ fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         Some(segment) => segment.clone(),
         None => Segment::shm(&format!("shmkv-prefork-{}", std::process::id()))?,
     };
-    let cache = Map::builder()
-        .capacity(args.capacity)
+    let cache = Cache::builder()
+        .max_capacity(args.capacity)
+        .time_to_live(Duration::from_secs(args.ttl.into()))
         .max_writers(2 * u32::from(args.workers) + 16)
         .create(segment)?;
     let _name = NameOf(cache.segment().clone());

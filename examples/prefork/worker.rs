@@ -1,11 +1,13 @@
 //! What a worker does: accept, look the digest up, compute it if nobody has done so yet.
 
+use std::fmt;
+use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shmkv::{Map, WriteError};
+use shmkv::{Cache, LoadError};
 
 use crate::counters::{Counters, Tally, What, WorkerCounters};
 use crate::digest::{Digest, FileKey, Stamp};
@@ -22,11 +24,11 @@ const CONNECTIONS_MAX: usize = 256;
 /// How often a file is read anew that changes while it is read.
 const ATTEMPTS: u32 = 20;
 
-/// What all workers have, each its own copy since the fork, all of the same map.
+/// What all workers have, each its own copy since the fork, all of the same cache.
 pub(crate) struct Server {
     pub(crate) root: Root,
     pub(crate) listener: TcpListener,
-    pub(crate) cache: Map<FileKey, Digest>,
+    pub(crate) cache: Cache<FileKey, Digest>,
     pub(crate) counters: Counters,
 }
 
@@ -40,7 +42,7 @@ impl Server {
             connections: AtomicUsize::new(0),
         };
         if let Err(error) = worker.counters.introduce(std::process::id()) {
-            eprintln!("prefork: worker {index} cannot write to the map: {error}");
+            eprintln!("prefork: worker {index} cannot write its counters: {error}");
             return 1;
         }
         thread::scope(|scope| -> u8 {
@@ -133,53 +135,56 @@ impl Worker<'_> {
             // Opened each time: it may have been replaced by another file.
             let file = self.server.root.open_file(path)?;
             let stamp = Stamp::of(&file).map_err(|_| Refusal::NotFound)?;
-            let key = FileKey::new(path, stamp);
-            if let Some(digest) = self.look_up(&key)
-                && digest.is_of(stamp)
-            {
-                self.counters.count(What::Hit);
-                return Ok((digest, Found::InMap));
+            // A version that may still change under the same stamp is nobody else's business.
+            let found = if stamp.is_settled() {
+                self.share(path, &file, stamp)
+            } else {
+                self.compute(&file, stamp)
+            };
+            match found {
+                Ok(found) => return Ok(found),
+                Err(Unread::Forbidden) => return Err(Refusal::Forbidden),
+                Err(Unread::Changed) => thread::sleep(Duration::from_millis(attempt.into())),
             }
-            let computed = Digest::compute(&file, stamp).map_err(|_| Refusal::Forbidden)?;
-            if let Some(digest) = computed {
-                if stamp.is_settled() {
-                    self.store(key, digest);
-                }
-                self.counters.count(What::Miss);
-                return Ok((digest, Found::InFile));
-            }
-            thread::sleep(Duration::from_millis(attempt.into()));
         }
         Err(Refusal::Exhausted)
     }
 
-    fn look_up(&self, key: &FileKey) -> Option<Digest> {
+    /// The digest from the cache. If it is not there, one of the workers computes it, and those who
+    /// want it meanwhile wait for that one; if it is killed, the next one does it.
+    fn share(&self, path: &FilePath, file: &File, stamp: Stamp) -> Result<(Digest, Found), Unread> {
+        let key = FileKey::new(path, stamp);
         let started = Instant::now();
-        let found = self.server.cache.get(key);
-        self.counters.count_lookup(started.elapsed());
-        found.unwrap_or_else(|error| {
-            self.report("look a digest up", &error);
-            None
-        })
+        let mut is_ours = false;
+        let shared = self.server.cache.get_or_try_insert_with(&key, || {
+            is_ours = true;
+            read(file, stamp)
+        });
+        match shared {
+            Ok(digest) if is_ours => {
+                self.counters.count(What::Entry);
+                self.counters.count(What::Miss);
+                Ok((digest, Found::InFile))
+            }
+            Ok(digest) if digest.is_of(stamp) => {
+                self.counters.count_lookup(started.elapsed());
+                self.counters.count(What::Hit);
+                Ok((digest, Found::InCache))
+            }
+            Err(LoadError::Failed(unread)) => Err(unread),
+            Err(error) => {
+                self.report("share a digest", &error);
+                self.compute(file, stamp)
+            }
+            // Somebody has put something else there.
+            Ok(_) => self.compute(file, stamp),
+        }
     }
 
-    fn store(&self, key: FileKey, digest: Digest) {
-        let cache = &self.server.cache;
-        let stored = match cache.insert(key, digest) {
-            // A map keeps what it has. Digests of old versions nobody asks for any more, so
-            // begin anew; the workers fill it again soon enough.
-            Err(WriteError::Full { .. }) => {
-                if let Err(error) = cache.clear() {
-                    self.report("empty the map", &error);
-                }
-                cache.insert(key, digest)
-            }
-            stored => stored,
-        };
-        match stored {
-            Ok(_) => self.counters.count(What::Entry),
-            Err(error) => self.report("store a digest", &error),
-        }
+    fn compute(&self, file: &File, stamp: Stamp) -> Result<(Digest, Found), Unread> {
+        let digest = read(file, stamp)?;
+        self.counters.count(What::Miss);
+        Ok((digest, Found::InFile))
     }
 
     fn report(&self, action: &str, error: &dyn std::error::Error) {
@@ -209,21 +214,51 @@ impl Worker<'_> {
         all["entries"] = cache.len.into();
         all["capacity"] = cache.capacity.into();
         all["bytes"] = cache.bytes.into();
+        all["evicted"] = (cache.evicted_for_room + cache.evicted_expired).into();
+        all["loads"] = cache.loads.into();
         Response::json(200, &serde_json::json!({ "workers": workers, "all": all }))
     }
 }
 
+/// The digest of an open file, if it is the one that was stamped.
+fn read(file: &File, stamp: Stamp) -> Result<Digest, Unread> {
+    match Digest::compute(file, stamp) {
+        Ok(Some(digest)) => Ok(digest),
+        Ok(None) => Err(Unread::Changed),
+        Err(_) => Err(Unread::Forbidden),
+    }
+}
+
+/// Why a file has no digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unread {
+    Forbidden,
+    /// While it was read.
+    Changed,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forbidden => "the file cannot be read",
+            Self::Changed => "the file changed while it was read",
+        })
+    }
+}
+
+impl std::error::Error for Unread {}
+
 /// Where a digest comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
-    InMap,
+    InCache,
     InFile,
 }
 
 impl Found {
     fn as_str(self) -> &'static str {
         match self {
-            Self::InMap => "hit",
+            Self::InCache => "hit",
             Self::InFile => "miss",
         }
     }

@@ -40,8 +40,8 @@ fuzz_target!(|bytes: &[u8]| {
 fn open<K: shmkv::Key + Sample, V: shmkv::Value + Sample>(file: &std::fs::File) {
     match Map::<K, V>::builder().open(name_of(file)) {
         Ok(map) => {
-            for op in [Op::Get(1), Op::Iterate, Op::Stats, Op::Clear] {
-                survive(&map, op);
+            for op in Op::EACH {
+                survive(&map, &map.read_only(), op);
             }
         }
         Err(error) => assert!(!error.to_string().is_empty()),

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Cache, Local, ReadOnlyCache, RemovalCause};
-use crate::builder::{check_types, types};
+use crate::builder::{check_types, invalid_part, types};
 use crate::clock::millis;
 use crate::entry::MAX_TICKS;
 use crate::error::OpenError;
+use crate::image::{Cached, Image};
 use crate::layout::{CacheFields, Kind, Layout, Plan, SizeError};
 use crate::lease;
 use crate::mapping::Access;
 use crate::open::{EntryTypes, Settings, planned_size, settings_methods};
+use crate::restart;
 use crate::segment::{Attached, Created, Segment, SegmentError};
 use crate::shared::Shared;
 use crate::statistics;
@@ -266,10 +268,19 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     }
 
     fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Shared>, OpenError> {
-        let (shared, ()) = self.settings.finish(attached, access, |layout| {
-            check_types::<K, V>(layout, Kind::Cache, layout.cache.meta_words())
-        })?;
-        Ok(shared)
+        self.settings.finish(
+            attached,
+            access,
+            |layout| check_types::<K, V>(layout, Kind::Cache, layout.cache.meta_words()),
+            |shared, choice| {
+                let meta_words = shared.layout.cache.meta_words();
+                let shape = Cached::<K, V, _>::new(meta_words as usize);
+                let value_words = Image::<V>::WORDS;
+                restart::admit(shared, shape, choice, |key, value| {
+                    invalid_part::<K, V>(key, &value[..value_words])
+                })
+            },
+        )
     }
 
     /// Whether an existing segment has the settings that this builder has; those that were set, or

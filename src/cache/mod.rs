@@ -43,7 +43,7 @@ use crate::hash::Hashed;
 use crate::image::{Annotated, Cached, Image, MetaWords, One};
 use crate::layout::{CacheFields, Layout, SizeError};
 use crate::map::decoded;
-use crate::open::boot_id;
+use crate::restart::boot_id;
 use crate::schema::Schema;
 use crate::segment::{Segment, SegmentError};
 use crate::shared::Shared;
@@ -132,7 +132,7 @@ pub struct ReadOnlyCache<K, V> {
 /// cache's [`get`](Self::get) is not for signal handlers, except through a read-only handle.
 pub struct Cache<K, V> {
     reader: ReadOnlyCache<K, V>,
-    recorder: Arc<Recorder>,
+    recorder: Recorder,
     load_timeout: Duration,
     listener: Option<Listener<K, V>>,
 }
@@ -159,7 +159,7 @@ impl<K, V> Clone for Cache<K, V> {
     fn clone(&self) -> Self {
         Self {
             reader: self.reader.clone(),
-            recorder: Arc::clone(&self.recorder),
+            recorder: self.recorder,
             load_timeout: self.load_timeout,
             listener: self.listener.clone(),
         }
@@ -445,7 +445,7 @@ impl<K: Key, V: Value> Cache<K, V> {
     fn new(reader: ReadOnlyCache<K, V>, local: Local<K, V>) -> Result<Self, OpenError> {
         let cache = Self {
             reader,
-            recorder: Arc::new(Recorder::new(local.counts)),
+            recorder: Recorder::new(local.counts),
             load_timeout: local.load_timeout,
             listener: local.listener,
         };
@@ -584,10 +584,11 @@ impl<K: Key, V: Value> Cache<K, V> {
     }
 
     /// What an insertion goes by.
-    fn replacement(&self) -> Replacement {
+    fn replacement(&self) -> Replacement<'_> {
         let fields = self.fields();
         let layout = &self.shared().layout;
         let mut replacement = Replacement::new(layout.capacity, layout.counts.buckets);
+        replacement.memory = Some(self.shared().memory());
         replacement.epoch = self.epoch();
         replacement.idle = fields.time_to_idle;
         let has_ends = fields.time_to_live | fields.time_to_idle | fields.negative_ttl != 0
@@ -661,7 +662,7 @@ impl<K: Key, V: Value> Cache<K, V> {
 
     /// Tells the listener of an entry that gave way.
     #[cold]
-    fn tell_victim(&self, replacement: &Replacement) {
+    fn tell_victim(&self, replacement: &Replacement<'_>) {
         let cause = match replacement.replaced.get() {
             Some(Replaced::ForRoom) => RemovalCause::Size,
             Some(Replaced::Stale) => RemovalCause::Expired,

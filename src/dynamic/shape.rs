@@ -17,7 +17,7 @@ pub(crate) struct Dimensions<'r> {
     /// Those of the value, then those of the metadata.
     value_words: usize,
     meta_words: usize,
-    replacement: Option<&'r Replacement>,
+    replacement: Option<&'r Replacement<'r>>,
 }
 
 impl<'r> Dimensions<'r> {
@@ -34,7 +34,7 @@ impl<'r> Dimensions<'r> {
     }
 
     /// For what may insert into a cache.
-    pub(crate) fn replacing<'n>(self, replacement: Option<&'n Replacement>) -> Dimensions<'n> {
+    pub(crate) fn replacing<'n>(self, replacement: Option<&'n Replacement<'n>>) -> Dimensions<'n> {
         let Self {
             key_len,
             key_words,
@@ -67,7 +67,7 @@ impl Shape for Dimensions<'_> {
         self.value_words
     }
 
-    fn replacement(&self) -> Option<&Replacement> {
+    fn replacement(&self) -> Option<&Replacement<'_>> {
         self.replacement
     }
 

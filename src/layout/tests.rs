@@ -780,7 +780,9 @@ fn assert_orderly(counts: &Counts, places: &Places) {
         moves_end,
         leases,
         statistics,
-        statistics_end,
+        learner,
+        ghosts,
+        ghosts_end,
         buckets,
         end,
     } = *places;
@@ -790,8 +792,14 @@ fn assert_orderly(counts: &Counts, places: &Places) {
     assert_eq!(moves_end - moves, 8 + 3 * counts.moves as usize);
     assert!(leases - moves_end < 8);
     assert_eq!(statistics - leases, 8 * counts.leases as usize);
-    assert_eq!(statistics_end - statistics, 16 * counts.statistics as usize);
-    assert!(statistics_end <= buckets && buckets - statistics_end < 512);
+    assert_eq!(learner - statistics, 16 * counts.statistics as usize);
+    let is_cache = usize::from(counts.leases != 0);
+    assert_eq!(ghosts - learner, 512 * is_cache);
+    assert_eq!(
+        (ghosts_end - ghosts) as u64,
+        2 * counts.buckets * is_cache as u64
+    );
+    assert!(ghosts_end <= buckets && buckets - ghosts_end < 512);
     assert_eq!(
         (end - buckets) as u64,
         counts.buckets * counts.bucket_words()

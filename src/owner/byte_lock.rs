@@ -32,6 +32,21 @@ pub(super) fn lock(file: BorrowedFd<'_>, slot: u32) -> Locking {
     }
 }
 
+/// Locks the byte in front of all participants' for whoever must be alone with the segment,
+/// without waiting.
+pub(super) fn lock_door(file: BorrowedFd<'_>) -> Locking {
+    match range(file, libc::F_OFD_SETLK, libc::F_WRLCK, FIRST_BYTE - 1, 1) {
+        Ok(_) => Locking::Locked,
+        Err(libc::EAGAIN | libc::EACCES) => Locking::Taken,
+        Err(_) => Locking::Impossible,
+    }
+}
+
+/// Lets the next one in.
+pub(super) fn unlock_door(file: BorrowedFd<'_>) {
+    let _ = range(file, libc::F_OFD_SETLK, libc::F_UNLCK, FIRST_BYTE - 1, 1);
+}
+
 /// Gives the byte back.
 pub(super) fn unlock(file: BorrowedFd<'_>, slot: u32) {
     // A descriptor that was closed behind our back has lost the lock already.

@@ -14,9 +14,9 @@
 //!    (or `AcqRel`), and the fence in [`Owners::verdict`] pairs with it;
 //! 3. it is of our pid namespace and boot: a pidfd and the start time decide, both ways
 //!    ([`process`]). Only if they cannot (`/proc` missing or hidden, no descriptor left), and some
-//!    process has that id, is the byte asked, and it can only say "alive" then:
-//!    a process that closed its descriptors has lost its lock and lives;
-//! 4. its byte, probed through a description of our own: free means dead. Not asked of
+//!    process has that id, is the byte asked, and it can only say "alive" then;
+//! 4. its byte, probed through a description of our own: free means dead. (A program
+//!    that closes descriptors which are not its own keeps its lock, see [`private`].) Not asked of
 //!    those who never had a lock, nor if the lock file is not the one that they locked;
 //! 5. anything else is unknowable, and treated like alive.
 //!
@@ -26,10 +26,9 @@
 //! and start time decide then, and from other pid namespaces it is unknowable. Only if the
 //! machine was booted since is it dead without further proof.
 //!
-//! *Exec.* Replacing the program keeps process id and start time; only the lock goes. From
-//! outside that looks like a process that closed its descriptors, so its slot counts as alive
-//! until the process ends or registers again: it knows by itself
-//! that what its earlier program held is dead.
+//! *Exec.* Replacing the program keeps process id and start time; only the lock goes. Within its
+//! pid namespace its slot counts as alive until the process ends or registers again (from
+//! others it is dead): it knows by itself that what its earlier program held is dead.
 //!
 //! *Trust.* Everything in the table may be garbage. Indexes are bounded by the number of slots
 //! that the checked layout has given us, loops by constants; a wrong word gives a
@@ -37,6 +36,7 @@
 
 mod byte_lock;
 pub(crate) mod companion;
+pub(crate) mod door;
 mod info;
 mod private;
 mod process;
@@ -192,6 +192,21 @@ impl Owners {
         if let Some((file, _)) = self.private.file() {
             byte_lock::unlock(file, index);
         }
+    }
+
+    /// Empties the table. Only by whoever holds the door, and only if all that is in it is of an
+    /// earlier boot.
+    pub(crate) fn forget_all(&self, table: &[AtomicU64], _door: &door::Door<'_>) {
+        for index in 0..self.slots {
+            if let Some(slot) = Slot::of(table, index) {
+                slot.reset();
+            }
+        }
+    }
+
+    /// Whether this process is registered through this handle.
+    pub(crate) fn is_registered(&self) -> bool {
+        self.private.token() != 0
     }
 
     /// Every slot that is not free.

@@ -23,8 +23,16 @@
 //!
 //! Programs close descriptors that are not theirs (`close_range` in a daemon), and
 //! the number then means another file. So device and inode are compared before each use.
+//!
+//! Such a program must not lose its lock with the descriptor: seen from another pid
+//! namespace, where nothing but the lock can tell, it would be dead, and be robbed. A lock of an
+//! open file description goes when the *description* does, and a mapping keeps that alive as
+//! well as a descriptor. So a page of the file is mapped through the description (without
+//! any access: the page is never touched), and the lock lasts until the process ends, executes
+//! another program, or unmaps it. `MADV_DONTFORK` keeps the mapping from children, a raw
+//! clone included, which would otherwise keep a dead parent's lock.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -46,6 +54,8 @@ pub(super) struct Wiped {
     renewing: AtomicU64,
     /// 1 once the description is known to be our own (or known to be missing).
     file_is_ours: AtomicU64,
+    /// The address of the page that keeps the description; 0 if there is none, as in a child.
+    anchor: AtomicU64,
 }
 
 /// Stands in where the kernel gives us no such page: nobody ever registers then.
@@ -54,6 +64,7 @@ static NO_PAGE: Wiped = Wiped {
     registering: AtomicU64::new(0),
     renewing: AtomicU64::new(0),
     file_is_ours: AtomicU64::new(0),
+    anchor: AtomicU64::new(0),
 };
 
 /// A node of the list; one for each open handle.
@@ -89,6 +100,7 @@ impl Private {
         {
             node.device.store(id.device, Ordering::Relaxed);
             node.inode.store(id.inode, Ordering::Relaxed);
+            node.anchor(file.as_fd());
             // Release: pairs with the loads of whoever uses the descriptor. The
             // handler of a fork from here on finds it.
             node.file.store(file.into_raw_fd(), Ordering::Release);
@@ -185,7 +197,10 @@ impl Node {
             let fresh = reopen(old).ok();
             match fresh.filter(|fresh| file_id(fresh.as_fd()) == Some(id)) {
                 // The number stays, so nobody who holds it is surprised.
-                Some(fresh) => self.put(&fresh),
+                Some(fresh) => {
+                    self.put(&fresh);
+                    self.anchor(fresh.as_fd());
+                }
                 None => self.close(),
             }
         } else {
@@ -208,7 +223,47 @@ impl Node {
         }
     }
 
+    /// Maps a page through the description of `file`, which lives as long as that from here on.
+    /// Async-signal-safe. Without memory for it the lock lives as long as the descriptor.
+    fn anchor(&self, file: BorrowedFd<'_>) {
+        use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
+        self.weigh_anchor();
+        let len = rustix::param::page_size();
+        // SAFETY: a new mapping at an address of the kernel's choice, without any access: that the
+        // file may be shorter, or change, concerns nobody.
+        #[expect(unsafe_code, reason = "mmap and madvise take raw ranges")]
+        let page = unsafe {
+            let null = std::ptr::null_mut();
+            let page = mmap(null, len, ProtFlags::empty(), MapFlags::PRIVATE, file, 0);
+            page.ok().filter(|&page| {
+                let is_private = madvise(page, len, Advice::LinuxDontFork).is_ok();
+                if !is_private {
+                    // A child would keep its dead parent looking alive.
+                    let _ = rustix::mm::munmap(page, len);
+                }
+                is_private
+            })
+        };
+        if let Some(page) = page {
+            let address = page.expose_provenance() as u64;
+            self.wiped.anchor.store(address, Ordering::Release);
+        }
+    }
+
+    /// Unmaps the page, if this process has mapped one: at its parent's address a child may have
+    /// anything, but it reads zero here.
+    fn weigh_anchor(&self) {
+        let page = self.wiped.anchor.swap(0, Ordering::AcqRel);
+        if page != 0 {
+            let page: *mut c_void = std::ptr::with_exposed_provenance_mut(page as usize);
+            // SAFETY: this very process has mapped it, in `anchor`, and nobody ever accesses it.
+            #[expect(unsafe_code, reason = "munmap takes a raw range")]
+            let _ = unsafe { rustix::mm::munmap(page, rustix::param::page_size()) };
+        }
+    }
+
     fn close(&self) {
+        self.weigh_anchor();
         let ours = self.file().is_some();
         let fd = self.file.swap(-1, Ordering::AcqRel);
         if ours {

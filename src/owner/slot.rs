@@ -238,6 +238,16 @@ impl<'a> Slot<'a> {
         self.replace(seen, seen.freed())
     }
 
+    /// Frees the slot whatever stands in it, and blots out the rest. Only while nobody else
+    /// has the segment.
+    pub(super) fn reset(self) {
+        let freed = self.claim().freed();
+        for word in &self.0[1..] {
+            word.store(0, Ordering::Relaxed);
+        }
+        self.0[0].store(freed.0, Ordering::Release);
+    }
+
     /// Puts another record under the same claim, sealed.
     #[cfg(test)]
     pub(super) fn overwrite(self, claim: Claim, record: Record) {

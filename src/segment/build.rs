@@ -138,6 +138,35 @@ pub(super) fn allocate(file: impl AsFd, len: usize) -> Result<(), Errno> {
     }
 }
 
+/// Reserves what a file of ours has lost of its space: it was copied sparsely, or somebody
+/// punched holes into it. What is there stays as it is.
+///
+/// Without this, a store into a hole would end in a SIGBUS when the file system is full.
+pub(super) fn fill_holes(segment: &Segment, file: &OwnedFd) -> Result<(), SegmentError> {
+    let error = |errno| SegmentError::io("reserve the space of", segment, errno);
+    let stat = rustix::fs::fstat(file).map_err(error)?;
+    let (len, blocks) = (stat.st_size.max(0), stat.st_blocks.max(0));
+    // File systems count in units of 512 bytes, whatever their blocks are.
+    if blocks.saturating_mul(512) >= len {
+        return Ok(());
+    }
+    let len = len.unsigned_abs();
+    loop {
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
+            Err(Errno::INTR) => {}
+            // A file system that compresses: space that is reserved means nothing to it.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+            Err(Errno::NOSPC | Errno::DQUOT | Errno::NOMEM) => {
+                return Err(SegmentError::Holes {
+                    segment: segment.clone(),
+                    needed: len,
+                });
+            }
+            Err(errno) => return Err(error(errno)),
+        }
+    }
+}
+
 /// What `fallocate` does, for file systems without it.
 fn write_zeros(file: impl AsFd, len: usize) -> Result<(), Errno> {
     const ZEROS: &[u8] = &[0; 1 << 16];

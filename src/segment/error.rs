@@ -108,6 +108,17 @@ pub enum SegmentError {
         /// How many bytes it takes.
         needed: u64,
     },
+    /// Parts of the file have no space on their file system, which is full: the first store
+    /// there would kill this process.
+    #[error(
+        "{segment} has holes, and its file system has no space left to fill them ({needed} bytes in all): free some, or open it for reading only"
+    )]
+    Holes {
+        /// The segment that was to be opened for writing.
+        segment: Segment,
+        /// How many bytes it takes without holes.
+        needed: u64,
+    },
     /// A System V segment whose creation has not ended in time.
     #[error("{segment} was not ready after {waited:?}: {}", Creator(*creator))]
     NotReady {
@@ -192,7 +203,7 @@ pub enum SegmentError {
 
 impl SegmentError {
     /// An answer of the kernel that needs no explanation of ours.
-    pub(super) fn io(action: &str, segment: &Segment, source: impl Into<io::Error>) -> Self {
+    pub(crate) fn io(action: &str, segment: &Segment, source: impl Into<io::Error>) -> Self {
         Self::Io {
             context: format!("cannot {action} {segment}"),
             source: source.into(),

@@ -38,7 +38,6 @@ mod tests;
 use std::num::NonZeroI32;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use build::Strategy;
 use file::Place;
@@ -51,6 +50,7 @@ pub use options::SegmentOptions;
 pub use passing::{keep_across_exec, recv_fd, send_fd};
 
 use crate::mapping::{Access, Mapping};
+use crate::sync::{AtomicU64, Ordering};
 
 /// The shortest segment in bytes. It is a constant of the format, not a page size.
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 4096;
@@ -125,6 +125,16 @@ pub(crate) struct Attached {
     pub(crate) identity: Identity,
     /// `None` for System V.
     pub(crate) file: Option<OwnedFd>,
+}
+
+impl Attached {
+    /// Gives a file that has lost some of its space all of it again: for those who will write.
+    pub(crate) fn fill_holes(&self) -> Result<(), SegmentError> {
+        match &self.file {
+            Some(file) => build::fill_holes(&self.segment, file),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Whether `open_or_create` had to create the segment.

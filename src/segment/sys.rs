@@ -55,14 +55,24 @@ pub(super) fn shmat(id: i32, len: usize, access: Access) -> io::Result<Mapping> 
         Access::ReadOnly => libc::SHM_RDONLY,
         Access::ReadWrite => 0,
     };
-    // SAFETY: with no address given, the kernel chooses a free range, so no memory in
-    // use is replaced.
-    #[expect(unsafe_code, reason = "a foreign function")]
-    let base = unsafe { libc::shmat(id, std::ptr::null(), flags) };
-    // The error is (void *) -1.
-    if base.addr() == usize::MAX {
-        return Err(io::Error::last_os_error());
-    }
+    // Where huge pages can be, if there is such a place and nobody else takes it meanwhile.
+    let hint = crate::huge::suitable_address(len);
+    let attach = |address: *const libc::c_void| {
+        // SAFETY: the kernel attaches to a free range of its choice, or to the given address if
+        // that is free: without SHM_REMAP no memory in use is replaced.
+        #[expect(unsafe_code, reason = "a foreign function")]
+        let base = unsafe { libc::shmat(id, address, flags) };
+        // The error is (void *) -1.
+        if base.addr() == usize::MAX {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(base)
+        }
+    };
+    let base = match hint.map(|hint| attach(hint.as_ptr().cast_const().cast())) {
+        Some(Ok(base)) => base,
+        Some(Err(_)) | None => attach(std::ptr::null())?,
+    };
     let Some(base) = NonNull::new(base.cast::<u8>()) else {
         return Err(io::Error::other(
             "the kernel attached the segment at address zero",

@@ -225,3 +225,43 @@ fn a_held_lock_makes_writers_busy_and_leaves_readers_alone() {
     drop(locks);
     assert_eq!(memory.edit(1, Edit::Put, [4, 4]), Ok(Outcome::Replaced));
 }
+
+/// Lives when it is first asked about, and is dead from then on.
+struct Dying(std::cell::Cell<u32>);
+
+impl Who for Dying {
+    fn verdict(&self, _: Token) -> Verdict {
+        let asked = self.0.replace(self.0.get() + 1);
+        if asked == 0 {
+            Verdict::Alive
+        } else {
+            Verdict::Dead
+        }
+    }
+}
+
+/// The owner dies while the writer sleeps, and by the time that the writer looks again its patience
+/// is over as well: it must not be told that a dead process keeps it from writing.
+#[test]
+fn an_owner_that_dies_as_the_deadline_passes_is_taken_over_and_not_called_busy() {
+    let memory = Memory::new(4);
+    assert_eq!(memory.edit(1, Edit::Put, [1, 1]), Ok(Outcome::Inserted));
+    let table = memory.table();
+    let words = [1];
+    let hash = table.hash_of(&words);
+    let home = table.bucket(hash.home(memory.buckets));
+    core::mem::forget(home.try_lock_once(Token::new(1, 7)).expect("it is free"));
+    let dying = Dying(std::cell::Cell::new(0));
+    let mut writer = Writer::new(&dying, Token::new(0, 1), Duration::ZERO);
+    let mut old = Image::<[u64; 2]>::uninit();
+    let mut old = old.sink();
+    let probe = Probe {
+        hash,
+        words: &words,
+    };
+    let mut put = |_: Option<&[u64]>, _: &mut [u64]| Edit::Put;
+    let outcome = table.edit(&mut writer, probe, &mut old, &mut [2, 2], &mut put);
+    assert_eq!(outcome, Ok(Outcome::Replaced));
+    assert_eq!(memory.get(1), Some([2, 2]));
+    assert!(dying.0.get() >= 2, "it was asked again after the deadline");
+}

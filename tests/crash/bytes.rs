@@ -145,6 +145,55 @@ impl Bytes {
         };
         (0..places.count).filter(is_its).count()
     }
+
+    /// The lock words that name the process, with the numbers of their buckets; without the flag that
+    /// somebody waits.
+    pub(crate) fn held_by(&self, pid: u32) -> Vec<(usize, u64)> {
+        let locks = self.locks();
+        let mut held: Vec<(usize, u64)> = locks
+            .into_iter()
+            .map(|lock| lock & !1)
+            .enumerate()
+            .collect();
+        held.retain(|(_, token)| {
+            let slot = (token >> 1 & 0xFFFF) as usize;
+            slot > 0 && slot <= (self.places.moves - self.places.participants) / 8 && {
+                let claim = self.words()[self.places.participants + (slot - 1) * 8];
+                claim >> 25 == token >> 17 && (claim >> 3) as u32 & 0x3F_FFFF == pid
+            }
+        });
+        held
+    }
+
+    /// A key that is in two buckets. For keys of one word.
+    pub(crate) fn doubled_key(&self) -> Option<u64> {
+        let mut seen = std::collections::HashSet::new();
+        let slot_words = (self.places.bucket_words - 8) / 16;
+        let mut keys = (0..self.places.count).flat_map(|bucket| {
+            let at = self.places.buckets + bucket * self.places.bucket_words;
+            let words = &self.words()[at..at + self.places.bucket_words];
+            (0..16)
+                .filter(move |slot| words[0] >> slot & 1 == 1)
+                .map(move |slot| words[8 + slot * slot_words])
+        });
+        keys.find(|key| !seen.insert(*key))
+    }
+
+    /// Whether the process has something that others wait for, or look at, until it goes on: the
+    /// lock of a bucket, or a participant slot that it has claimed and not yet filled in.
+    pub(crate) fn is_at_work(&self, pid: u32) -> bool {
+        let places = self.places;
+        let is_claiming = |slot: usize| {
+            // SAFETY: as in `locks_of`.
+            #[expect(unsafe_code, reason = "the bytes of a mapping")]
+            let claim = unsafe {
+                let at = self.base.as_ptr().add(places.participants + slot * 8);
+                AtomicU64::from_ptr(at).load(Ordering::Acquire)
+            };
+            claim & 3 == 1 && (claim >> 3) as u32 & 0x3F_FFFF == pid
+        };
+        self.locks_of(pid) > 0 || (0..(places.moves - places.participants) / 8).any(is_claiming)
+    }
 }
 
 impl Drop for Bytes {

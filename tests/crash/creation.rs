@@ -1,19 +1,32 @@
 //! Creators that die.
 //!
 //! A creator changes what others can see by system calls alone (the file has no name before it is
-//! complete), with the exception of System V, where all see the segment grow. So creators are
-//! killed after every system call, and after a sample of the other instructions.
+//! complete), with the exception of System V, where all see the segment from the first moment. So
+//! creators are killed at every system call, and after every instruction from the one on that
+//! makes the segment visible (`linkat`, `shmget`; a memfd is seen by nobody, its creation is
+//! stepped through for what it leaves) to the end. In the short form, every so many.
+//!
+//! All of it happens in a `/dev/shm` and a System V namespace of its own, if that is permitted:
+//! what lies there afterwards is left over, the lock files of System V segments included.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use shmkv::{Map, Segment};
 
+use super::judge::Tally;
+use super::stage::WRITE_LIMIT;
 use super::trace::{Child, Stop};
-use super::{Tally, is_long, report};
+use super::{SLOW, Sums, is_long};
 
-pub(crate) fn all(filter: &str, sums: &mut (usize, usize, usize)) {
+const SHM: &str = "/dev/shm";
+
+pub(crate) fn all(filter: &str, sums: &mut Sums) {
+    let is_private = private_namespaces();
+    if !is_private {
+        println!("no namespaces here: lock files of System V segments are not looked for");
+    }
     let pid = std::process::id();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("created");
@@ -22,19 +35,58 @@ pub(crate) fn all(filter: &str, sums: &mut (usize, usize, usize)) {
         (
             "creation, shm",
             Segment::shm(&format!("shmkv-crash-new-{pid}")).unwrap(),
+            libc::SYS_linkat,
         ),
-        ("creation, file", Segment::file(path).unwrap()),
-        ("creation, System V", Segment::sysv_key(key).unwrap()),
+        (
+            "creation, file",
+            Segment::file(path).unwrap(),
+            libc::SYS_linkat,
+        ),
+        (
+            "creation, System V",
+            Segment::sysv_key(key).unwrap(),
+            libc::SYS_shmget,
+        ),
+        (
+            "creation, memfd",
+            Segment::memfd("created").unwrap(),
+            libc::SYS_memfd_create,
+        ),
     ];
-    for (name, segment) in kinds {
+    for (name, segment, visible) in kinds {
         if name.contains(filter) {
-            let places = [PathBuf::from("/dev/shm"), directory.path().to_owned()];
-            let tally = run(name, &segment, &places);
-            report(name, &tally);
-            sums.0 += tally.instructions;
-            sums.1 += tally.states;
-            sums.2 += tally.real_kills;
+            let site = Site {
+                name,
+                segment,
+                places: [PathBuf::from(SHM), directory.path().to_owned()],
+                is_private,
+            };
+            sums.add(name, &site.run(visible));
         }
+    }
+}
+
+/// Leaves what other processes see of `/dev/shm` and System V; says whether that was permitted.
+fn private_namespaces() -> bool {
+    let shm = c"/dev/shm";
+    // SAFETY: plain system calls of a process with one thread; the strings live.
+    #[expect(unsafe_code, reason = "namespaces")]
+    unsafe {
+        libc::unshare(libc::CLONE_NEWNS | libc::CLONE_NEWIPC) == 0
+            && libc::mount(
+                std::ptr::null(),
+                c"/".as_ptr(),
+                std::ptr::null(),
+                libc::MS_REC | libc::MS_PRIVATE,
+                std::ptr::null(),
+            ) == 0
+            && libc::mount(
+                c"tmpfs".as_ptr(),
+                shm.as_ptr(),
+                c"tmpfs".as_ptr(),
+                0,
+                std::ptr::null(),
+            ) == 0
     }
 }
 
@@ -46,93 +98,143 @@ fn create(segment: &Segment) -> Map<u64, [u64; 4]> {
         .unwrap()
 }
 
-fn run(name: &str, segment: &Segment, places: &[PathBuf]) -> Tally {
-    let before = files(places);
-    let mut tally = Tally::default();
-    let creator = || {
-        Child::fork(
-            || segment.clone(),
-            |segment| std::mem::forget(create(&segment)),
-        )
-        .unwrap()
-    };
+/// Where segments are created.
+struct Site {
+    name: &'static str,
+    segment: Segment,
+    places: [PathBuf; 2],
+    is_private: bool,
+}
 
-    let mut child = creator();
-    while child.step() == Stop::Trap {
-        tally.instructions += 1;
+impl Site {
+    fn creator(&self) -> Child {
+        let prepare = || self.segment.clone();
+        Child::fork(prepare, |segment| std::mem::forget(create(&segment))).unwrap()
     }
-    child.kill();
-    judge(name, segment, places, &before, &mut tally);
 
-    // Beginnings and ends of system calls.
-    for stops in 1.. {
-        let mut child = creator();
-        let last = (0..stops).map(|_| child.run_to_syscall()).last();
-        let done = last != Some(Stop::Trap);
+    fn run(&self, visible: libc::c_long) -> Tally {
+        let before = self.files();
+        let mut tally = Tally::default();
+        let mut child = self.creator();
+        let mut seen_at = None;
+        loop {
+            if seen_at.is_none() && is_at(&child, visible) {
+                seen_at = Some(tally.instructions);
+            }
+            if child.step() != Stop::Trap {
+                break;
+            }
+            tally.instructions += 1;
+        }
         child.kill();
-        judge(name, segment, places, &before, &mut tally);
-        if done {
-            break;
+        self.judge(&before, &mut tally, "at the end");
+
+        // Beginnings and ends of system calls.
+        for stops in 1.. {
+            let mut last = Stop::Trap;
+            self.judge_patiently(&before, &mut tally, &format!("at stop {stops}"), || {
+                let mut child = self.creator();
+                last = (0..stops).map(|_| child.run_to_syscall()).last().unwrap();
+                child
+            });
+            if last != Stop::Trap {
+                break;
+            }
+        }
+        // From where others can see it.
+        let first = seen_at.unwrap_or(0);
+        tally.at_work = tally.instructions - first;
+        let stride = match is_long() {
+            true => 1,
+            false => tally.at_work.div_ceil(200).max(1),
+        };
+        for step in (first..=tally.instructions).step_by(stride) {
+            let place = format!("after instruction {step}");
+            self.judge_patiently(&before, &mut tally, &place, || {
+                let mut child = self.creator();
+                // The last system call before, then step by step.
+                child.steps(step);
+                child
+            });
+        }
+        tally
+    }
+
+    fn judge_patiently(
+        &self,
+        before: &BTreeSet<PathBuf>,
+        tally: &mut Tally,
+        place: &str,
+        mut die: impl FnMut() -> Child,
+    ) {
+        for attempt in 1.. {
+            die().kill();
+            tally.real_kills += 1;
+            if self.judge(before, tally, place) {
+                return;
+            }
+            assert!(attempt < SLOW, "{}, {place}: slow each time", self.name);
+            tally.again += 1;
         }
     }
-    let samples = if is_long() { 2000 } else { 24 };
-    for sample in 0..samples {
-        let mut child = creator();
-        child.steps(tally.instructions * sample / samples);
-        child.kill();
-        judge(name, segment, places, &before, &mut tally);
+
+    /// After a creator's death: the next one has a segment and writes at once, and nothing is left
+    /// over. `false` if that took its time.
+    fn judge(&self, before: &BTreeSet<PathBuf>, tally: &mut Tally, place: &str) -> bool {
+        let name = self.name;
+        let started = Instant::now();
+        let map: Map<u64, [u64; 4]> = Map::builder()
+            .capacity(24)
+            .max_writers(4)
+            .open_or_create(self.segment.clone())
+            .unwrap_or_else(|error| panic!("{name}, {place}: {error}"));
+        map.insert(1, [2; 4]).unwrap();
+        let elapsed = started.elapsed();
+        if elapsed <= WRITE_LIMIT {
+            tally.slowest_write = tally.slowest_write.max(elapsed);
+        }
+        assert_eq!(map.get(&1).unwrap(), Some([2; 4]));
+        let check = map.check();
+        assert!(
+            check.is_sound() && check.notes == 0 && check.entries == 1,
+            "{name}, {place}: {check}"
+        );
+        assert_eq!(map.participants().len(), 1, "{name}, {place}");
+        drop(map);
+        if !matches!(self.segment, Segment::Memfd(_)) {
+            self.segment.remove().unwrap();
+        }
+        let after = self.files();
+        let left: Vec<_> = after.difference(before).collect();
+        assert!(left.is_empty(), "{name}, {place}: left over: {left:?}");
+        assert!(!self.segment.exists().unwrap());
+        tally.states += 1;
+        elapsed <= WRITE_LIMIT
     }
-    tally
+
+    /// Files that could be remains of a segment. Where others work as well, only those that can be
+    /// told to be ours.
+    fn files(&self) -> BTreeSet<PathBuf> {
+        let pid = std::process::id().to_string();
+        let is_ours = |path: &Path| {
+            self.is_private || !path.starts_with(SHM) || path.to_string_lossy().contains(&pid)
+        };
+        self.places
+            .iter()
+            .flat_map(|place| std::fs::read_dir(place).unwrap())
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| is_ours(path))
+            .collect()
+    }
 }
 
-/// After a creator's death: the next one has a segment at once, and nothing is left over.
-fn judge(
-    name: &str,
-    segment: &Segment,
-    places: &[PathBuf],
-    before: &BTreeSet<PathBuf>,
-    tally: &mut Tally,
-) {
-    let started = Instant::now();
-    let map: Map<u64, [u64; 4]> = Map::builder()
-        .capacity(24)
-        .max_writers(4)
-        .open_or_create(segment.clone())
-        .unwrap_or_else(|error| panic!("{name}: {error}"));
-    map.insert(1, [2; 4]).unwrap();
-    let elapsed = started.elapsed();
-    assert!(
-        elapsed < Duration::from_secs(1),
-        "{name}: {elapsed:?} to the first write"
-    );
-    tally.slowest_write = tally.slowest_write.max(elapsed);
-    assert_eq!(map.get(&1).unwrap(), Some([2; 4]));
-    let check = map.check();
-    assert!(
-        check.is_sound() && check.notes == 0 && check.entries == 1,
-        "{name}: {check}"
-    );
-    assert_eq!(map.participants().len(), 1, "{name}");
-    drop(map);
-    segment.remove().unwrap();
-    let after = files(places);
-    let left: Vec<_> = after.difference(before).collect();
-    assert!(left.is_empty(), "{name}: left over: {left:?}");
-    assert!(!segment.exists().unwrap());
-    tally.real_kills += 1;
-    tally.states += 1;
+#[cfg(target_arch = "x86_64")]
+fn is_at(child: &Child, number: libc::c_long) -> bool {
+    child.is_at_system_call(number)
 }
 
-/// Files that could be remains of a segment. (Others work here as well.)
-fn files(places: &[PathBuf]) -> BTreeSet<PathBuf> {
-    let pid = std::process::id().to_string();
-    places
-        .iter()
-        .flat_map(|place| std::fs::read_dir(place).unwrap())
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            let name = path.to_string_lossy();
-            !name.starts_with("/dev/shm") || name.contains(&pid)
-        })
-        .collect()
+/// From the first instruction on, then.
+#[cfg(not(target_arch = "x86_64"))]
+fn is_at(_: &Child, _: libc::c_long) -> bool {
+    true
 }

@@ -83,6 +83,16 @@ impl Child {
             .unwrap_or(Stop::Trap)
     }
 
+    /// The process, for those who ask the segment about it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid as u32
+    }
+
+    /// Runs freely to the end of the operation.
+    pub(crate) fn run_to_the_end(&mut self) -> Stop {
+        self.go_on(libc::PTRACE_CONT)
+    }
+
     fn go_on(&mut self, request: libc::c_uint) -> Stop {
         // SAFETY: the child is ours and stopped; no memory of ours is passed.
         #[expect(unsafe_code, reason = "ptrace")]
@@ -109,6 +119,82 @@ impl Child {
                 panic!("the child was stopped by signal {signal}")
             }
         }
+    }
+
+    /// The address of the next instruction.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn address(&self) -> u64 {
+        self.registers().rip
+    }
+
+    /// Whether the next instruction is this system call.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn is_at_system_call(&self, number: libc::c_long) -> bool {
+        const SYSCALL: u64 = 0x050F;
+        let registers = self.registers();
+        registers.rax == number as u64 && self.peek(registers.rip) & 0xFFFF == SYSCALL
+    }
+
+    /// Runs until it is about to execute the instruction at `address` for the `times`-th time,
+    /// counted from where it stands (the next instruction included). As many single steps would
+    /// lead to the same place, in a hundred times the time.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn run_to(&mut self, address: u64, times: usize) -> Stop {
+        const BREAKPOINT: u64 = 0xCC;
+        let original = self.peek(address);
+        for time in 1..=times {
+            if time > 1 {
+                // Over the instruction itself.
+                match self.step() {
+                    Stop::Trap => {}
+                    other => return other,
+                }
+            }
+            self.poke(address, original & !0xFF | BREAKPOINT);
+            match self.go_on(libc::PTRACE_CONT) {
+                Stop::Trap => {}
+                other => return other,
+            }
+            self.poke(address, original);
+            let mut registers = self.registers();
+            assert_eq!(registers.rip, address + 1, "another trap than ours");
+            registers.rip = address;
+            // SAFETY: the child is ours and stopped; `registers` is ours.
+            #[expect(unsafe_code, reason = "ptrace")]
+            let done =
+                unsafe { libc::ptrace(libc::PTRACE_SETREGS, self.pid, 0, &raw mut registers) };
+            assert_eq!(done, 0);
+        }
+        Stop::Trap
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn registers(&self) -> libc::user_regs_struct {
+        let mut registers = std::mem::MaybeUninit::uninit();
+        // SAFETY: the child is ours and stopped; the kernel fills in all of `registers`.
+        #[expect(unsafe_code, reason = "ptrace")]
+        unsafe {
+            let done = libc::ptrace(libc::PTRACE_GETREGS, self.pid, 0, registers.as_mut_ptr());
+            assert_eq!(done, 0, "ptrace: {}", io::Error::last_os_error());
+            registers.assume_init()
+        }
+    }
+
+    /// A word of the child's memory.
+    #[cfg(target_arch = "x86_64")]
+    fn peek(&self, address: u64) -> u64 {
+        // SAFETY: the child is ours and stopped; no memory of ours is passed.
+        #[expect(unsafe_code, reason = "ptrace")]
+        let word = unsafe { libc::ptrace(libc::PTRACE_PEEKTEXT, self.pid, address, 0) };
+        word as u64
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn poke(&self, address: u64, word: u64) {
+        // SAFETY: the child is ours and stopped. Its text is private: only its own copy changes.
+        #[expect(unsafe_code, reason = "ptrace")]
+        let done = unsafe { libc::ptrace(libc::PTRACE_POKETEXT, self.pid, address, word) };
+        assert_eq!(done, 0, "ptrace: {}", io::Error::last_os_error());
     }
 
     /// Kills the child where it stands; afterwards it is dead for everyone.

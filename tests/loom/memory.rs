@@ -59,12 +59,13 @@ fn hasher() -> &'static KeyHasher {
     })
 }
 
-fn hash(key: u64) -> Hashed {
+pub(crate) fn hash(key: u64) -> Hashed {
     hasher().hash(key.as_bytes())
 }
 
 /// Number `nth` of the keys with this home, this other bucket and this class. No two keys
-/// that models use together have the same tag, unless they are made with [`key_like`].
+/// that models use together have the same tag in the first slot (nor two of these in any),
+/// unless they are made with [`key_like`].
 pub(crate) fn key(buckets: u64, home: u64, other: u64, class: u32, nth: usize) -> u64 {
     // The tag tells apart the six pairs of three buckets, the fillers from the rest, and numbers.
     let pair = (home * 2 + other - u64::from(other > home)) as u8;
@@ -77,19 +78,20 @@ pub(crate) fn key(buckets: u64, home: u64, other: u64, class: u32, nth: usize) -
                 && hash.class() == class
                 // Prefers the lowest slot that is free, so that models can say which that is.
                 && hash.choice() == 0
-                && hash.tag() % 12 == sort
-                && tags.insert(hash.tag())
+                && hash.tag().in_slot(0) % 12 == sort
+                && (0..4).all(|slot| tags.insert((slot, hash.tag().in_slot(slot))))
         })
         .nth(nth)
         .expect("there are keys enough")
 }
 
-/// A key that differs from `like` in nothing that the table looks at before the key itself.
+/// A key that differs from `like` in nothing that the table looks at before the key itself, if
+/// both are looked for in the first slot.
 pub(crate) fn key_like(buckets: u64, like: u64) -> u64 {
     let looks = |key| {
         let hash = hash(key);
         let places = (hash.home(buckets), hash.other(buckets));
-        (places, hash.class(), hash.choice(), hash.tag())
+        (places, hash.class(), hash.choice(), hash.tag().in_slot(0))
     };
     (like + 1..)
         .find(|key| looks(*key) == looks(like))
@@ -121,8 +123,11 @@ pub(crate) struct Draft<V> {
 }
 
 /// The value and the class of the entries that no model looks at.
-const FILLER: u64 = 7_000_000;
+pub(crate) const FILLER: u64 = 7_000_000;
 const FILLER_CLASS: u32 = 15;
+
+/// Words of a bucket's header that belong to the policy of a cache.
+const POLICY_WORDS: [usize; 2] = [4, 5];
 
 /// The last slot of a bucket.
 const LAST: usize = 15;
@@ -167,7 +172,7 @@ impl<V: Number> Draft<V> {
         let value = image.write(&V::of(value));
         self.words[start + 1..start + 1 + value.len()].copy_from_slice(value);
         let tags = self.header(bucket, 2 + slot / 8);
-        self.words[tags] |= u64::from(hash.tag()) << (slot % 8 * 8);
+        self.words[tags] |= u64::from(hash.tag().in_slot(slot)) << (slot % 8 * 8);
         let state = self.header(bucket, 0);
         self.words[state] |= 1 << slot;
         let home = hash.home(self.buckets);
@@ -238,6 +243,16 @@ impl<V: Number> Draft<V> {
         self
     }
 
+    /// Says that what the policy of a cache remembers of `bucket` is written, also by hits, which
+    /// do not hold the lock.
+    pub(crate) fn policy(&mut self, bucket: u64) -> &mut Self {
+        for word in POLICY_WORDS {
+            let word = self.header(bucket, word);
+            self.live[word] = true;
+        }
+        self
+    }
+
     /// Says that entries will be displaced.
     pub(crate) fn moves(&mut self) -> &mut Self {
         self.ring_is_live = true;
@@ -266,6 +281,7 @@ impl<V: Number> Draft<V> {
         let guards: Vec<_> = (0..self.buckets).map(|_| Rc::<Guard>::default()).collect();
         let area = (self.words.iter().zip(&self.live).enumerate())
             .map(|(at, (word, live))| match live {
+                true if POLICY_WORDS.contains(&(at % stride)) => AtomicU64::live(*word),
                 true => AtomicU64::guarded(*word, &guards[at / stride], at % stride == 1),
                 false => AtomicU64::still(*word),
             })
@@ -354,6 +370,27 @@ impl<V: Number> Segment<V> {
             hasher(),
             Moves::new(&self.ring),
         )
+    }
+
+    /// The same words as a table of another shape, whose slots have as many words.
+    pub(crate) fn table_of<S: Shape>(&self, shape: S) -> Table<'_, S> {
+        assert_eq!(shape.slot_words(), Typed::<u64, V>::SHAPE.slot_words());
+        Table::new(
+            &self.area,
+            self.buckets,
+            shape,
+            hasher(),
+            Moves::new(&self.ring),
+        )
+    }
+
+    pub(crate) fn writer(&self, me: u32) -> Writer<'_, impl Who> {
+        Writer::new(&self.kernel, token(me), self.turns)
+    }
+
+    /// Who knows the dead.
+    pub(crate) fn who(&self) -> &impl Who {
+        &self.kernel
     }
 
     pub(crate) fn get(&self, key: u64) -> Got {

@@ -1,11 +1,11 @@
-//! Writes the seeds: `cargo run --manifest-path fuzz/Cargo.toml --bin seeds`.
+//! Writes the seeds: `cargo run --manifest-path fuzz/Cargo.toml --no-default-features --bin seeds`.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use shmkv::{HashKind, Key, Map, Schema, Segment, Str, Value};
-use shmkv_fuzz::file_of;
+use shmkv_fuzz::segment::file_of;
 
 fn main() -> std::io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
@@ -78,8 +78,9 @@ fn main() -> std::io::Result<()> {
                     (state >> 56) as u8
                 })
                 .collect();
-            seed("ops", &bytes)?;
-            seed("corrupt", &bytes)?;
+            for target in ["ops", "corrupt", "scribble"] {
+                seed(target, &bytes)?;
+            }
         }
     }
     println!("{count} seeds in {}", corpus.display());

@@ -272,7 +272,7 @@ fn become_nobody() {
     }
 }
 
-fn kill_process(pid: i32) {
+pub(super) fn kill_process(pid: i32) {
     // SAFETY: a process that this test has started.
     #[expect(unsafe_code, reason = "a grandchild has no handle")]
     unsafe {

@@ -1,5 +1,6 @@
 //! What a process may go through while it lives, and when it is dead.
 
+use super::forks::kill_process;
 use super::registration::{relocate, rewrite};
 use std::os::fd::AsFd;
 
@@ -210,11 +211,70 @@ fn owner_that_closed_all_its_descriptors_is_alive() {
     let token = segment.hear_token(0);
     let owners = segment.owners();
     assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
-    // Where start times cannot be compared, its free byte is no proof either.
+    // Where start times cannot be compared, and where its process id says nothing, its byte
+    // tells: it stays locked.
     rewrite(&segment, token.slot().unwrap(), |record| record.started = 0);
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Unknowable);
+    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+    relocate(&segment, token.slot().unwrap());
+    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
     child.kill();
     assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+}
+
+/// The mapping that keeps the lock must not be inherited, or a child would keep it as well.
+#[test]
+fn owner_that_closed_all_its_descriptors_is_dead_though_its_children_live() {
+    for raw in [false, true] {
+        let segment = Segment::new();
+        let child = Child::fork(|| {
+            let owners = segment.owners();
+            let token = owners.token(segment.table()).unwrap();
+            close_all();
+            let idle = || {
+                segment.say(1, u64::from(std::process::id()));
+                stay();
+            };
+            let grandchild = match raw {
+                false => Child::fork(idle),
+                true => Child::raw_clone(0, idle),
+            };
+            std::mem::forget(grandchild);
+            segment.hear(1);
+            segment.say(0, token.to_word());
+            stay();
+        });
+        let token = segment.hear_token(0);
+        let grandchild = segment.hear(1) as i32;
+        let owners = segment.owners();
+        relocate(&segment, token.slot().unwrap());
+        let before = owners.verdict(segment.table(), token);
+        child.kill();
+        let after = owners.verdict(segment.table(), token);
+        kill_process(grandchild);
+        assert_eq!((before, after), (Verdict::Alive, Verdict::Dead));
+    }
+}
+
+/// What it holds when it leaves must be free for the next one, closed descriptor or not.
+#[test]
+fn release_after_all_descriptors_were_closed_frees_the_slot_and_its_byte() {
+    let segment = Segment::new();
+    let child = Child::fork(|| {
+        let owners = segment.owners();
+        let token = owners.token(segment.table()).unwrap();
+        close_all();
+        owners.release(segment.table());
+        drop(owners);
+        segment.say(0, token.to_word());
+        stay();
+    });
+    let token = segment.hear_token(0);
+    let owners = segment.owners();
+    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+    let (file, _) = owners.private.file().unwrap();
+    let locked = crate::owner::byte_lock::is_locked(file, token.slot().unwrap());
+    assert_eq!(locked, Some(false));
+    drop(child);
 }
 
 /// A daemon: opens, forks, closes everything, and only then writes.

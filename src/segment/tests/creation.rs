@@ -162,6 +162,11 @@ fn a_full_file_system_is_an_error_at_creation_and_nothing_stays() {
         tell("done");
         return;
     }
+    on_a_small_tmpfs(NAME);
+}
+
+/// Runs a child of the test on a tmpfs of one MiB, if such a thing can be had here.
+fn on_a_small_tmpfs(name: &str) {
     if !is_root() {
         return;
     }
@@ -172,7 +177,7 @@ fn a_full_file_system_is_an_error_at_creation_and_nothing_stays() {
         .args(["--mount", "sh", "-c", script, "sh"])
         .arg(scratch.path().parent().unwrap())
         .arg(std::env::current_exe().unwrap());
-    set_up_child(&mut command, module_path!(), NAME, "create", &scratch);
+    set_up_child(&mut command, module_path!(), name, "create", &scratch);
     let output = command.stderr(Stdio::piped()).output();
     match output {
         Ok(output) if output.status.success() => {
@@ -187,6 +192,62 @@ fn a_full_file_system_is_an_error_at_creation_and_nothing_stays() {
             eprintln!("skipped: cannot mount a tmpfs: {message}");
         }
         Err(error) => eprintln!("skipped: cannot run unshare: {error}"),
+    }
+}
+
+#[test]
+fn holes_are_filled_for_writers_or_refused_when_the_file_system_is_full() {
+    const NAME: &str = "holes_are_filled_for_writers_or_refused_when_the_file_system_is_full";
+    if role().is_some() {
+        use std::os::unix::fs::MetadataExt;
+        const HALF: usize = 500 << 10;
+        let segment = given_segment();
+        let attached = segment.create(&options(), &blueprint_of(HALF)).unwrap();
+        let file = attached.file.as_ref().unwrap();
+        let punch = || {
+            let flags =
+                rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+            rustix::fs::fallocate(file, flags, 8192, (HALF - 8192) as u64).unwrap();
+        };
+        let len_on_disk = || {
+            std::fs::File::from(file.try_clone().unwrap())
+                .metadata()
+                .unwrap()
+                .blocks()
+                * 512
+        };
+        let opened = open(&segment).unwrap();
+        punch();
+        assert!(len_on_disk() < HALF as u64);
+        opened.fill_holes().unwrap();
+        assert!(len_on_disk() >= HALF as u64);
+        assert_eq!(
+            opened.mapping.words()[9].load(Ordering::Relaxed),
+            u64::from(std::process::id())
+        );
+        assert_eq!(
+            opened.mapping.words()[8192].load(Ordering::Relaxed),
+            0,
+            "a hole reads as zeros"
+        );
+
+        punch();
+        let ballast = given_path().with_file_name("ballast");
+        let filled = std::fs::write(&ballast, vec![1; 1 << 20]);
+        assert!(filled.is_err(), "the file system is full");
+        let error = opened.fill_holes().unwrap_err();
+        assert!(matches!(error, SegmentError::Holes { needed, .. } if needed == HALF as u64));
+        assert!(error.to_string().contains("has holes"), "{error}");
+        tell("done");
+        return;
+    }
+    on_a_small_tmpfs(NAME);
+}
+
+fn given_path() -> std::path::PathBuf {
+    match given_segment() {
+        Segment::File(path) => path.as_path().to_owned(),
+        other => panic!("{other} has no path"),
     }
 }
 

@@ -153,3 +153,93 @@ fn of_32_processes_that_find_remains_one_creates_and_all_share() {
         assert_eq!(lines.len(), 1, "{lines:?}");
     }
 }
+
+#[test]
+fn of_64_processes_some_of_which_are_killed_all_others_share_one_segment() {
+    const NAME: &str = "of_64_processes_some_of_which_are_killed_all_others_share_one_segment";
+    const CROWD: usize = 64;
+    if role().is_some() {
+        let segment = given_segment();
+        tell("ready");
+        wait_for_parent();
+        // Slowly enough that it can be killed anywhere in between.
+        let init = &|words: &[AtomicU64]| {
+            let id = u64::from(std::process::id());
+            for words in words[1..].chunks(64) {
+                words
+                    .iter()
+                    .for_each(|word| word.store(id, Ordering::Relaxed));
+                std::thread::sleep(std::time::Duration::from_micros(100));
+            }
+        };
+        let blueprint = Blueprint {
+            len: LEN,
+            magic: MAGIC,
+            init,
+        };
+        let (attached, _) = segment.open_or_create(&options(), &blueprint).unwrap();
+        return tell(&format!("{:?} {}", attached.identity, maker(&attached)));
+    }
+    let rounds = if std::env::var_os("SHMKV_LONG").is_some() {
+        40
+    } else {
+        4
+    };
+    for (kind, scratch) in Scratch::each().into_iter().enumerate() {
+        for round in 0..rounds {
+            let (gate, opener) = std::io::pipe().unwrap();
+            let (results, stderr) = std::io::pipe().unwrap();
+            let mut children: Vec<Child> = (0..CROWD)
+                .map(|_| {
+                    child(module_path!(), NAME, "crowd", &scratch)
+                        .stdin(gate.try_clone().unwrap())
+                        .stderr(stderr.try_clone().unwrap())
+                        .spawn()
+                        .unwrap()
+                })
+                .collect();
+            drop((gate, stderr));
+            let mut lines = told(results);
+            for _ in 0..CROWD {
+                assert_eq!(lines.next().as_deref(), Some("ready"));
+            }
+            drop(opener);
+            // Whoever creates is among the living or among the killed, and of these at any
+            // point: three of four are killed one after the other, from the first moment on.
+            let mut state = 1 + kind as u64 * 1000 + round;
+            let mut random = |end: u64| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                (state >> 33) % end
+            };
+            let mut order: Vec<usize> = (0..CROWD).collect();
+            for i in (1..CROWD).rev() {
+                order.swap(i, random(i as u64 + 1) as usize);
+            }
+            let (killed, spared) = order.split_at(CROWD * 3 / 4);
+            for &victim in killed {
+                std::thread::sleep(std::time::Duration::from_micros(random(1500)));
+                children[victim].kill().unwrap();
+            }
+            // Nobody hangs: the pipe ends when the last of them has ended.
+            let lines: Vec<String> = lines.collect();
+            for &survivor in spared {
+                let status = children[survivor].wait().unwrap();
+                assert!(status.success(), "{status}");
+            }
+            for &victim in killed {
+                children[victim].wait().unwrap();
+            }
+            assert!(lines.len() >= spared.len(), "{lines:?}");
+            // All that got one got the same, and it is there, whole.
+            let attached = open(&scratch).unwrap();
+            let expected = format!("{:?} {}", attached.identity, maker(&attached));
+            assert!(
+                lines.iter().all(|line| *line == expected),
+                "{expected}: {lines:#?}"
+            );
+            scratch.remove().unwrap();
+        }
+    }
+}

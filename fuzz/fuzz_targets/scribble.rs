@@ -1,0 +1,52 @@
+//! Operations on a map, while words are rewritten between their accesses, by a schedule.
+//!
+//! What a peer can do at any moment, but deterministic: the schedule says before which access which
+//! word is rewritten. Each operation must end within the bound that is stated for it.
+
+#![no_main]
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use shmkv::fuzzing::Words;
+use shmkv::{Key, Map, Str, Value};
+use shmkv_fuzz::{Attack, Parts, Sample, Scribble, new_map};
+
+#[derive(Arbitrary, Debug)]
+struct Plan {
+    types: u8,
+    capacity: u8,
+    entries: u8,
+    /// What is done before, so that it begins with garbage.
+    before: Vec<Scribble>,
+    attacks: Vec<Attack>,
+}
+
+fuzz_target!(|plan: Plan| {
+    let capacity = usize::from(plan.capacity % 60) + 1;
+    match plan.types % 4 {
+        0 => scribble::<u64, u64>(capacity, &plan),
+        1 => scribble::<Str<6>, [bool; 20]>(capacity, &plan),
+        2 => scribble::<u64, ()>(capacity, &plan),
+        _ => scribble::<[u8; 5], [u64; 9]>(capacity, &plan),
+    }
+});
+
+fn scribble<K: Key + Sample, V: Value + Sample>(capacity: usize, plan: &Plan) {
+    let map: Map<K, V> = new_map(capacity);
+    let reader = Map::<K, V>::builder()
+        .open_read_only(map.segment().clone())
+        .expect("it was just made");
+    for key in 0..u16::from(plan.entries) {
+        if map.insert(K::sample(key), V::sample(key)).is_err() {
+            break;
+        }
+    }
+    let words = Words::of(&map);
+    let parts = Parts::of(&words);
+    for scribble in plan.before.iter().take(8) {
+        parts.scribble(&words, *scribble);
+    }
+    for attack in plan.attacks.iter().take(12) {
+        attack.run(&map, &reader, parts);
+    }
+}

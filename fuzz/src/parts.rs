@@ -1,0 +1,146 @@
+//! Where the parts of a segment are, and what somebody writes into them.
+
+use arbitrary::Arbitrary;
+use shmkv::fuzzing::Words;
+
+/// What somebody writes into a segment.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Scribble {
+    /// One field of the header, which everybody has read by then.
+    Geometry { word: u8, value: Wild },
+    /// One word of a bucket's header line: state, lock, tags, …
+    Header { bucket: u8, word: u8, value: Wild },
+    /// One word of a slot.
+    Slot { bucket: u8, word: u16, value: Wild },
+    /// One word of the ring of moves.
+    Moves { word: u16, value: Wild },
+    /// One word of the participants.
+    Participant { word: u8, value: Wild },
+    /// The lock of a bucket gets the token of a registered writer.
+    LockOfTheLiving { bucket: u8, slot: u8, waiters: bool },
+    /// One bucket becomes a copy of another.
+    Copy { from: u8, to: u8 },
+    /// Bits of any word behind the header.
+    Flip { word: u32, bits: u64 },
+}
+
+/// Values that do harm more often than random ones.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Wild {
+    Zero,
+    Ones,
+    Small(u8),
+    AllSlots(u16),
+    Any(u64),
+}
+
+impl Wild {
+    pub fn word(self) -> u64 {
+        match self {
+            Self::Zero => 0,
+            Self::Ones => u64::MAX,
+            Self::Small(value) => value.into(),
+            Self::AllSlots(version) => u64::from(version) << 16 | 0xFFFF,
+            Self::Any(value) => value,
+        }
+    }
+}
+
+/// Where the parts of a segment are, by the table of the format.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts {
+    participants: usize,
+    moves: usize,
+    buckets: usize,
+    bucket_count: usize,
+    bucket_words: usize,
+    end: usize,
+}
+
+impl Parts {
+    /// Reads them, by the table of the format and not by the library's own code, in words.
+    pub fn of(words: &Words) -> Self {
+        let byte = |at: usize| words.load(at / 8);
+        let half = |at: usize| (byte(at) >> (at % 8 * 8) & 0xFFFF_FFFF) as usize;
+        let participants = (byte(24) / 8) as usize + 512;
+        let moves = participants + 8 * half(156);
+        let buckets = (moves + (8 + 3 * half(160)).next_multiple_of(8)).next_multiple_of(512);
+        let slot = half(144).div_ceil(8) + half(148).div_ceil(8) + half(152);
+        let bucket_count = byte(136) as usize;
+        let bucket_words = 8 + 16 * slot;
+        let end = buckets + bucket_count * bucket_words;
+        assert_eq!(end as u64 * 8, byte(32));
+        Self {
+            participants,
+            moves,
+            buckets,
+            bucket_count,
+            bucket_words,
+            end,
+        }
+    }
+
+    fn bucket(&self, number: u8) -> usize {
+        self.buckets + usize::from(number) % self.bucket_count * self.bucket_words
+    }
+
+    /// The bucket to which a word belongs, or the first one.
+    pub fn bucket_around(&self, index: usize) -> usize {
+        let distance = index.saturating_sub(self.buckets);
+        index.max(self.buckets) - distance % self.bucket_words
+    }
+
+    /// Does it.
+    pub fn scribble(&self, words: &Words, scribble: Scribble) {
+        match scribble {
+            Scribble::Geometry { word, value } => {
+                words.store(usize::from(word) % 32, value.word());
+            }
+            Scribble::Header {
+                bucket,
+                word,
+                value,
+            } => words.store(self.bucket(bucket) + usize::from(word % 8), value.word()),
+            Scribble::Slot {
+                bucket,
+                word,
+                value,
+            } => {
+                let slots = (self.bucket_words - 8).max(1);
+                let at = 8 + usize::from(word) % slots;
+                if at < self.bucket_words {
+                    words.store(self.bucket(bucket) + at, value.word());
+                }
+            }
+            Scribble::Moves { word, value } => {
+                let place = usize::from(word) % (self.buckets - self.moves);
+                words.store(self.moves + place, value.word());
+            }
+            Scribble::Participant { word, value } => {
+                let place = usize::from(word) % (self.moves - self.participants);
+                words.store(self.participants + place, value.word());
+            }
+            Scribble::LockOfTheLiving {
+                bucket,
+                slot,
+                waiters,
+            } => {
+                let slot = usize::from(slot) % ((self.moves - self.participants) / 8);
+                let claim = words.load(self.participants + slot * 8);
+                let token = claim >> 25 << 17 | (slot as u64 + 1) << 1 | u64::from(waiters);
+                words.store(self.bucket(bucket) + 1, token);
+            }
+            Scribble::Copy { from, to } => {
+                let (from, to) = (self.bucket(from), self.bucket(to));
+                for word in 0..self.bucket_words {
+                    words.store(to + word, words.load(from + word));
+                }
+            }
+            Scribble::Flip { word, bits } => {
+                let place = word as usize % (self.end - self.participants);
+                let index = self.participants + place;
+                words.store(index, words.load(index) ^ bits);
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Segments in memory.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use shmkv::{Key, Map, Segment, Value};
+
+/// A new map in a segment that nobody else can find.
+pub fn new_map<K: Key, V: Value>(capacity: usize) -> Map<K, V> {
+    Map::builder()
+        .capacity(capacity)
+        .max_writers(2)
+        // A lock word may name this very process: no need to wait for it.
+        .lock_timeout(Duration::ZERO)
+        .create(Segment::memfd("fuzz").unwrap())
+        .unwrap()
+}
+
+/// The file behind a map.
+pub fn file_of<K: Key, V: Value>(map: &Map<K, V>) -> File {
+    map.as_fd().unwrap().try_clone_to_owned().unwrap().into()
+}
+
+/// A memfd with these bytes.
+pub fn file_with(bytes: &[u8]) -> File {
+    // One that the library made, with another content: no unsafe code here.
+    let map: Map<u8, ()> = Map::builder()
+        .capacity(1)
+        .max_writers(1)
+        .create(Segment::memfd("fuzz").unwrap())
+        .unwrap();
+    let file = file_of(&map);
+    let len = file.metadata().unwrap().len() as usize;
+    let mut content = vec![0; len];
+    let copied = bytes.len().min(len);
+    content[..copied].copy_from_slice(&bytes[..copied]);
+    file.write_all_at(&content, 0).unwrap();
+    file
+}
+
+/// The name of an open file.
+pub fn name_of(file: &File) -> Segment {
+    Segment::fd(file.as_fd().as_raw_fd()).unwrap()
+}

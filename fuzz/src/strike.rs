@@ -1,0 +1,142 @@
+//! Words that are rewritten between the accesses of an operation, by a schedule.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use arbitrary::Arbitrary;
+use shmkv::fuzzing::{Words, stated, watch};
+use shmkv::{Key, Map, ReadOnlyMap, Value};
+
+use crate::op::Op;
+use crate::parts::{Parts, Scribble, Wild};
+use crate::sample::Sample;
+use crate::survive::{stated_bound, survive};
+
+/// One rewriting of a word.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Strike {
+    /// How many accesses after the last one.
+    pub pause: u8,
+    pub target: Target,
+}
+
+/// Which word is rewritten, seen from the one that is about to be accessed.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Target {
+    /// That very word.
+    This(Wild),
+    /// One nearby.
+    Near(i8, Wild),
+    /// A word of the header line of the bucket to which it belongs.
+    Line(u8, Wild),
+    /// The version of that bucket grows, and these slots are in use.
+    Publish { commits: u8, occupied: u16 },
+    /// What it held before the last strike: a state that comes back.
+    Restore,
+    /// Any word, bucket or lock.
+    Somewhere(Scribble),
+}
+
+/// An operation, and what happens meanwhile.
+#[derive(Arbitrary, Clone, Debug)]
+pub struct Attack {
+    pub op: Op,
+    pub strikes: Vec<Strike>,
+    /// The schedule begins anew when it is through.
+    pub again: bool,
+}
+
+impl Attack {
+    /// Runs the operation under attack, and asserts that it ends within its stated bound.
+    pub fn run<K: Key + Sample, V: Value + Sample>(
+        &self,
+        map: &Map<K, V>,
+        reader: &ReadOnlyMap<K, V>,
+        parts: Parts,
+    ) {
+        let bound = stated_bound(self.op, stated(map));
+        let mut attacker = Attacker {
+            words: Words::of(map),
+            parts,
+            strikes: self.strikes[..self.strikes.len().min(16)].to_vec(),
+            again: self.again,
+            next: 0,
+            wait: 0,
+            last: None,
+        };
+        attacker.wait = attacker.pause();
+        let count = Rc::new(Cell::new(0u64));
+        let (counter, op) = (Rc::clone(&count), self.op);
+        let before = move |index: usize| {
+            counter.set(counter.get() + 1);
+            assert!(counter.get() <= bound, "{op:?}: more than {bound} accesses");
+            attacker.before(index);
+        };
+        watch(&[map, reader], before, || survive(map, reader, self.op));
+    }
+}
+
+struct Attacker {
+    words: Words,
+    parts: Parts,
+    strikes: Vec<Strike>,
+    again: bool,
+    /// The next strike, and how many accesses are left until then.
+    next: usize,
+    wait: u8,
+    /// The word that was rewritten last, and what it had held.
+    last: Option<(usize, u64)>,
+}
+
+impl Attacker {
+    fn pause(&self) -> u8 {
+        self.strikes.get(self.next).map_or(0, |strike| strike.pause)
+    }
+
+    fn before(&mut self, index: usize) {
+        let Some(Strike { target, .. }) = self.strikes.get(self.next).copied() else {
+            return;
+        };
+        if self.wait > 0 {
+            self.wait -= 1;
+            return;
+        }
+        self.strike(target, index);
+        self.next += 1;
+        if self.next == self.strikes.len() && self.again {
+            self.next = 0;
+        }
+        self.wait = self.pause();
+    }
+
+    fn strike(&mut self, target: Target, index: usize) {
+        match target {
+            Target::This(value) => self.write(index, value.word()),
+            Target::Near(distance, value) => {
+                if let Some(near) = index.checked_add_signed(distance.into()) {
+                    self.write(near, value.word());
+                }
+            }
+            Target::Line(word, value) => {
+                let bucket = self.parts.bucket_around(index);
+                self.write(bucket + usize::from(word % 8), value.word());
+            }
+            Target::Publish { commits, occupied } => {
+                let bucket = self.parts.bucket_around(index);
+                let version = (self.words.load(bucket) >> 16).wrapping_add(commits.into());
+                self.write(bucket, version << 16 | u64::from(occupied));
+            }
+            Target::Restore => {
+                if let Some((index, value)) = self.last.take() {
+                    self.write(index, value);
+                }
+            }
+            Target::Somewhere(scribble) => self.parts.scribble(&self.words, scribble),
+        }
+    }
+
+    fn write(&mut self, index: usize, value: u64) {
+        self.last = Some((index, self.words.load(index)));
+        self.words.store(index, value);
+    }
+}

@@ -1,0 +1,431 @@
+//! What a cache adds to the table: insertions that replace an entry, hits that leave a trace,
+//! times that are refreshed, and leases.
+//!
+//! An entry's value and its metadata word are the two words of a [`Wide`] number. All entries are
+//! of the epoch in which the fillers are, except the one that shall give way: it has a small number, hence
+//! another epoch, and what is out of date gives way first, whatever the policy.
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::bucket::{Search, Slot};
+use crate::entry::Meta;
+use crate::evict::Replacement;
+use crate::image::{Cached, Image, One};
+use crate::lease::{CELL_WORDS, Claim, Leases};
+use crate::memory::{Draft, FILLER, Fate, Number, Segment, Wide, hash, key, short, token};
+use crate::model::{explore, race, role};
+use crate::owner::token::Verdict;
+use crate::sync::{self, AtomicU64};
+use crate::table::{Edit, Outcome, Probe, Table, Who};
+
+const BUCKETS: u64 = 2;
+
+/// Values of entries that are not out of date.
+const FRESH: u64 = FILLER + 1;
+const FRESHER: u64 = FILLER + 2;
+
+/// Every bucket has its fifteen entries.
+fn full() -> Replacement<'static> {
+    let mut replacement = Replacement::new(15 * BUCKETS, BUCKETS);
+    replacement.may_be_stale = true;
+    let [_, meta] = Wide::of(FILLER);
+    replacement.epoch = meta >> 4;
+    assert!(Meta(meta).is_of(replacement.epoch));
+    replacement
+}
+
+fn table<'a>(
+    segment: &'a Segment<Wide>,
+    replacement: &'a Replacement<'a>,
+) -> Table<'a, Cached<'a, u64, u64, One>> {
+    segment.table_of(Cached::replacing(One, replacement))
+}
+
+/// Inserts or replaces, as a cache does.
+fn put(segment: &Segment<Wide>, me: u32, key: u64, value: u64) -> String {
+    let replacement = full();
+    let table = table(segment, &replacement);
+    let words = [key];
+    let probe = Probe {
+        hash: hash(key),
+        words: &words,
+    };
+    let (mut new, mut old) = (Image::<Wide>::uninit(), Image::<Wide>::uninit());
+    let new = new.write(&Wide::of(value));
+    let mut old = old.sink();
+    let mut put = |_: Option<&[u64]>, _: &mut [u64]| Edit::Put;
+    short(
+        match table.edit_at_home(token(me), probe, &mut old, new, &mut put) {
+            Some(outcome) => Ok(outcome),
+            None => table.edit(&mut segment.writer(me), probe, &mut old, new, &mut put),
+        },
+    )
+}
+
+fn k() -> u64 {
+    key(BUCKETS, 0, 1, 0, 0)
+}
+
+/// The key that gives way.
+fn v() -> u64 {
+    key(BUCKETS, 0, 1, 0, 1)
+}
+
+/// Two full buckets; slot 0 of the first has an entry that is out of date.
+fn crowd() -> Draft<Wide> {
+    let mut draft = Draft::new(BUCKETS);
+    draft.fill(0, 1, 1..15).put(0, 0, v(), 9).fill(1, 0, 0..15);
+    draft.live(0, &[0, 15]).live(1, &[]).policy(0).policy(1);
+    draft
+}
+
+/// Smallest interesting schedule: the new entry is written into the spare slot while the reader
+/// copies the old one, and published while it looks again.
+#[test]
+fn reader_sees_the_old_entry_or_the_new_one_and_never_a_mixture() {
+    let draft = crowd();
+    let fresh = format!("inserted - {FRESH}");
+    let expected = ["inserted - miss", fresh.as_str()];
+    explore(2, 20, &expected, move |turn| {
+        let [w, r, end] = draft.share();
+        let writer = role(move || put(&w, 0, k(), FRESH));
+        let reader = role(move || format!("- {}", r.get(k())));
+        let outcome = race(turn, [writer, reader]);
+        assert_eq!(end.settled(&[k(), v()], true), format!("{FRESH},-"));
+        outcome
+    });
+    let draft = crowd();
+    let expected = ["inserted - 9", "inserted - miss"];
+    explore(2, 20, &expected, move |turn| {
+        let [w, r, end] = draft.share();
+        let writer = role(move || put(&w, 0, k(), FRESH));
+        let reader = role(move || format!("- {}", r.get(v())));
+        let outcome = race(turn, [writer, reader]);
+        assert_eq!(end.settled(&[k(), v()], true), format!("{FRESH},-"));
+        outcome
+    });
+}
+
+/// Smallest interesting schedule: the second one's slot is the one that the first has emptied,
+/// and the reader still copies the entry that was there.
+#[test]
+fn slot_that_became_free_is_filled_again_under_a_reader() {
+    let mut draft = crowd();
+    let second = key(BUCKETS, 0, 1, 0, 2);
+    let w = key(BUCKETS, 0, 1, 0, 3);
+    draft.replace_filler(0, 1, w, 8).live(0, &[0, 1, 15]);
+    let expected = ["- 9", "- miss"];
+    explore(2, 50, &expected, move |turn| {
+        let [a, r, end] = draft.share();
+        let writer = role(move || {
+            assert_eq!(put(&a, 0, k(), FRESH), "inserted");
+            assert_eq!(put(&a, 0, second, FRESHER), "inserted");
+            "-".to_owned()
+        });
+        let reader = role(move || r.get(v()).to_string());
+        let outcome = race(turn, [writer, reader]);
+        let end = end.settled(&[k(), second, v(), w], true);
+        assert_eq!(end, format!("{FRESH},{FRESHER},-,-"));
+        outcome
+    });
+}
+
+/// Smallest interesting schedule: each has locked its home, which is the other's second bucket.
+#[test]
+fn two_insertions_into_full_buckets_both_succeed() {
+    let mut draft = crowd();
+    let mirrored = key(BUCKETS, 1, 0, 0, 0);
+    let w = key(BUCKETS, 0, 1, 0, 3);
+    draft.replace_filler(0, 1, w, 8).live(0, &[0, 1, 15]);
+    draft.live(1, &[]);
+    explore(2, 40, &["inserted inserted"], move |turn| {
+        let [a, b, end] = draft.share();
+        let first = role(move || put(&a, 0, k(), FRESH));
+        let second = role(move || put(&b, 1, mirrored, FRESHER));
+        let outcome = race(turn, [first, second]);
+        // The mirrored key lives away from its home, which counts it.
+        let end = end.settled(&[k(), mirrored, v(), w], true);
+        assert_eq!(end, format!("{FRESH},{FRESHER},-,-"));
+        outcome
+    });
+}
+
+/// The process dies before each of its writes; another one comes and inserts too.
+#[test]
+fn death_in_a_replacement_leaves_the_old_entry_or_the_new_one() {
+    const WRITES: usize = 12;
+    let mut draft = crowd();
+    draft.fate(0, Fate::Mortal);
+    let (fresh, fresher) = (FRESH.to_string(), FRESHER.to_string());
+    let expected = [
+        // It died before it published, or after, or not at all.
+        format!("died inserted {fresher},-"),
+        format!("died replaced {fresher},-"),
+        format!("inserted inserted {fresh},-"),
+        format!("inserted replaced {fresher},-"),
+    ];
+    let _ = fresh;
+    let expected: Vec<&str> = expected[..].iter().map(String::as_str).collect();
+    let expected = [expected[0], expected[1], expected[3]];
+    explore(WRITES * 2, 100, &expected, move |variant| {
+        let (writes, turn) = ((variant / 2) as u32, variant % 2);
+        let [m, t, end] = draft.share();
+        let mortal = role(move || m.mortal(0, writes, || put(&m, 0, k(), FRESH)));
+        let taker = role(move || put(&t, 1, k(), FRESHER));
+        let outcome = race(turn, [mortal, taker]);
+        end.bury_all(2);
+        let left = end.settled(&[k(), v()], false);
+        // Whoever came last: the mortal one may have been the second.
+        let left = match left.strip_prefix(&format!("{FRESH},")) {
+            Some(rest) => format!("{FRESHER},{rest}"),
+            None => left,
+        };
+        let outcome = outcome.replace("replaced inserted", "inserted replaced");
+        format!("{outcome} {left}")
+    });
+}
+
+/// Smallest interesting schedule: the slot becomes another entry's between the copy and the hit's
+/// trace, which then speaks for the wrong entry: that is all.
+#[test]
+fn hit_that_comes_late_harms_nobody() {
+    let draft = crowd();
+    explore(2, 30, &["inserted hit", "inserted miss"], move |turn| {
+        let [w, r, end] = draft.share();
+        let writer = role(move || put(&w, 0, k(), FRESH));
+        let reader = role(move || {
+            let replacement = full();
+            let table = table(&r, &replacement);
+            let bucket = table.bucket(0);
+            let state = bucket.begin();
+            match bucket.search(state, hash(v()).tag(), &[v()]) {
+                Search::Found(slot) => {
+                    bucket.touch(slot);
+                    "hit".to_owned()
+                }
+                Search::Absent => "miss".to_owned(),
+            }
+        });
+        let outcome = race(turn, [writer, reader]);
+        assert_eq!(end.settled(&[k(), v()], true), format!("{FRESH},-"));
+        outcome
+    });
+}
+
+/// Smallest interesting schedule: the time is refreshed between the reader's copy and its
+/// second look, which does not notice, and need not.
+#[test]
+fn refreshed_word_is_seen_old_or_new_with_the_same_value() {
+    let mut draft = Draft::<Wide>::new(BUCKETS);
+    draft.put(0, 0, k(), 5).live(0, &[0]);
+    explore(2, 10, &["refreshed new", "refreshed old"], move |turn| {
+        let [w, r] = draft.share();
+        let writer = role(move || {
+            let replacement = full();
+            let table = table(&w, &replacement);
+            let locked = table.bucket(0).try_lock_once(token(0));
+            let locked = locked.expect("nobody else wants it");
+            let Search::Found(slot) = locked.search(hash(k()).tag(), &[k()]) else {
+                panic!("the key is there");
+            };
+            assert_eq!(slot, Slot::new(0));
+            locked.store_value_word(slot, 1, 77);
+            "refreshed".to_owned()
+        });
+        let reader = role(move || {
+            let replacement = full();
+            let table = table(&r, &replacement);
+            let words = [k()];
+            let probe = Probe {
+                hash: hash(k()),
+                words: &words,
+            };
+            let mut image = Image::<Wide>::uninit();
+            let mut sink = image.sink();
+            let found = table.glance(probe, |bucket, slot| bucket.load_value(slot, &mut sink));
+            assert_eq!(found, Some(crate::table::Lookup::Hit));
+            match *sink.words() {
+                [5, 77] => "new".to_owned(),
+                [5, other] if other == !5 => "old".to_owned(),
+                ref other => panic!("{other:?}"),
+            }
+        });
+        race(turn, [writer, reader])
+    });
+}
+
+/// Cells for leases, beside a segment.
+struct Cells(Vec<AtomicU64>);
+
+impl Cells {
+    fn new(count: usize) -> Rc<Self> {
+        let words = (0..count * CELL_WORDS).map(|_| AtomicU64::live(0));
+        Rc::new(Self(words.collect()))
+    }
+}
+
+/// Looks under the lock of the key's home, and claims if there is nothing.
+fn claim<'a>(
+    segment: &Segment<Wide>,
+    cells: &'a Cells,
+    me: u32,
+    key: u64,
+    dead: Option<crate::owner::token::LockWord>,
+) -> Result<u64, Claim<'a>> {
+    let replacement = full();
+    let table = table(segment, &replacement);
+    let words = [key];
+    let probe = Probe {
+        hash: hash(key),
+        words: &words,
+    };
+    let mut old = Image::<Wide>::uninit();
+    let mut old = old.sink();
+    let mut claim = None;
+    let mut decide = |current: Option<&[u64]>, _: &mut [u64]| {
+        if current.is_none() {
+            claim = Some(Leases::new(&cells.0).claim(probe.hash, token(me), dead, 1, 1));
+        }
+        Edit::Keep
+    };
+    let outcome = match table.edit_at_home(token(me), probe, &mut old, &mut [], &mut decide) {
+        Some(outcome) => outcome,
+        None => table
+            .edit(
+                &mut segment.writer(me),
+                probe,
+                &mut old,
+                &mut [],
+                &mut decide,
+            )
+            .expect("the owner of a lock lives or is dead"),
+    };
+    match (outcome, claim) {
+        (Outcome::KeptPresent, _) => Ok(old.words()[0]),
+        (_, Some(claim)) => Err(claim),
+        (other, None) => panic!("{other:?} without a claim"),
+    }
+}
+
+/// Finds a value, or loads it, as `Cache::get_or_insert_with` does.
+fn load(segment: &Segment<Wide>, cells: &Cells, me: u32, key: u64, loads: &AtomicUsize) -> u64 {
+    let mut dead = None;
+    loop {
+        match claim(segment, cells, me, key, dead.take()) {
+            Ok(value) => return value,
+            Err(Claim::Ours(lease)) => {
+                loads.fetch_add(1, Ordering::Relaxed);
+                let value = FILLER + 1 + u64::from(me);
+                put(segment, me, key, value);
+                drop(lease);
+                return value;
+            }
+            Err(Claim::Theirs(mut holder)) => {
+                let word = holder.word();
+                let owner = word.owner().expect("somebody holds it");
+                if segment.who().verdict(owner) == Verdict::Dead {
+                    dead = Some(word);
+                } else {
+                    holder.wait();
+                }
+            }
+            Err(Claim::Crowded) => panic!("there is a cell for everybody"),
+        }
+    }
+}
+
+fn one_absent() -> Draft<Wide> {
+    let mut draft = Draft::<Wide>::new(BUCKETS);
+    draft.live(0, &[0, 1]).live(1, &[]).policy(0);
+    draft
+}
+
+/// Smallest interesting schedule: the second finds the lease held, and the first lets go before
+/// it falls asleep; it looks again and finds the value.
+#[test]
+fn of_two_who_miss_one_loads() {
+    let draft = one_absent();
+    let (first, second) = (FILLER + 1, FILLER + 2);
+    let expected = [format!("{first} {first}"), format!("{second} {second}")];
+    let expected = expected.each_ref().map(String::as_str);
+    explore(2, 20, &expected, move |turn| {
+        let [a, b] = draft.share();
+        let cells = Cells::new(1);
+        let loads = Rc::new(AtomicUsize::new(0));
+        let roles = [(a, 0), (b, 1)].map(|(segment, me)| {
+            let (cells, loads) = (cells.clone(), loads.clone());
+            role(move || load(&segment, &cells, me, k(), &loads).to_string())
+        });
+        let outcome = race(turn, roles);
+        assert_eq!(loads.load(Ordering::Relaxed), 1, "one loads");
+        outcome
+    });
+}
+
+/// The loader dies before each of its writes; the other one loads, or finds what it has left.
+#[test]
+fn loader_that_dies_is_followed_by_the_one_who_waits() {
+    const WRITES: usize = 16;
+    let mut draft = one_absent();
+    draft.fate(0, Fate::Mortal);
+    let (first, second) = (FILLER + 1, FILLER + 2);
+    let expected = [
+        format!("{first} {first}"),
+        format!("{second} {second}"),
+        format!("died {first}"),
+        format!("died {second}"),
+    ];
+    let expected = expected.each_ref().map(String::as_str);
+    explore(WRITES * 2, 200, &expected, move |variant| {
+        let (writes, turn) = ((variant / 2) as u32, variant % 2);
+        let [m, t] = draft.share();
+        let cells = Cells::new(1);
+        let loads = Rc::new(AtomicUsize::new(0));
+        let (cells_of_m, loads_of_m) = (cells.clone(), Rc::new(AtomicUsize::new(0)));
+        let mortal = role(move || {
+            let outcome = m.mortal(0, writes, || {
+                load(&m, &cells_of_m, 0, k(), &loads_of_m).to_string()
+            });
+            if outcome == "died" {
+                sync::death(token(0).to_word(), &cells_of_m.0);
+            }
+            outcome
+        });
+        let loads_of_t = loads.clone();
+        let taker = role(move || load(&t, &cells, 1, k(), &loads_of_t).to_string());
+        let outcome = race(turn, [mortal, taker]);
+        assert!(loads.load(Ordering::Relaxed) <= 1);
+        outcome
+    });
+}
+
+/// Smallest interesting schedule: both find the one cell free.
+#[test]
+fn one_cell_is_given_to_one_of_two_keys() {
+    let other = key(BUCKETS, 1, 0, 0, 0);
+    let mut draft = Draft::<Wide>::new(BUCKETS);
+    draft.live(0, &[0]).live(1, &[0]).policy(0).policy(1);
+    let expected = ["crowded ours", "ours crowded", "ours ours"];
+    explore(2, 10, &expected, move |turn| {
+        let [a, b] = draft.share();
+        let cells = Cells::new(1);
+        let both = Rc::new(AtomicUsize::new(0));
+        let roles = [(a, 0, k()), (b, 1, other)].map(|(segment, me, key)| {
+            let (cells, both) = (cells.clone(), both.clone());
+            role(move || match claim(&segment, &cells, me, key, None) {
+                Err(Claim::Ours(lease)) => {
+                    // While it is ours, nobody else has it.
+                    assert_eq!(both.fetch_add(1, Ordering::Relaxed), 0);
+                    loom::thread::yield_now();
+                    both.fetch_sub(1, Ordering::Relaxed);
+                    drop(lease);
+                    "ours".to_owned()
+                }
+                Err(Claim::Crowded) => "crowded".to_owned(),
+                other => panic!("{other:?}"),
+            })
+        });
+        race(turn, roles)
+    });
+}

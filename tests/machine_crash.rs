@@ -1,0 +1,586 @@
+//! What a crash of the machine leaves of a `file:` segment, and what becomes of it.
+//!
+//! The crash is played on a copy: each page of the copy is one that the segment had at some time
+//! since the last sync (which is all that the kernel promises), the boot id in the header is
+//! another one, and the checksum is right again. Locks of the file stay behind, as they do.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use shmkv::{AfterMachineCrash, Map, OpenError, ReadOnlyMap, Segment, Synced, WriteError};
+use support::Parts;
+
+const PAGE: usize = 4096;
+
+/// A value that shows whether it is whole, and whose.
+type Whole = [u64; 4];
+
+fn whole(key: u64, version: u64) -> Whole {
+    [key, version, key ^ version.rotate_left(32), !key]
+}
+
+fn is_whole(key: u64, value: Whole) -> bool {
+    value == whole(key, value[1])
+}
+
+/// A directory with a segment in it, and copies of it.
+struct Disk {
+    directory: tempfile::TempDir,
+}
+
+impl Disk {
+    fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn segment(&self, name: &str) -> Segment {
+        Segment::file(self.path(name)).unwrap()
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        std::fs::read(self.path("live")).unwrap()
+    }
+
+    /// The segment as the next boot finds it, with these bytes.
+    fn after_a_crash(&self, name: &str, mut bytes: Vec<u8>) -> Segment {
+        another_boot(&mut bytes);
+        std::fs::write(self.path(name), bytes).unwrap();
+        set_mode(&self.path(name));
+        self.segment(name)
+    }
+}
+
+fn set_mode(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Changes the boot id, and makes the checksum right again: as the format's documentation says.
+fn another_boot(bytes: &mut [u8]) {
+    for byte in &mut bytes[184..200] {
+        *byte ^= 0x5A;
+    }
+    let header_len = u64::from_ne_bytes(bytes[24..32].try_into().unwrap()) as usize;
+    let mut header = bytes[..header_len].to_vec();
+    header[..8].fill(0);
+    header[16..24].fill(0);
+    let sum = rapidhash::v3::rapidhash_v3(&header);
+    bytes[16..24].copy_from_slice(&sum.to_ne_bytes());
+}
+
+fn create(disk: &Disk, capacity: usize) -> Map<u64, Whole> {
+    Map::builder()
+        .capacity(capacity)
+        .max_writers(4)
+        .create(disk.segment("live"))
+        .unwrap()
+}
+
+fn open(segment: &Segment, choice: AfterMachineCrash) -> Result<Map<u64, Whole>, OpenError> {
+    Map::builder()
+        .after_machine_crash(choice)
+        .open(segment.clone())
+}
+
+fn open_read_only(segment: &Segment) -> Result<ReadOnlyMap<u64, Whole>, OpenError> {
+    Map::builder().open_read_only(segment.clone())
+}
+
+fn is_refused<T>(result: &Result<T, OpenError>) -> bool {
+    matches!(result, Err(OpenError::MachineCrash { .. }))
+}
+
+fn entries(map: &ReadOnlyMap<u64, Whole>) -> BTreeMap<u64, Whole> {
+    map.iter().map(Result::unwrap).collect()
+}
+
+/// Everything must work on what is left.
+fn assert_works(map: &Map<u64, Whole>) {
+    let check = map.check();
+    assert!(check.is_sound() && check.notes == 0, "{check}");
+    assert!(map.recover().unwrap().is_clean());
+    for key in 5000..5020 {
+        match map.insert(key, whole(key, 1)) {
+            Ok(_) | Err(WriteError::Full { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let all = entries(map);
+    for (key, value) in &all {
+        assert_eq!(map.get(key).unwrap(), Some(*value));
+        assert_eq!(map.remove(key).unwrap(), Some(*value));
+        assert_eq!(map.get(key).unwrap(), None, "it came back");
+    }
+    assert!(map.is_empty());
+    assert_eq!(map.participants().len(), 1);
+}
+
+#[test]
+fn cleanly_closed_segment_is_trusted_after_a_crash_of_the_machine() {
+    let disk = Disk::new();
+    let map = create(&disk, 200);
+    for key in 0..200 {
+        map.insert(key, whole(key, 1)).unwrap();
+    }
+    let before = entries(&map);
+    drop(map);
+    let segment = disk.after_a_crash("next", disk.bytes());
+    assert_eq!(entries(&open_read_only(&segment).unwrap()), before);
+    let map = open(&segment, AfterMachineCrash::Refuse).unwrap();
+    assert!(map.salvage().is_none(), "nothing had to be looked over");
+    assert_eq!(entries(&map), before);
+    // It is of this boot now, whatever is written.
+    map.insert(0, whole(0, 2)).unwrap();
+    let another = open(&segment, AfterMachineCrash::Refuse).unwrap();
+    assert_eq!(another.get(&0).unwrap(), Some(whole(0, 2)));
+    open_read_only(&segment).unwrap();
+    drop(another);
+    assert_works(&map);
+}
+
+#[test]
+fn synced_segment_is_trusted_until_somebody_writes() {
+    let disk = Disk::new();
+    let map = create(&disk, 100);
+    for key in 0..100 {
+        map.insert(key, whole(key, 1)).unwrap();
+    }
+    let before = entries(&map);
+    assert!(is_refused(&open(
+        &disk.after_a_crash("never", disk.bytes()),
+        AfterMachineCrash::Refuse
+    )));
+    assert_eq!(map.sync().unwrap(), Synced::Clean);
+    // The writer still has it open, and a slot.
+    let segment = disk.after_a_crash("synced", disk.bytes());
+    let next = open(&segment, AfterMachineCrash::Refuse).unwrap();
+    assert_eq!(entries(&next), before);
+    assert_works(&next);
+
+    map.insert(3, whole(3, 2)).unwrap();
+    let segment = disk.after_a_crash("written", disk.bytes());
+    let refused = open(&segment, AfterMachineCrash::Refuse);
+    match refused {
+        Err(OpenError::MachineCrash {
+            synced_at,
+            read_only,
+            ..
+        }) => {
+            assert!(synced_at.is_some() && !read_only);
+        }
+        other => panic!("{other:?}"),
+    }
+    let message = open(&segment, AfterMachineCrash::Refuse)
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("after_machine_crash"), "{message}");
+    assert!(message.contains("written to since"), "{message}");
+    assert!(matches!(
+        open_read_only(&segment),
+        Err(OpenError::MachineCrash {
+            read_only: true,
+            ..
+        })
+    ));
+    // Refusing changes nothing, so the choice remains.
+    let kept = open(&segment, AfterMachineCrash::Keep).unwrap();
+    let salvage = kept.salvage().unwrap();
+    assert_eq!((salvage.kept, salvage.dropped), (100, 0), "{salvage}");
+    assert_eq!(kept.get(&3).unwrap(), Some(whole(3, 2)));
+    open_read_only(&segment).unwrap();
+    assert_works(&kept);
+}
+
+#[test]
+fn discarded_segment_is_as_new() {
+    let disk = Disk::new();
+    let map = create(&disk, 100);
+    for key in 0..100 {
+        map.insert(key, whole(key, 1)).unwrap();
+    }
+    let segment = disk.after_a_crash("next", disk.bytes());
+    let map = open(&segment, AfterMachineCrash::Discard).unwrap();
+    assert_eq!(map.salvage().unwrap().dropped, 100);
+    assert!(map.is_empty());
+    for key in 0..100 {
+        map.insert(key, whole(key, 1)).unwrap();
+    }
+    // Admitted once: nobody discards it again.
+    let again = open(&segment, AfterMachineCrash::Discard).unwrap();
+    assert!(again.salvage().is_none());
+    assert_eq!(again.len(), 100);
+    drop(again);
+    assert_works(&map);
+}
+
+#[test]
+fn last_writer_to_leave_seals_and_others_do_not() {
+    let disk = Disk::new();
+    let first = create(&disk, 100);
+    let second = open(&disk.segment("live"), AfterMachineCrash::Refuse).unwrap();
+    first.insert(1, whole(1, 1)).unwrap();
+    second.insert(2, whole(2, 1)).unwrap();
+    drop(first);
+    let crashed = |name: &str| {
+        open(
+            &disk.after_a_crash(name, disk.bytes()),
+            AfterMachineCrash::Refuse,
+        )
+    };
+    assert!(is_refused(&crashed("one-left")));
+    drop(second);
+    assert_eq!(crashed("none-left").unwrap().len(), 2);
+    // Who has not written has nothing to seal, and who reads disturbs nobody.
+    let idle = open(&disk.segment("live"), AfterMachineCrash::Refuse).unwrap();
+    let reader = open_read_only(&disk.segment("live")).unwrap();
+    let sealed = disk.bytes();
+    drop(idle);
+    assert!(sealed == disk.bytes());
+    let writer = open(&disk.segment("live"), AfterMachineCrash::Refuse).unwrap();
+    writer.insert(3, whole(3, 1)).unwrap();
+    drop(writer);
+    assert_eq!(crashed("beside-a-reader").unwrap().len(), 3);
+    drop(reader);
+    let unsealed: Map<u64, Whole> = Map::builder()
+        .sync_on_close(false)
+        .open(disk.segment("live"))
+        .unwrap();
+    unsealed.insert(4, whole(4, 1)).unwrap();
+    drop(unsealed);
+    assert!(is_refused(&crashed("not-asked-for")));
+}
+
+#[test]
+fn segments_without_a_disk_have_nothing_to_sync() {
+    let name = format!("shm:shmkv-test-sync-{}", std::process::id());
+    let map: Map<u64, u64> = Map::builder().capacity(10).create(name.as_str()).unwrap();
+    map.insert(1, 1).unwrap();
+    assert_eq!(map.sync().unwrap(), Synced::InMemory);
+    map.segment().remove().unwrap();
+}
+
+#[test]
+fn sync_while_others_write_says_so_and_seals_nothing_false() {
+    let disk = Disk::new();
+    let map = create(&disk, 200);
+    for key in 0..200 {
+        map.insert(key, whole(key, 1)).unwrap();
+    }
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut version = 2;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                for key in 0..200 {
+                    map.insert(key, whole(key, version)).unwrap();
+                }
+                version += 1;
+            }
+        });
+        for number in 0..30 {
+            map.sync().unwrap();
+            // Copied while it is written: pages of different times. If it is trusted by any
+            // chance, then it must be whole.
+            let segment = disk.after_a_crash(&number.to_string(), disk.bytes());
+            if let Ok(next) = open(&segment, AfterMachineCrash::Refuse) {
+                let found = entries(&next);
+                assert_eq!(found.len(), 200);
+                assert!(found.iter().all(|(key, value)| is_whole(*key, *value)));
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(map.sync().unwrap(), Synced::Clean);
+}
+
+#[test]
+fn locks_and_slots_of_the_former_boot_hold_nobody_up() {
+    let disk = Disk::new();
+    let map = create(&disk, 100);
+    for key in 0..100 {
+        map.insert(key, whole(key, 1)).unwrap();
+    }
+    map.sync().unwrap();
+    let mut bytes = disk.bytes();
+    std::fs::write(disk.path("parts"), &bytes).unwrap();
+    let parts = Parts::of(&File::open(disk.path("parts")).unwrap());
+    let mut put = |at: u64, word: u64| {
+        bytes[at as usize..at as usize + 8].copy_from_slice(&word.to_ne_bytes());
+    };
+    for bucket in 0..parts.bucket_count {
+        // Slot 0 under a generation that the next holder of the slot will have, and others.
+        put(
+            parts.bucket(bucket) + 8,
+            (2 + bucket % 3) << 17 | 2 | bucket % 2,
+        );
+    }
+    for word in 8..32 {
+        put(parts.participants + word * 8, !word);
+    }
+    for choice in [AfterMachineCrash::Refuse, AfterMachineCrash::Keep] {
+        let segment = disk.after_a_crash("next", bytes.clone());
+        let map = open(&segment, choice).unwrap();
+        assert_eq!(map.len(), 100);
+        for key in 0..100 {
+            map.insert(key, whole(key, 2)).unwrap();
+        }
+        assert_works(&map);
+        map.segment().remove().unwrap();
+    }
+}
+
+#[test]
+fn one_of_many_openers_looks_the_segment_over_and_the_others_wait() {
+    let disk = Disk::new();
+    let map = create(&disk, 3000);
+    for key in 0..3000 {
+        map.insert(key, whole(key, 1)).unwrap();
+    }
+    let segment = disk.after_a_crash("next", disk.bytes());
+    let salvaged: usize = std::thread::scope(|scope| {
+        let openers: Vec<_> = (0..8)
+            .map(|number| {
+                let segment = &segment;
+                scope.spawn(move || {
+                    let map = open(segment, AfterMachineCrash::Keep).unwrap();
+                    // Nobody takes away what was written after the admission.
+                    map.insert(9000 + number, whole(9000 + number, 1)).unwrap();
+                    assert_eq!(
+                        map.get(&(9000 + number)).unwrap(),
+                        Some(whole(9000 + number, 1))
+                    );
+                    usize::from(map.salvage().is_some())
+                })
+            })
+            .collect();
+        openers
+            .into_iter()
+            .map(|opener| opener.join().unwrap())
+            .sum()
+    });
+    assert_eq!(salvaged, 1);
+    let map = open(&segment, AfterMachineCrash::Refuse).unwrap();
+    assert_eq!(map.len(), 3008);
+}
+
+#[test]
+fn opener_that_died_while_it_looked_the_segment_over_leaves_that_to_the_next() {
+    let disk = Disk::new();
+    let map = create(&disk, 100);
+    for key in 0..100 {
+        map.insert(key, whole(key, 1)).unwrap();
+    }
+    let bytes = disk.bytes();
+    let segment = disk.after_a_crash("next", bytes.clone());
+    drop(open(&segment, AfterMachineCrash::Discard).unwrap());
+    let done = std::fs::read(disk.path("next")).unwrap();
+    let parts = Parts::of(&File::open(disk.path("next")).unwrap());
+    // What it would have left, had it died after any of its pages: the shared part, with the
+    // record of the admission, comes last of all.
+    let start = parts.participants as usize / PAGE;
+    let end = bytes.len().div_ceil(PAGE);
+    for pages in start..=end {
+        let mut half = done[..pages * PAGE.min(done.len())].to_vec();
+        half.truncate(done.len());
+        half.extend_from_slice(&bytes[half.len()..]);
+        let before = ..parts.participants as usize;
+        half[before].copy_from_slice(&bytes[before]);
+        let segment = disk.after_a_crash("half", half);
+        let map = open(&segment, AfterMachineCrash::Keep).unwrap();
+        assert!(map.salvage().is_some());
+        assert_works(&map);
+        map.segment().remove().unwrap();
+    }
+}
+
+/// Garbage of each kind that the check knows, and a `bool` that is none.
+#[test]
+fn each_kind_of_damage_is_dropped_and_reported() {
+    use shmkv::Reason;
+    let disk = Disk::new();
+    let map: Map<[u8; 5], bool> = Map::builder()
+        .capacity(20)
+        .create(disk.segment("live"))
+        .unwrap();
+    let key = |number: u64| -> [u8; 5] { number.to_le_bytes()[..5].try_into().unwrap() };
+    for number in 0..20 {
+        map.insert(key(number), true).unwrap();
+    }
+    let bytes = disk.bytes();
+    let parts = Parts::of(&File::open(disk.path("live")).unwrap());
+    let word =
+        |at: u64| u64::from_ne_bytes(bytes[at as usize..at as usize + 8].try_into().unwrap());
+    let (bucket, slots) = (0..parts.bucket_count)
+        .map(|bucket| (parts.bucket(bucket), word(parts.bucket(bucket))))
+        .map(|(at, state)| {
+            (
+                at,
+                (0..16)
+                    .filter(|slot| state >> slot & 1 == 1)
+                    .collect::<Vec<u64>>(),
+            )
+        })
+        .max_by_key(|(_, slots)| slots.len())
+        .unwrap();
+    let slot = |number: usize| bucket + 64 + slots[number] * 16;
+    let damage: [(Reason, u64, u64); 5] = [
+        (Reason::BadPadding, slot(0), word(slot(0)) | 1 << 60),
+        (Reason::Misplaced, slot(1), 0x77_7777),
+        (
+            Reason::WrongTag,
+            bucket + 16,
+            word(bucket + 16) ^ 0xFF << (slots[0] % 8 * 8),
+        ),
+        (Reason::Twice, slot(0), word(slot(1))),
+        (Reason::InvalidValue, slot(2) + 8, 7),
+    ];
+    for (reason, at, value) in damage {
+        let mut bytes = bytes.clone();
+        bytes[at as usize..at as usize + 8].copy_from_slice(&value.to_ne_bytes());
+        if reason == Reason::Twice {
+            // With the tag that belongs to it.
+            let tag = |slot: u64| bytes[(bucket + 16 + slot) as usize];
+            let tag = tag(slots[1]);
+            bytes[(bucket + 16 + slots[0]) as usize] = tag;
+        }
+        let segment = disk.after_a_crash("next", bytes);
+        let map: Map<[u8; 5], bool> = Map::builder()
+            .after_machine_crash(AfterMachineCrash::Keep)
+            .open(segment)
+            .unwrap();
+        let salvage = map.salvage().unwrap().clone();
+        assert_eq!(
+            (salvage.kept, salvage.dropped),
+            (19, 1),
+            "{reason:?}: {salvage}"
+        );
+        let found = salvage.entries[0].reason;
+        // A key that is changed at random is nearly always misplaced, but in a table of two
+        // or three buckets it may be told by its tag alone.
+        let is_it = found == reason
+            || reason == Reason::Misplaced && found == Reason::WrongTag
+            || reason == Reason::WrongTag && slots[0] >= 8;
+        assert!(is_it, "{reason:?}: {salvage}");
+        assert!(map.check().is_sound(), "{}", map.check());
+        map.segment().remove().unwrap();
+    }
+}
+
+/// What a map went through: keys are written again and again, so that slots are used again.
+#[derive(Clone, Debug)]
+enum Step {
+    Insert(u64),
+    Remove(u64),
+    Snapshot,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0..90_u64).prop_map(Step::Insert),
+        3 => (0..90_u64).prop_map(Step::Remove),
+        1 => Just(Step::Snapshot),
+    ];
+    prop::collection::vec(step, 1..400)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if support::long() { 4000 } else { 250 }))]
+
+    /// Pages of different times: never trusted, unless it is what was synced; and what is kept
+    /// is a table in which everything works, and in which each key has a value of its own.
+    #[test]
+    fn torn_pages_are_never_trusted_and_what_is_kept_is_sound(
+        filled in 0..80_u64,
+        steps in steps(),
+        choices in prop::collection::vec(any::<prop::sample::Index>(), 64),
+    ) {
+        let disk = Disk::new();
+        let map = create(&disk, 60);
+        for key in 0..filled {
+            let _ = map.insert(key, whole(key, 0));
+        }
+        prop_assert_eq!(map.sync().unwrap(), Synced::Clean);
+        let synced = entries(&map);
+        let mut snapshots = vec![disk.bytes()];
+        let mut touched = false;
+        for (version, step) in steps.iter().enumerate() {
+            match step {
+                Step::Insert(key) => {
+                    if map.insert(*key, whole(*key, 1 + version as u64)).is_ok() {
+                        touched = true;
+                    }
+                }
+                Step::Remove(key) => touched |= map.remove(key).unwrap().is_some(),
+                Step::Snapshot => snapshots.push(disk.bytes()),
+            }
+        }
+        snapshots.push(disk.bytes());
+        let mut torn = Vec::new();
+        for page in 0..snapshots[0].len().div_ceil(PAGE) {
+            let choice = &snapshots[choices[page % choices.len()].index(snapshots.len())];
+            torn.extend_from_slice(&choice[page * PAGE..(page * PAGE + PAGE).min(choice.len())]);
+        }
+        let segment = disk.after_a_crash("torn", torn);
+        match open(&segment, AfterMachineCrash::Refuse) {
+            Ok(trusted) => prop_assert_eq!(entries(&trusted), synced, "{}", touched),
+            Err(OpenError::MachineCrash { .. }) => {
+                let kept = open(&segment, AfterMachineCrash::Keep).unwrap();
+                let salvage = kept.salvage().unwrap().clone();
+                let found = entries(&kept);
+                prop_assert_eq!(salvage.kept as usize, found.len(), "{}", salvage);
+                prop_assert_eq!(salvage.dropped as usize, salvage.entries.len());
+                assert_works(&kept);
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// Any bytes at all behind the header: opening ends, and what is kept works.
+    #[test]
+    fn garbage_behind_the_header_is_dropped(
+        noise in prop::collection::vec((any::<prop::sample::Index>(), any::<u64>()), 1..300),
+    ) {
+        let disk = Disk::new();
+        let map = create(&disk, 60);
+        for key in 0..60 {
+            map.insert(key, whole(key, 0)).unwrap();
+        }
+        let mut bytes = disk.bytes();
+        let header_len = u64::from_ne_bytes(bytes[24..32].try_into().unwrap()) as usize;
+        let words = (bytes.len() - header_len) / 8;
+        for (at, word) in noise {
+            let at = header_len + at.index(words) * 8;
+            bytes[at..at + 8].copy_from_slice(&word.to_ne_bytes());
+        }
+        let segment = disk.after_a_crash("noise", bytes);
+        let kept = open(&segment, AfterMachineCrash::Keep).unwrap();
+        assert_works(&kept);
+    }
+}
+
+/// A copy of a live file that was made while nobody wrote is as good as a sync.
+#[test]
+fn file_that_was_closed_and_copied_to_another_machine_is_trusted() {
+    let disk = Disk::new();
+    let map = create(&disk, 50);
+    for key in 0..50 {
+        map.insert(key, whole(key, 1)).unwrap();
+    }
+    drop(map);
+    let file = File::open(disk.path("live")).unwrap();
+    let mut bytes = vec![0; file.metadata().unwrap().len() as usize];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    let segment = disk.after_a_crash("copy", bytes);
+    assert_eq!(open_read_only(&segment).unwrap().len(), 50);
+}
