@@ -22,6 +22,7 @@ use crate::map::{MapStats, clear, stats, sweep};
 use crate::open::EntryTypes;
 use crate::owner::{Participant, RegisterError};
 use crate::recovery::{self, Check, Recovery};
+use crate::restart::{self, Reason, Salvage, Synced};
 use crate::schema::Type;
 use crate::segment::{Segment, SegmentError};
 use crate::shared::Shared;
@@ -255,6 +256,12 @@ impl ReadOnlyDynMap {
         self.shared.survey()
     }
 
+    /// What was kept, if the segment had to be looked over after a crash of the machine when this
+    /// handle was opened: as [`ReadOnlyMap::salvage`](crate::ReadOnlyMap::salvage).
+    pub fn salvage(&self) -> Option<&Salvage> {
+        self.shared.salvage.get()
+    }
+
     /// The segment, by a name under which it can be opened and removed.
     pub fn segment(&self) -> &Segment {
         &self.shared.segment
@@ -426,16 +433,24 @@ impl DynMap {
     pub fn remove_garbage(&self) -> Result<usize, SweepError> {
         let types = &self.types;
         sweep(&self.shared, self.shape, |key, words| {
-            let key = to_bytes(key, types.key.size());
-            let value = to_bytes(words, types.value.size());
-            // The value of a cache's "there is none" means nothing.
-            let has_value = !self
-                .rules
-                .as_ref()
-                .is_some_and(|rules| rules.is_negative(words));
-            types.judge(Part::Key, key).is_err()
-                || has_value && types.judge(Part::Value, value).is_err()
+            match types.invalid_part(key, words) {
+                None => false,
+                // The value of a cache's "there is none" means nothing.
+                Some(Reason::InvalidValue) => !self
+                    .rules
+                    .as_ref()
+                    .is_some_and(|rules| rules.is_negative(words)),
+                Some(_) => true,
+            }
         })
+    }
+
+    /// Writes everything to the disk, as [`Map::sync`](crate::Map::sync) does.
+    ///
+    /// # Errors
+    /// If the kernel cannot.
+    pub fn sync(&self) -> Result<Synced, SegmentError> {
+        restart::sync(&self.shared)
     }
 
     /// Takes over, in all buckets, what provably dead processes hold, and frees their slots, as

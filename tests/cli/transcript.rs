@@ -3,7 +3,8 @@
 //! Each `console` block of the section "Command line" is a part of one session. Lines that begin
 //! with `$ ` are given to a shell, `\` at their end continues them; what follows is what they
 //! print. Only what differs from run to run is blotted out on both sides: process ids, ages,
-//! users; and on the screen of `top` all numbers.
+//! users; and on the screen of `top` all numbers. With `SHMKV_SHOW_SESSION=1` and `--nocapture` the
+//! whole session is printed, for the README.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,7 +22,9 @@ struct Step {
 }
 
 fn steps(readme: &str) -> Vec<Step> {
-    let (_, section) = readme.split_once("\n## Command line\n").expect("the section is there");
+    let (_, section) = readme
+        .split_once("\n## Command line\n")
+        .expect("the section is there");
     let section = section.split("\n## ").next().unwrap();
     let mut steps: Vec<Step> = Vec::new();
     let (mut inside, mut continued) = (false, false);
@@ -76,7 +79,11 @@ fn blot(text: &str) -> String {
             return format!("created     [age] ago by{rest}");
         }
         if line.starts_with("access ") {
-            let mode = line.split_whitespace().nth(1).unwrap_or_default().to_owned();
+            let mode = line
+                .split_whitespace()
+                .nth(1)
+                .unwrap_or_default()
+                .to_owned();
             return format!("access {mode} [user]");
         }
         line
@@ -123,21 +130,36 @@ fn the_session_in_the_readme_goes_as_it_says() {
     let steps = steps(&readme);
     for command in ["create", "set", "get", "info", "dump", "check", "top"] {
         let is_it = |step: &Step| step.command.contains(&format!("shmkv {command} "));
-        assert!(steps.iter().any(is_it), "`shmkv {command}` is part of the session");
+        assert!(
+            steps.iter().any(is_it),
+            "`shmkv {command}` is part of the session"
+        );
     }
     let directory = tempfile::tempdir().unwrap();
     let own = format!("quotes-{}", std::process::id());
-    for Step { command, expected } in &steps {
+    let mut printed = Vec::new();
+    for Step { command, .. } in &steps {
         let ours = command.replace("shm:quotes", &format!("shm:{own}"));
-        let (found, expected) = match command.strip_prefix("shmkv top ") {
-            Some(_) => (blot_screen(&screen(&ours, &own)), blot_screen(expected)),
-            None => (blot(&output(&ours, directory.path())), blot(expected)),
+        let found = match command.starts_with("shmkv top ") {
+            true => screen(&ours, &own),
+            false => output(&ours, directory.path()),
         };
-        let found = found.replace(&own, "quotes");
-        assert_eq!(found.trim_end(), expected.trim_end(), "$ {command}");
+        printed.push(found.replace(&own, "quotes"));
     }
     for name in [own.clone(), format!("{own}-large")] {
         let _ = Segment::shm(&name).unwrap().remove();
+    }
+    if std::env::var_os("SHMKV_SHOW_SESSION").is_some() {
+        for (step, found) in steps.iter().zip(&printed) {
+            println!("$ {}\n{}", step.command, found.trim_end());
+        }
+    }
+    for (Step { command, expected }, found) in steps.iter().zip(&printed) {
+        let (found, expected) = match command.starts_with("shmkv top ") {
+            true => (blot_screen(found), blot_screen(expected)),
+            false => (blot(found), blot(expected)),
+        };
+        assert_eq!(found.trim_end(), expected.trim_end(), "$ {command}");
     }
 }
 
@@ -158,7 +180,9 @@ fn screen(command: &str, own: &str) -> String {
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    let shown = top.until("a rate", |it| it.contains("writers") && !it.contains("max 0"));
+    let shown = top.until("a rate", |it| {
+        it.contains("writers") && !it.contains("max 0")
+    });
     top.press("q");
     assert!(top.end_restored().success());
     // The name is longer than the one in the README, so columns have moved; blanks do not count.
