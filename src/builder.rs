@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::error::OpenError;
-use crate::layout::{Kind, Layout, Plan, SizeError};
 use crate::image::Typed;
+use crate::layout::{Kind, Layout, Plan, SizeError};
 use crate::map::{Map, ReadOnlyMap, decoded};
 use crate::mapping::Access;
 use crate::open::{

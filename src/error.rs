@@ -156,7 +156,10 @@ impl fmt::Display for LastSync {
         };
         let ago = at.elapsed().unwrap_or_default().as_secs();
         let (days, hours, minutes) = (ago / 86_400, ago / 3600 % 24, ago / 60 % 60);
-        write!(f, "last synced {days} d {hours} h {minutes} min ago, and written to since")
+        write!(
+            f,
+            "last synced {days} d {hours} h {minutes} min ago, and written to since"
+        )
     }
 }
 

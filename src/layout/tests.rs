@@ -795,7 +795,10 @@ fn assert_orderly(counts: &Counts, places: &Places) {
     assert_eq!(learner - statistics, 16 * counts.statistics as usize);
     let is_cache = usize::from(counts.leases != 0);
     assert_eq!(ghosts - learner, 512 * is_cache);
-    assert_eq!((ghosts_end - ghosts) as u64, 2 * counts.buckets * is_cache as u64);
+    assert_eq!(
+        (ghosts_end - ghosts) as u64,
+        2 * counts.buckets * is_cache as u64
+    );
     assert!(ghosts_end <= buckets && buckets - ghosts_end < 512);
     assert_eq!(
         (end - buckets) as u64,
