@@ -157,9 +157,7 @@ fn one_death(name: &Segment, map: &Map<u64, Large>, begins: impl FnOnce()) -> Op
         signal(victim, libc::SIGSTOP);
         wait(victim, libc::WUNTRACED);
         let held = |problem: &Problem| match problem {
-            Problem::Locked { owner, .. } => {
-                owner.as_ref().and_then(|owner| owner.pid()) == Some(victim as u32)
-            }
+            Problem::Locked { owner, .. } => owner.pid() == Some(victim as u32),
             _ => false,
         };
         caught = map.check().problems.iter().any(held);

@@ -36,8 +36,8 @@ pub enum OpenError {
         /// What is wrong with it.
         source: Box<ParseError>,
     },
-    /// The program's own type cannot be described within the limits of a schema.
-    #[error("this program's {part} type cannot be stored: {source}")]
+    /// The type that was asked for cannot be described within the limits of a schema.
+    #[error("the {part} type cannot be stored: {source}")]
     Unfit {
         /// "key" or "value".
         part: &'static str,

@@ -1,6 +1,6 @@
 //! Segments as wholes: finding them, and removing them with all that belongs to them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::layout::{Layout, MAGIC};
 use crate::mapping::Access;
@@ -23,6 +23,15 @@ impl Segment {
     /// If `/dev/shm` cannot be read. A segment that vanishes meanwhile is no error.
     pub fn list() -> Result<Vec<Self>, SegmentError> {
         Self::list_marked(MAGIC)
+    }
+
+    /// The segments of shmkv among the files of a directory that this process may read, as `file:`
+    /// segments. Subdirectories are not searched.
+    ///
+    /// # Errors
+    /// If the directory cannot be read, or has a path that is not UTF-8.
+    pub fn list_directory(directory: impl AsRef<Path>) -> Result<Vec<Self>, SegmentError> {
+        Self::list_marked_in(directory.as_ref(), MAGIC)
     }
 
     /// Removes the name; the segment itself goes when its last user does. Whether it is
@@ -54,24 +63,18 @@ impl Segment {
     /// # Errors
     /// If `/dev/shm` cannot be read. What this process may not open or remove is left alone.
     pub fn remove_left_over_lock_files() -> Result<Vec<PathBuf>, SegmentError> {
-        let unreadable = |source| SegmentError::Io {
-            context: "cannot look for lock files".to_owned(),
-            source,
-        };
-        // Lock files first: one that belongs to a segment that is created meanwhile is not seen.
-        let lock_files = companion::find_all().map_err(unreadable)?;
-        let in_use: Vec<[u64; 2]> = Self::list()?
-            .iter()
-            .filter_map(|segment| segment.peek().map(|layout| layout.segment_id))
-            .collect();
-        let mut removed = Vec::new();
-        for file in lock_files {
-            let left_over = !file.in_use && !in_use.contains(&file.segment_id);
-            if left_over && companion::remove(file.segment_id).is_ok() {
-                removed.push(file.path);
-            }
-        }
-        Ok(removed)
+        let mut removed = left_over()?;
+        removed.retain(|file| companion::remove(file.segment_id).is_ok());
+        Ok(removed.into_iter().map(|file| file.path).collect())
+    }
+
+    /// The lock files that [`remove_left_over_lock_files`](Self::remove_left_over_lock_files)
+    /// would remove.
+    ///
+    /// # Errors
+    /// If `/dev/shm` cannot be read.
+    pub fn left_over_lock_files() -> Result<Vec<PathBuf>, SegmentError> {
+        Ok(left_over()?.into_iter().map(|file| file.path).collect())
     }
 
     /// What the segment says about itself, if it is one of ours.
@@ -82,4 +85,20 @@ impl Segment {
         let attached = self.open(&options, Access::ReadOnly, MAGIC).ok()?;
         read_layout(&attached.mapping).ok()
     }
+}
+
+/// Lock files without a segment and without a user.
+fn left_over() -> Result<Vec<companion::Found>, SegmentError> {
+    let unreadable = |source| SegmentError::Io {
+        context: "cannot look for lock files".to_owned(),
+        source,
+    };
+    // Lock files first: one that belongs to a segment that is created meanwhile is not seen.
+    let mut lock_files = companion::find_all().map_err(unreadable)?;
+    let in_use: Vec<[u64; 2]> = Segment::list()?
+        .iter()
+        .filter_map(|segment| segment.peek().map(|layout| layout.segment_id))
+        .collect();
+    lock_files.retain(|file| !file.in_use && !in_use.contains(&file.segment_id));
+    Ok(lock_files)
 }

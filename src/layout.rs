@@ -45,7 +45,7 @@
 //!
 //! | part | size | content |
 //! |------|------|---------|
-//! | shared | 4096 | mutable words of the whole segment: words 0 to 2 say what the last sync saw and words 16 to 18 for which boot it was admitted (module `restart`), words 8 and 9 belong to a cache (module `cache`), the rest is reserved |
+//! | shared | 4096 | mutable words of the whole segment: words 0 to 2 say what the last sync saw and words 16 to 18 for which boot it was admitted (module `restart`), words 24 to 26 belong to a cache (module `cache`), the rest is reserved |
 //! | participants | 64 x `participants` | who writes (module `owner`) |
 //! | moves | 64 + 24 x `moves`, rounded up to 64 | recent displacements (module `moves`) |
 //! | leases | 64 x `leases` | loads under way (module `lease`); empty in a map |
@@ -647,6 +647,99 @@ pub struct Layout {
     pub(crate) created_at: u64,
     pub(crate) boot_id: [u8; 16],
     pub(crate) cache: CacheFields,
+}
+
+/// What a segment says about itself. (The secret of the hash is nobody's business.)
+impl Layout {
+    /// What kind of store it holds.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The hash function of its keys.
+    pub fn hash(&self) -> HashKind {
+        self.hash
+    }
+
+    /// The random number that names this creation of the segment.
+    pub fn segment_id(&self) -> u128 {
+        let [high, low] = self.segment_id;
+        u128::from(high) << 64 | u128::from(low)
+    }
+
+    /// The number of entries that it was made for.
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Bytes of the segment. The file behind it may be longer.
+    pub fn total_len(&self) -> u64 {
+        self.places.end as u64 * 8
+    }
+
+    /// The number of buckets.
+    pub fn buckets(&self) -> u64 {
+        self.counts.buckets
+    }
+
+    /// Bytes of a bucket.
+    pub fn bucket_len(&self) -> u64 {
+        self.counts.bucket_words() * 8
+    }
+
+    /// Slots of a bucket that can be in use at a time.
+    pub fn usable_slots(&self) -> u32 {
+        self.counts.usable()
+    }
+
+    /// Bytes of a key.
+    pub fn key_len(&self) -> u32 {
+        self.counts.key_len
+    }
+
+    /// Bytes of a value.
+    pub fn value_len(&self) -> u32 {
+        self.counts.value_len
+    }
+
+    /// Words (of eight bytes) of metadata that each entry has behind its value.
+    pub fn meta_words(&self) -> u32 {
+        self.counts.meta_words
+    }
+
+    /// How many processes can be registered as writers at a time.
+    pub fn max_writers(&self) -> u32 {
+        self.counts.participants
+    }
+
+    /// The text of the schema of the keys, as it is stored. It has not been parsed, and may
+    /// contain anything.
+    pub fn key_schema(&self) -> &str {
+        &self.key_schema
+    }
+
+    /// The text of the schema of the values, likewise.
+    pub fn value_schema(&self) -> &str {
+        &self.value_schema
+    }
+
+    /// The process that created the segment, by its id in its own pid namespace.
+    pub fn creator_pid(&self) -> u32 {
+        self.creator_pid
+    }
+
+    /// When the segment was created, by the wall clock.
+    pub fn created_at(&self) -> std::time::SystemTime {
+        // 64 bits of nanoseconds reach to the year 2554: no addition overflows.
+        std::time::UNIX_EPOCH + std::time::Duration::from_nanos(self.created_at)
+    }
+
+    /// Whether the segment was created since the machine was last booted; `None` if the boot is
+    /// not known.
+    pub fn is_of_this_boot(&self) -> Option<bool> {
+        let (now, then) = (crate::restart::boot_id(), self.boot_id);
+        (now != [0; 16] && then != [0; 16]).then_some(now == then)
+    }
 }
 
 const CHECKSUM_AT: std::ops::Range<usize> = 16..24;

@@ -32,9 +32,12 @@
 //! - [`Map`] and [`ReadOnlyMap`], the typed handles; [`MapBuilder`] creates and opens them.
 //! - [`Cache`] and [`ReadOnlyCache`], the same for what may be forgotten: with a capacity that is never
 //!   exceeded, times to live, and loading once.
+//! - [`DynMap`] and [`ReadOnlyDynMap`], the untyped handles: any segment, by the schema that it
+//!   carries.
 //! - [`Segment`] names a segment: `shm:quotes`, `file:/var/cache/q.kv`, `sysv:0x51`, `fd:3`.
 //! - [`Key`] and [`Value`] say what can be stored: plain data that describes itself. Put
 //!   [`#[shmkv::record]`](record) on your own types; [`Str`] and [`Bytes`] hold text inline.
+//! - `docs::verification` says what is verified, by what, and what is not.
 //! - [`schema`] is the description that a segment carries of its types.
 //!
 //! # The house
@@ -78,6 +81,9 @@ mod builder;
 mod cache;
 mod clock;
 mod copy;
+#[cfg(doc)]
+pub mod docs;
+mod dynamic;
 mod entry;
 mod error;
 mod evict;
@@ -117,7 +123,11 @@ extern crate self as shmkv;
 
 pub use builder::MapBuilder;
 pub use cache::{
-    Cache, CacheBuilder, CacheIter, CacheStats, LoadError, ReadOnlyCache, RemovalCause,
+    Cache, CacheBuilder, CacheIter, CacheSettings, CacheStats, LoadError, ReadOnlyCache,
+    RemovalCause,
+};
+pub use dynamic::{
+    DynEntries, DynEntry, DynError, DynMap, DynMapBuilder, HeldLock, Pulse, ReadOnlyDynMap,
 };
 pub use error::{Exchange, IterError, OpenError, ReadError, SweepError, TryInsert, WriteError};
 pub use hash::HashKind;

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Shape};
 use crate::builder::MapBuilder;
 use crate::copy::Sink;
 use crate::error::{Exchange, IterError, ReadError, SweepError, TryInsert, WriteError};
@@ -360,24 +361,7 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
 
     /// How full the map is, bucket by bucket.
     pub fn stats(&self) -> MapStats {
-        let table = self.table();
-        let mut occupancy = [0; 17];
-        let mut len = 0;
-        for index in 0..table.buckets() {
-            let entries = table.bucket(index).begin().occupied().len();
-            occupancy[entries as usize] += 1;
-            len += u64::from(entries);
-        }
-        let slots = table.buckets() * u64::from(self.shared.layout.counts.usable());
-        MapStats {
-            len,
-            capacity: self.shared.layout.capacity,
-            slots,
-            load: len as f64 / slots as f64,
-            bytes: self.shared.layout.places.end as u64 * 8,
-            occupancy,
-            displaced: table.moves().head(),
-        }
+        stats(&self.shared, Typed::<K, V>::SHAPE)
     }
 
     /// What was kept, and what was dropped, of a segment that was in use when the machine
@@ -470,9 +454,11 @@ impl<K: Key, V: Value> Map<K, V> {
         old: &mut Sink<'_>,
     ) -> Result<Outcome, WriteError> {
         let mut key_image = Image::uninit();
-        let words = &*key_image.write(key);
         let table = self.reader.table();
-        self.reader.shared.edit_key(&table, words, old, new, decide)
+        let hash = table.hash(key.as_bytes());
+        let words = &*key_image.write(key);
+        let probe = Probe { hash, words };
+        self.reader.shared.edit_key(&table, probe, old, new, decide)
     }
 
     /// The value that was there before an edit.
@@ -719,38 +705,74 @@ impl<K: Key, V: Value> Map<K, V> {
 
     /// Removes all entries; returns how many. Entries that are inserted meanwhile may stay.
     pub fn clear(&self) -> Result<usize, SweepError> {
-        let shared = &*self.reader.shared;
-        let table = self.reader.table();
-        let mut walk = Walk::new(&table);
-        let mut entries = Entries::default();
-        let mut old = Image::<V>::uninit();
-        let mut removed = 0;
-        while walk
-            .advance(&table, &mut entries)
-            .map_err(IterError::from)?
-        {
-            for entry in entries.iter() {
-                // By the stored words: a key that is not a valid `K` is removed as well.
-                let words = &entry[..Image::<K>::WORDS];
-                let probe = Probe {
-                    hash: table.hash_of(words),
-                    words,
-                };
-                let mut remove = |_: Option<&[u64]>, _: &mut [u64]| Edit::Remove;
-                let mut old = old.sink();
-                let outcome = shared.edit(
-                    &table,
-                    shared.token()?,
-                    probe,
-                    &mut old,
-                    &mut [],
-                    &mut remove,
-                )?;
-                removed += usize::from(outcome == Outcome::Removed);
-            }
-        }
-        Ok(removed)
+        clear(&self.reader.shared, Typed::<K, V>::SHAPE)
     }
+}
+
+/// [`ReadOnlyMap::stats`], for entries of any shape.
+pub(crate) fn stats<S: Shape>(shared: &Shared, shape: S) -> MapStats {
+    let table = shared.table(shape);
+    let mut occupancy = [0; 17];
+    let mut len = 0;
+    for index in 0..table.buckets() {
+        let entries = table.bucket(index).begin().occupied().len();
+        occupancy[entries as usize] += 1;
+        len += u64::from(entries);
+    }
+    let slots = table.buckets() * u64::from(shared.layout.counts.usable());
+    MapStats {
+        len,
+        capacity: shared.layout.capacity,
+        slots,
+        load: len as f64 / slots as f64,
+        bytes: shared.layout.places.end as u64 * 8,
+        occupancy,
+        displaced: table.moves().head(),
+    }
+}
+
+/// [`Map::clear`], for entries of any shape.
+pub(crate) fn clear<S: Shape>(shared: &Shared, shape: S) -> Result<usize, SweepError> {
+    sweep(shared, shape, |_, _| true)
+}
+
+/// Removes the entries of which `is_unwanted` says so, by the words of key and value, when they
+/// are met and again under their lock; returns how many.
+pub(crate) fn sweep<S: Shape>(
+    shared: &Shared,
+    shape: S,
+    is_unwanted: impl Fn(&[u64], &[u64]) -> bool,
+) -> Result<usize, SweepError> {
+    let table = shared.table(shape);
+    let mut walk = Walk::new(&table);
+    let mut entries = Entries::default();
+    let mut old = vec![MaybeUninit::uninit(); shape.value_words()];
+    let mut removed = 0;
+    while walk
+        .advance(&table, &mut entries)
+        .map_err(IterError::from)?
+    {
+        for entry in entries.iter() {
+            // By the stored words: a key that is no valid one is removed as well.
+            let (words, value) = entry.split_at(shape.key_words());
+            if !is_unwanted(words, value) {
+                continue;
+            }
+            let probe = Probe {
+                hash: table.hash_of(words),
+                words,
+            };
+            let mut remove = |current: Option<&[u64]>, _: &mut [u64]| match current {
+                Some(value) if is_unwanted(words, value) => Edit::Remove,
+                _ => Edit::Keep,
+            };
+            let token = shared.token()?;
+            let mut old = Sink::new(&mut old);
+            let outcome = shared.edit(&table, token, probe, &mut old, &mut [], &mut remove)?;
+            removed += usize::from(outcome == Outcome::Removed);
+        }
+    }
+    Ok(removed)
 }
 
 /// What a transformation wants.

@@ -17,7 +17,7 @@ use crate::map::{Map, ReadOnlyMap};
 use crate::owner::token::{LockWord, Token};
 use crate::owner::{OwnerInfo, Participant, RegisterError, Verdict};
 use crate::repair::Burial;
-use crate::shared::Shared;
+use crate::shared::{Observer, Shared};
 use crate::sync::{Deadline, LOCK_SPINS, Ordering, READ_TRIES_READ_ONLY, fence, spin_hint};
 use crate::table::{Table, Writer};
 use crate::types::{Key, Value};
@@ -119,40 +119,37 @@ impl<K: Key, V: Value> Map<K, V> {
     /// # Errors
     /// If this process cannot register as a writer.
     pub fn recover(&self) -> Result<Recovery, RegisterError> {
-        let shared = self.shared();
-        let participants = shared.participants();
-        // Before we register: that may take the slot of one of the dead, with its record.
-        let known = shared.owners().survey(participants);
-        let token = shared.owners().token(participants)?;
-        let table = shared.table(Typed::<K, V>::SHAPE);
-        let writer = Writer::new(shared, token, Duration::ZERO);
-        let mut patience = Deadline::new(PATIENCE);
-        let mut recovery = Recovery {
-            buckets: table.buckets(),
-            ..Recovery::default()
-        };
-        for bucket in 0..table.buckets() {
-            recover_bucket(&table, &writer, bucket, &mut patience, |owner, remedy| {
-                let is_it = |known: &&Participant| {
-                    known.owner.slot() == owner.slot()
-                        && known.owner.generation() == owner.generation()
-                };
-                let owner = match known.iter().find(is_it) {
-                    Some(known) => known.owner.clone(),
-                    None => shared.owners().describe(participants, owner),
-                };
-                recovery.add(bucket, owner, remedy);
-            });
-        }
-        recovery.reclaimed = shared.owners().reclaim_dead(participants);
-        Ok(recovery)
+        recover(self.shared(), Typed::<K, V>::SHAPE)
     }
+}
 
-    /// The processes that are registered as writers, the living and the dead.
-    pub fn participants(&self) -> Vec<Participant> {
-        let shared = self.shared();
-        shared.owners().survey(shared.participants())
+/// [`Map::recover`], for entries of any shape.
+pub(crate) fn recover<S: Shape>(shared: &Shared, shape: S) -> Result<Recovery, RegisterError> {
+    let participants = shared.participants();
+    // Before we register: that may take the slot of one of the dead, with its record.
+    let known = shared.owners().survey(participants);
+    let token = shared.owners().token(participants)?;
+    let table = shared.table(shape);
+    let writer = Writer::new(shared, token, Duration::ZERO);
+    let mut patience = Deadline::new(PATIENCE);
+    let mut recovery = Recovery {
+        buckets: table.buckets(),
+        ..Recovery::default()
+    };
+    for bucket in 0..table.buckets() {
+        recover_bucket(&table, &writer, bucket, &mut patience, |owner, remedy| {
+            let is_it = |known: &&Participant| {
+                known.owner.slot() == owner.slot() && known.owner.generation() == owner.generation()
+            };
+            let owner = match known.iter().find(is_it) {
+                Some(known) => known.owner.clone(),
+                None => shared.owners().describe(participants, owner),
+            };
+            recovery.add(bucket, owner, remedy);
+        });
     }
+    recovery.reclaimed = shared.owners().reclaim_dead(participants);
+    Ok(recovery)
 }
 
 fn recover_bucket<S: Shape>(
@@ -291,12 +288,8 @@ pub enum Problem {
     Locked {
         /// Which bucket.
         bucket: u64,
-        /// The participant slot of the owner; `None` if it names none.
-        slot: Option<u32>,
-        /// The generation under which it held the slot.
-        generation: u64,
-        /// Who that is, if the handle can tell: one for reading only cannot.
-        owner: Option<OwnerInfo>,
+        /// Who holds it.
+        owner: OwnerInfo,
     },
     /// More slots are in use than may be.
     Overfull {
@@ -379,14 +372,24 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// Takes some memory of its own for each entry that is away from home (one in six or so
     /// of a table that is nearly full).
     pub fn check(&self) -> Check {
-        let shared = self.shared();
-        Inspector::new(shared, shared.table(Typed::<K, V>::SHAPE)).run()
+        check(self.shared(), Typed::<K, V>::SHAPE)
     }
+
+    /// The processes that are registered as writers, the living and the dead.
+    pub fn participants(&self) -> Vec<Participant> {
+        self.shared().survey()
+    }
+}
+
+/// [`ReadOnlyMap::check`], for entries of any shape.
+pub(crate) fn check<S: Shape>(shared: &Shared, shape: S) -> Check {
+    Inspector::new(shared, shared.table(shape)).run()
 }
 
 /// A check under way.
 struct Inspector<'a, S> {
     shared: &'a Shared,
+    observer: Observer<'a>,
     table: Table<'a, S>,
     /// Keys that live away from home, by home and class.
     away: BTreeMap<(u64, u32), u64>,
@@ -397,6 +400,7 @@ impl<'a, S: Shape> Inspector<'a, S> {
     fn new(shared: &'a Shared, table: Table<'a, S>) -> Self {
         Self {
             shared,
+            observer: shared.observers(),
             table,
             away: BTreeMap::new(),
             check: Check::default(),
@@ -436,7 +440,7 @@ impl<'a, S: Shape> Inspector<'a, S> {
             if let Some((found, entries, away)) = checked
                 && bucket.unchanged(state)
             {
-                let (occupied, usable) = (state.occupied().len(), self.table.shape().usable());
+                let (occupied, usable) = (state.occupied().len(), self.table.shape().limit(index));
                 if occupied > usable {
                     self.check.add(Problem::Overfull {
                         bucket: index,
@@ -463,12 +467,9 @@ impl<'a, S: Shape> Inspector<'a, S> {
         let word = LockWord(bucket.lock_word().load(Ordering::Relaxed));
         if let Some(token) = word.owner() {
             let table = self.shared.participants();
-            let owners = self.shared.owners.as_ref();
             self.check.add(Problem::Locked {
                 bucket: index,
-                slot: token.slot(),
-                generation: token.generation(),
-                owner: owners.map(|owners| owners.describe(table, token)),
+                owner: self.observer.get().describe(table, token),
             });
         }
     }
@@ -620,16 +621,21 @@ impl<'a, S: Shape> Inspector<'a, S> {
     fn reserved(&mut self) {
         let places = &self.shared.layout.places;
         let words = self.shared.mapping.words();
+        let is_cache = self.table.shape().meta_words() != 0;
         let in_use = |at: &usize| {
             let at = at - places.shared;
-            crate::restart::SYNC_RECORD.contains(&at) || crate::restart::BOOT_RECORD.contains(&at)
+            crate::restart::SYNC_RECORD.contains(&at)
+                || crate::restart::BOOT_RECORD.contains(&at)
+                || (is_cache && crate::cache::SHARED_WORDS.contains(&at))
         };
         let shared = (places.shared..places.participants).filter(|at| !in_use(at));
         let rounding = places.moves_end..places.leases;
         let padding = rounding.chain(places.ghosts_end..places.buckets);
         let step = self.table.shape().bucket_words();
         let in_buckets = (0..self.table.buckets() as usize)
-            .flat_map(|bucket| [4, 5].map(|word| places.buckets + bucket * step + word));
+            .flat_map(|bucket| [4, 5].map(|word| places.buckets + bucket * step + word))
+            // There a cache has what its policy remembers.
+            .filter(|_| !is_cache);
         for word in shared.chain(padding).chain(in_buckets) {
             let found = words
                 .get(word)
@@ -765,23 +771,7 @@ impl fmt::Display for Problem {
                 f,
                 "bucket {bucket} counts {counted} keys of class {class} elsewhere, there are {found}"
             ),
-            Self::Locked {
-                bucket,
-                owner: Some(owner),
-                ..
-            } => write!(f, "bucket {bucket} is locked by {owner}"),
-            Self::Locked {
-                bucket,
-                slot: Some(slot),
-                generation,
-                ..
-            } => write!(
-                f,
-                "bucket {bucket} is locked by the participant in slot {slot}, generation {generation}"
-            ),
-            Self::Locked { bucket, .. } => {
-                write!(f, "bucket {bucket} is locked by no valid participant")
-            }
+            Self::Locked { bucket, owner } => write!(f, "bucket {bucket} is locked by {owner}"),
             Self::Overfull {
                 bucket,
                 found,

@@ -1,7 +1,7 @@
 //! An open segment: what all handles of one `open` have in common.
 
 use std::fmt;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use crate::bucket::Shape;
@@ -12,7 +12,7 @@ use crate::layout::Layout;
 use crate::mapping::{Access, Mapping};
 use crate::moves::Moves;
 use crate::owner::token::{Token, Verdict};
-use crate::owner::{LockPlace, Owners};
+use crate::owner::{LockPlace, Owners, Participant};
 use crate::policy::learner::{Learner, Memory};
 use crate::restart::{self, Salvage};
 use crate::segment::{Identity, Segment};
@@ -106,19 +106,17 @@ impl Shared {
         token
     }
 
-    /// Runs one edit of the entry of a key, given as words.
+    /// Runs one edit of the entry of a key.
     #[inline(always)]
     pub(crate) fn edit_key<S: Shape>(
         &self,
         table: &Table<'_, S>,
-        words: &[u64],
+        probe: Probe<'_>,
         old: &mut Sink<'_>,
         new: &mut [u64],
         mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
     ) -> Result<Outcome, WriteError> {
         let token = self.token()?;
-        let hash = table.hash_of(words);
-        let probe = Probe { hash, words };
         match table.edit_at_home(token, probe, old, new, &mut decide) {
             Some(outcome) => Ok(outcome),
             None => self.edit(table, token, probe, old, new, &mut decide),
@@ -179,6 +177,26 @@ impl Shared {
             .expect("read-only handles have no writing methods")
     }
 
+    /// Our bookkeeping about the others: as a writer's, or that of somebody who only looks.
+    pub(crate) fn observers(&self) -> Observer<'_> {
+        match &self.owners {
+            Some(owners) => Observer::Writer(owners),
+            None => {
+                let file = self.file.as_ref().map(AsFd::as_fd);
+                let place = lock_place(&self.segment, file);
+                let Layout {
+                    segment_id, counts, ..
+                } = &self.layout;
+                Observer::Reader(Owners::observing(place, *segment_id, counts.participants))
+            }
+        }
+    }
+
+    /// Who is registered as a writer, the living and the dead.
+    pub(crate) fn survey(&self) -> Vec<Participant> {
+        self.observers().get().survey(self.participants())
+    }
+
     /// The error that the caller sees for a write that did not happen.
     #[cold]
     pub(crate) fn write_error(&self, blocked: Blocked) -> WriteError {
@@ -197,6 +215,21 @@ impl Shared {
                     waited: self.lock_timeout,
                 },
             },
+        }
+    }
+}
+
+/// Who tells the living from the dead.
+pub(crate) enum Observer<'a> {
+    Writer(&'a Owners),
+    Reader(Owners),
+}
+
+impl Observer<'_> {
+    pub(crate) fn get(&self) -> &Owners {
+        match self {
+            Self::Writer(owners) => owners,
+            Self::Reader(owners) => owners,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! The parts that attack a segment need the library as fuzz targets see it (`--cfg fuzzing`). The
 //! command that makes the seeds does without.
 
+pub mod cache;
 pub mod model;
 pub mod op;
 #[cfg(fuzzing)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::ReadOnlyCache;
+use crate::shared::Shared;
 use crate::statistics::{Counter, sums};
 use crate::types::{Key, Value};
 
@@ -58,24 +59,29 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     /// What the cache has done so far, and how full it is. Reads one line of each bucket, and the
     /// counters of all threads.
     pub fn stats(&self) -> CacheStats {
-        let words = self.shared.mapping.statistics();
-        let sums = sums(words);
-        let sum = |counter: Counter| sums[counter as usize - 1];
-        CacheStats {
-            len: self.len() as u64,
-            capacity: self.shared.layout.capacity,
-            bytes: self.shared.layout.places.end as u64 * 8,
-            is_counting: !words.is_empty(),
-            hits: sum(Counter::Hits),
-            misses: sum(Counter::Misses),
-            inserts: sum(Counter::Inserts),
-            updates: sum(Counter::Updates),
-            evicted_for_room: sum(Counter::EvictedForRoom),
-            evicted_expired: sum(Counter::EvictedExpired),
-            removed: sum(Counter::Removed),
-            loads: sum(Counter::Loads),
-            load_failures: sum(Counter::LoadFailures),
-            load_time: Duration::from_nanos(sum(Counter::LoadNanos)),
-        }
+        stats(&self.shared, self.len() as u64)
+    }
+}
+
+/// The statistics of a cache that has `len` entries.
+pub(crate) fn stats(shared: &Shared, len: u64) -> CacheStats {
+    let words = shared.mapping.statistics();
+    let sums = sums(words);
+    let sum = |counter: Counter| sums[counter as usize - 1];
+    CacheStats {
+        len,
+        capacity: shared.layout.capacity,
+        bytes: shared.layout.places.end as u64 * 8,
+        is_counting: !words.is_empty(),
+        hits: sum(Counter::Hits),
+        misses: sum(Counter::Misses),
+        inserts: sum(Counter::Inserts),
+        updates: sum(Counter::Updates),
+        evicted_for_room: sum(Counter::EvictedForRoom),
+        evicted_expired: sum(Counter::EvictedExpired),
+        removed: sum(Counter::Removed),
+        loads: sum(Counter::Loads),
+        load_failures: sum(Counter::LoadFailures),
+        load_time: Duration::from_nanos(sum(Counter::LoadNanos)),
     }
 }

@@ -95,9 +95,21 @@ pub(super) fn open_or_create(segment_id: [u64; 2], owner: u32, mode: u32) -> io:
     Err(io::ErrorKind::NotFound.into())
 }
 
+/// Opens the lock file of a segment that belongs to `owner`, if there is one, to ask about locks.
+pub(super) fn open_to_look(segment_id: [u64; 2], owner: u32) -> io::Result<OwnedFd> {
+    let file = open_as(segment_id, OFlags::RDONLY)?;
+    check_owner(&file, owner)?;
+    check_contents(&file, segment_id)?;
+    Ok(file)
+}
+
 fn open_unchecked(segment_id: [u64; 2]) -> Result<OwnedFd, Errno> {
+    open_as(segment_id, OFlags::RDWR)
+}
+
+fn open_as(segment_id: [u64; 2], access: OFlags) -> Result<OwnedFd, Errno> {
     // NONBLOCK: a planted FIFO must not make us wait.
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     rustix::fs::open(path(segment_id), flags, Mode::empty())
 }
 

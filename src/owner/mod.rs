@@ -11,7 +11,7 @@
 //! 1. it is our own token (another thread of ours): alive;
 //! 2. the slot is free or has another generation: dead. A slot has its new generation
 //!    before its holder's first lock; the holder takes locks with `Release`
-//!    (or `AcqRel`), and the fence in [`Owners::verdict`] pairs with it;
+//!    (or `AcqRel`), and the fence in [`Slot::named_by`] pairs with it;
 //! 3. it is of our pid namespace and boot: a pidfd and the start time decide, both ways
 //!    ([`process`]). Only if they cannot (`/proc` missing or hidden, no descriptor left), and some
 //!    process has that id, is the byte asked, and it can only say "alive" then;
@@ -114,6 +114,21 @@ impl Owners {
             LockPlace::Companion { owner, mode } => {
                 companion::open_or_create(segment_id, owner, mode).ok()
             }
+            LockPlace::None => None,
+        };
+        Self {
+            private: Private::new(file),
+            slots: slots.min(token::MAX_PARTICIPANTS),
+            is_companion: matches!(place, LockPlace::Companion { .. }),
+        }
+    }
+
+    /// For a process that only looks: creates nothing, needs no permission to write, and never
+    /// registers.
+    pub(crate) fn observing(place: LockPlace<'_>, segment_id: [u64; 2], slots: u32) -> Self {
+        let file = match place {
+            LockPlace::File(file) => private::reopen_for_reading(file).ok(),
+            LockPlace::Companion { owner, .. } => companion::open_to_look(segment_id, owner).ok(),
             LockPlace::None => None,
         };
         Self {

@@ -280,6 +280,15 @@ impl Node {
 /// Opens the file behind `file` again: a description that nobody else has.
 /// Async-signal-safe.
 pub(super) fn reopen(file: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    reopen_as(file, OFlags::RDWR)
+}
+
+/// As [`reopen`], for somebody who only asks about locks (which takes no permission to write).
+pub(super) fn reopen_for_reading(file: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    reopen_as(file, OFlags::RDONLY)
+}
+
+fn reopen_as(file: BorrowedFd<'_>, access: OFlags) -> io::Result<OwnedFd> {
     // `thread-self`, because `self` has no descriptors once the first thread has exited.
     const PREFIX: &[u8] = b"/proc/thread-self/fd/";
     let mut path = [0_u8; PREFIX.len() + 11];
@@ -298,7 +307,7 @@ pub(super) fn reopen(file: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let number = &digits[first..];
     path[PREFIX.len()..PREFIX.len() + number.len()].copy_from_slice(number);
     let path = CStr::from_bytes_until_nul(&path).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let fresh = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let fresh = rustix::fs::open(path, access | OFlags::CLOEXEC, Mode::empty())?;
     if file_id(fresh.as_fd()) != file_id(file) {
         return Err(io::ErrorKind::NotFound.into());
     }

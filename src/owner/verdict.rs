@@ -6,7 +6,7 @@ use super::info::OwnerInfo;
 use super::process::{Home, Identity, Life, life_of};
 use super::slot::{Claim, FileId, Record, Slot, Snapshot, State};
 use super::token::{Token, Verdict};
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::AtomicU64;
 
 impl Owners {
     /// Whether the owner of a lock word that has just been read lives.
@@ -29,13 +29,10 @@ impl Owners {
     }
 
     fn look_up(&self, table: &[AtomicU64], token: Token) -> (Option<Snapshot>, Verdict) {
-        // Acquire: pairs with the owner's release when it took the lock, so that the
-        // slot is read at least as new as it was then.
-        fence(Ordering::Acquire);
         let slot = token
             .slot()
             .filter(|&index| index < self.slots)
-            .and_then(|index| Some((index, Slot::of(table, index)?)));
+            .and_then(|index| Some((index, Slot::named_by(table, token)?)));
         // No participant ever had a slot that does not exist.
         let Some((index, slot)) = slot else {
             return (None, Verdict::Dead);

@@ -19,6 +19,7 @@ use std::fmt;
 
 use serde_json::{Map, Number, Value};
 
+use super::datum::inline;
 use super::ty::{Int, Struct, Type};
 use super::valid::{InvalidValue, bytes_of, char_of, str_of};
 
@@ -391,17 +392,6 @@ impl Int {
             _ => (negative || bits <= i128::MAX as u128) && self.holds(bits as i128),
         }
     }
-
-    /// The bytes of a number that fits.
-    fn narrow(self, bits: u128) -> Vec<u8> {
-        let wide = bits.to_ne_bytes();
-        let at = if cfg!(target_endian = "little") {
-            0
-        } else {
-            16 - self.size()
-        };
-        wide[at..][..self.size()].to_vec()
-    }
 }
 
 fn read_f64(value: &Value) -> Option<f64> {
@@ -444,17 +434,6 @@ fn read_f32(value: &Value) -> Option<f32> {
         },
         _ => None,
     }
-}
-
-/// Appends a `Str` or `Bytes` with this content; `None` if it is too long.
-fn inline(max: usize, content: &[u8], bytes: &mut Vec<u8>) -> Option<()> {
-    let len = u16::try_from(content.len())
-        .ok()
-        .filter(|_| content.len() <= max)?;
-    bytes.extend(len.to_le_bytes());
-    bytes.extend(content);
-    bytes.resize(bytes.len() + max - content.len(), 0);
-    Some(())
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -53,6 +53,7 @@
 //! that share a segment.
 
 mod compare;
+mod datum;
 mod impls;
 #[cfg(feature = "json")]
 mod json;
@@ -65,6 +66,7 @@ mod valid;
 mod tests;
 
 pub use compare::{Difference, Mismatch};
+pub use datum::Datum;
 #[cfg(feature = "json")]
 pub use json::{ValueError, from_json, parse_value, to_json};
 pub use parse::ParseError;

@@ -183,10 +183,12 @@ proptest! {
     ) {
         let mut bytes: Vec<u8> = seed.iter().copied().cycle().take(ty.size()).collect();
         survives(&ty, &bytes)?;
+        survives_as_a_tree(&ty, &bytes)?;
         make_valid(&ty, &mut bytes);
         // A struct or array may hold an empty array of anything: all of them are valid now.
         prop_assert_eq!(ty.validate(&bytes), Ok(()));
         survives(&ty, &bytes)?;
+        survives_as_a_tree(&ty, &bytes)?;
         bytes.push(0);
         prop_assert!(ty.validate(&bytes).is_err());
     }
@@ -243,6 +245,17 @@ fn alike(a: &Type, b: &Type) -> bool {
 }
 
 /// Changes as few bytes as it takes to make a value of the type.
+fn survives_as_a_tree(ty: &Type, bytes: &[u8]) -> Result<(), TestCaseError> {
+    match ty.validate(bytes) {
+        Ok(()) => {
+            let datum = Datum::decode(ty, bytes).unwrap();
+            prop_assert_eq!(&datum.encode(ty).unwrap(), bytes, "{}", datum);
+        }
+        Err(e) => prop_assert_eq!(Datum::decode(ty, bytes), Err(e)),
+    }
+    Ok(())
+}
+
 fn make_valid(ty: &Type, bytes: &mut [u8]) {
     match ty {
         Type::Bool => bytes[0] &= 1,
@@ -835,4 +848,60 @@ mod json_text {
         let plain = parse("[u8; 1048576]");
         assert!(to_json(&plain, &vec![0; plain.size()]).is_ok());
     }
+}
+
+#[test]
+fn a_tree_that_is_no_value_of_the_type_is_refused_where_it_does_not_fit() {
+    let ty = parse("struct { a: u8, b: [NonZero<i16>; 2], s: Str<3>, e: enum: u8 { On, Off } }");
+    let field = |name: &str, value: Datum| (name.to_owned(), value);
+    let good = || {
+        vec![
+            field("e", Datum::Variant("Off".into())),
+            field("a", Datum::Int(255)),
+            field("s", Datum::Str("abc".into())),
+            field("b", Datum::Array(vec![Datum::Int(-1), Datum::Int(2)])),
+        ]
+    };
+    let bytes = Datum::Struct(good()).encode(&ty).unwrap();
+    assert_eq!(bytes.len(), ty.size());
+    assert_eq!(
+        Datum::decode(&ty, &bytes).unwrap().to_string(),
+        "{ a: 255, b: [-1, 2], s: \"abc\", e: Off }"
+    );
+    let refuse = |at: usize, value: Datum, path: &str| {
+        let mut fields = good();
+        fields[at].1 = value;
+        let error = Datum::Struct(fields).encode(&ty).unwrap_err();
+        assert_eq!(error.path(), path, "{error}");
+    };
+    refuse(0, Datum::Variant("on".into()), "e");
+    refuse(1, Datum::Int(256), "a");
+    refuse(1, Datum::Bool(true), "a");
+    refuse(2, Datum::Str("abcd".into()), "s");
+    refuse(3, Datum::Array(vec![Datum::Int(1), Datum::Int(0)]), "b[1]");
+    refuse(3, Datum::Array(vec![Datum::Int(1)]), "b");
+    let mut fields = good();
+    fields.push(field("x", Datum::Unit));
+    assert!(Datum::Struct(fields).encode(&ty).is_err());
+    let mut fields = good();
+    fields.push(field("a", Datum::Int(1)));
+    assert_eq!(Datum::Struct(fields).encode(&ty).unwrap_err().path(), "a");
+    let mut fields = good();
+    fields.remove(1);
+    assert_eq!(Datum::Struct(fields).encode(&ty).unwrap_err().path(), "a");
+}
+
+#[test]
+fn a_tree_holds_the_whole_range_of_128_bits() {
+    for (ty, number, datum) in [
+        ("u128", u128::MAX.to_ne_bytes(), Datum::Uint(u128::MAX)),
+        ("i128", i128::MIN.to_ne_bytes(), Datum::Int(i128::MIN)),
+        ("u128", 7_u128.to_ne_bytes(), Datum::Int(7)),
+    ] {
+        let ty = parse(ty);
+        assert_eq!(Datum::decode(&ty, &number), Ok(datum.clone()));
+        assert_eq!(datum.encode(&ty), Ok(number.to_vec()));
+    }
+    assert!(Datum::Int(-1).encode(&parse("u128")).is_err());
+    assert!(Datum::Uint(u128::MAX).encode(&parse("i128")).is_err());
 }

@@ -144,6 +144,12 @@ pub enum Unfit {
     /// An enum of which no value exists.
     #[error("enum has no variants")]
     NoVariants,
+    /// A key that contains a float: `0.0 == -0.0`, but their bytes differ, and a map compares
+    /// bytes.
+    #[error(
+        "floats are no keys, since their equality is not that of their bytes: store their bits, as u64 or u32"
+    )]
+    FloatKey,
     /// The schema belongs to another type: a wrong `impl Schema`.
     #[error(
         "schema describes {schema} bytes, the Rust type has {rust}: its `impl Schema` is wrong"
@@ -218,6 +224,16 @@ impl Type {
                 .fold(0, |sum, f| f.ty.weight().saturating_add(sum))
                 .max(1),
             leaf => leaf.size().max(1),
+        }
+    }
+
+    /// Whether there is a float in it, which no key may have.
+    pub fn has_floats(&self) -> bool {
+        match self {
+            Type::F32 | Type::F64 => true,
+            Type::Array { element, .. } => element.has_floats(),
+            Type::Struct(it) => it.fields.iter().any(|field| field.ty.has_floats()),
+            _ => false,
         }
     }
 

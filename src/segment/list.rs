@@ -5,6 +5,7 @@
 //! namespaces cannot be found.
 
 use std::num::NonZeroI32;
+use std::path::Path;
 
 use rustix::fs::{Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -29,14 +30,32 @@ pub(super) fn list(magic: u64) -> Result<Vec<Segment>, SegmentError> {
     Ok(segments)
 }
 
+/// The segments among the files of a directory, as `file:` segments in the order of their names.
+/// Its subdirectories are not searched.
+pub(super) fn list_directory(directory: &Path, magic: u64) -> Result<Vec<Segment>, SegmentError> {
+    let mut names = marked(directory, magic).map_err(|errno| SegmentError::Io {
+        context: format!("cannot list {}", directory.display()),
+        source: errno.into(),
+    })?;
+    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    names
+        .into_iter()
+        .map(|name| Segment::file(directory.join(name.as_str())))
+        .collect()
+}
+
 fn posix(magic: u64) -> Result<Vec<Name>, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = match rustix::fs::open(SHM_DIRECTORY, flags, Mode::empty()) {
-        Ok(dir) => dir,
+    match marked(Path::new(SHM_DIRECTORY), magic) {
         // A system without POSIX shared memory has no segments there.
-        Err(Errno::NOENT) => return Ok(Vec::new()),
-        Err(errno) => return Err(errno),
-    };
+        Err(Errno::NOENT) => Ok(Vec::new()),
+        result => result,
+    }
+}
+
+/// The names of the files of a directory that begin with `magic`.
+fn marked(directory: &Path, magic: u64) -> Result<Vec<Name>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = rustix::fs::open(directory, flags, Mode::empty())?;
     let mut found = Vec::new();
     for entry in Dir::read_from(&dir)? {
         let entry = entry?;

@@ -270,6 +270,11 @@ impl Segment {
         list::list(magic)
     }
 
+    /// The segments among the files of a directory that begin with `magic`.
+    pub(crate) fn list_marked_in(directory: &Path, magic: u64) -> Result<Vec<Self>, SegmentError> {
+        list::list_directory(directory, magic)
+    }
+
     /// Makes the segment. Fails if there is one.
     pub(crate) fn create(
         &self,

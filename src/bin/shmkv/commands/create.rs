@@ -1,0 +1,108 @@
+//! `shmkv create`: makes a segment from types that are written down.
+
+use clap::Args;
+use shmkv::schema::Type;
+use shmkv::{DynMap, DynMapBuilder, HashKind, Segment};
+
+use super::settings::CacheArgs;
+use crate::failure::{Failure, Outcome, Verdict};
+use crate::text;
+
+/// Types and size of a new segment.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Plan {
+    /// Type of the keys: u64, Str<32>, [u8; 16], struct { a: u32, b: char }, …
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) key: Type,
+    /// Type of the values, likewise; () makes it a set.
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) value: Type,
+    /// How many entries shall fit, whatever their keys.
+    #[arg(long, value_name = "N")]
+    pub(crate) capacity: usize,
+    /// How many processes can write at a time.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) max_writers: u32,
+    #[command(flatten)]
+    cache: CacheArgs,
+}
+
+impl Plan {
+    /// A builder to this plan.
+    pub(crate) fn builder(&self) -> DynMapBuilder {
+        let builder = DynMap::builder()
+            .capacity(self.capacity)
+            .max_writers(self.max_writers);
+        match self.cache.settings() {
+            Some(settings) => builder.cache(settings),
+            None => builder,
+        }
+    }
+}
+
+/// Creates a segment.
+///
+/// Types: u8 to u128, i8 to i128, f32, f64 (values only), bool, char, (), NonZero<u32>, Str<N>
+/// (up to N bytes of text), Bytes<N>, [TYPE; N], struct { name: TYPE, … }, enum: u8 { A, B = 5 }.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  shmkv create shm:quotes --key u64 --value 'struct { bid: f64, ask: f64 }' --capacity 10000\n  shmkv create shm:pages --key 'Str<60>' --value 'Bytes<4000>' --capacity 5000 --cache --ttl 5m"
+)]
+pub(crate) struct Create {
+    segment: Segment,
+    #[command(flatten)]
+    plan: Plan,
+    /// Permission bits, in octal; the umask has no say.
+    #[arg(long, default_value = "600", value_parser = octal)]
+    mode: u32,
+    /// Hash function of the keys: sip if they come from somebody who wants them to collide.
+    #[arg(long, default_value = "rapid")]
+    hash: Hash,
+    /// Say nothing.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Hash {
+    Rapid,
+    Sip,
+}
+
+impl Create {
+    pub(crate) fn run(self) -> Outcome {
+        let Plan { key, value, .. } = &self.plan;
+        let map = self
+            .plan
+            .builder()
+            .mode(self.mode)
+            .hash(match self.hash {
+                Hash::Rapid => HashKind::Rapid,
+                Hash::Sip => HashKind::Sip,
+            })
+            .create(self.segment.clone(), key, value)
+            .map_err(|error| Failure::opening(&self.segment, error))?;
+        if !self.quiet {
+            let layout = map.layout();
+            let mut output = crate::output::Output::new();
+            output.text(&format!(
+                "{}: {} entries of {} + {} bytes, {}\n",
+                text::one_line(&self.segment.to_string()),
+                text::thousands(layout.capacity()),
+                layout.key_len(),
+                layout.value_len(),
+                text::bytes(layout.total_len()),
+            ))?;
+            output.flush()?;
+        }
+        Ok(Verdict::Fine)
+    }
+}
+
+/// Permission bits as people write them.
+pub(crate) fn octal(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("expected permission bits in octal, such as 640".to_owned()),
+    }
+}

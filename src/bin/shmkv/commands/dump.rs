@@ -1,0 +1,85 @@
+//! `shmkv dump`: all entries, in a form that `load` reads.
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use shmkv::{LAYOUT_VERSION, ReadOnlyDynMap, Segment};
+
+use super::columns::Columns;
+use super::scan::{Seen, line, walk};
+use super::settings;
+use crate::failure::Outcome;
+use crate::open::{self, Global};
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// Writes all entries to stdout, for `shmkv load`.
+///
+/// As JSON lines: a line that describes the segment, then one for each entry. As CSV: a line of
+/// column names, then one for each entry. Others may go on writing: each entry is whole, and one
+/// that is there all the time is written once.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  shmkv dump shm:quotes > quotes.jsonl\n  shmkv dump --format csv shm:quotes | sort > quotes.csv"
+)]
+pub(crate) struct Dump {
+    segment: Segment,
+    #[arg(long, short, default_value = "jsonl")]
+    format: Format,
+}
+
+/// How entries are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// JSON lines.
+    Jsonl,
+    /// Comma-separated values; fields of structs in columns of their own.
+    Csv,
+}
+
+impl Dump {
+    pub(crate) fn run(self, global: Global) -> Outcome {
+        let map = global.read(&self.segment)?;
+        let mut output = Output::new();
+        let progress = Progress::new("dump", Some(map.layout().buckets()));
+        let verdict = match self.format {
+            Format::Jsonl => dump_json(&map, &mut output, &progress),
+            Format::Csv => dump_csv(&map, &mut output, &progress),
+        }?;
+        output.flush()?;
+        Ok(verdict)
+    }
+}
+
+fn dump_json(map: &ReadOnlyDynMap, output: &mut Output, progress: &Progress) -> Outcome {
+    let mut header = json!({
+        "layout": LAYOUT_VERSION,
+        "kind": map.kind().to_string(),
+        "key": map.key_type().to_string(),
+        "value": map.value_type().to_string(),
+        "capacity": map.capacity(),
+    });
+    if let Some(settings) = map.cache_settings() {
+        header["cache"] = settings::to_json(&settings);
+    }
+    output.json(&json!({"shmkv": header}))?;
+    walk(map, None, Some(progress), |entry| {
+        let key = open::json(map.key_type(), &entry.key)?;
+        output.json(&line(map, key, entry)?)?;
+        Ok(Seen::Counts)
+    })
+}
+
+fn dump_csv(map: &ReadOnlyDynMap, output: &mut Output, progress: &Progress) -> Outcome {
+    let columns = Columns::of(map.key_type(), map.value_type());
+    let mut rows = csv::Writer::from_writer(output);
+    rows.write_record(columns.names())?;
+    let verdict = walk(map, None, Some(progress), |entry| {
+        for cell in columns.cells(&entry.key, &entry.value) {
+            rows.write_field(cell?)?;
+        }
+        rows.write_record(None::<&[u8]>)?;
+        Ok(Seen::Counts)
+    })?;
+    rows.flush()?;
+    Ok(verdict)
+}

@@ -1,0 +1,165 @@
+//! `shmkv ls`: the segments of this machine.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+use shmkv::{DynMap, ReadOnlyDynMap, Segment, SegmentMetadata, SegmentOptions};
+
+use super::rm::living;
+use crate::failure::{Outcome, Verdict};
+use crate::output::Output;
+use crate::process;
+use crate::text::{self, Table};
+
+/// Lists the segments of shmkv in /dev/shm, of System V, and in the given directories, as far as
+/// this user may read them.
+///
+/// ENTRIES are those that are there, of CAPACITY that were promised to fit. WRITERS are
+/// processes that are registered as writers and live. AGE counts from the creation.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  shmkv ls\n  shmkv ls /var/cache --json | jq -r '.[].name'")]
+pub(crate) struct Ls {
+    /// Directories to look into as well. (Those below them are not searched.)
+    directories: Vec<PathBuf>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One segment, as far as it could be looked at.
+struct Found {
+    segment: Segment,
+    metadata: SegmentMetadata,
+    map: Result<ReadOnlyDynMap, String>,
+}
+
+impl Ls {
+    pub(crate) fn run(self) -> Outcome {
+        let mut segments = Segment::list()?;
+        for directory in &self.directories {
+            segments.extend(Segment::list_directory(directory)?);
+        }
+        let found: Vec<Found> = segments.into_iter().filter_map(look).collect();
+        let mut output = Output::new();
+        if self.json {
+            output.document(&Value::Array(found.iter().map(describe).collect()))?;
+        } else if !found.is_empty() {
+            output.text(&table(&found).to_string())?;
+        }
+        output.flush()?;
+        Ok(Verdict::Fine)
+    }
+}
+
+/// `None` if it vanished meanwhile.
+fn look(segment: Segment) -> Option<Found> {
+    let metadata = segment.metadata().ok()?;
+    let map = DynMap::builder()
+        // Looking is harmless; a list of one's own segments only would hide the others.
+        .segment_options(SegmentOptions::new().any_owner())
+        .open_read_only(segment.clone())
+        .map_err(|error| error.to_string());
+    Some(Found {
+        segment,
+        metadata,
+        map,
+    })
+}
+
+fn table(found: &[Found]) -> Table {
+    let mut table = Table::new(&[
+        "NAME",
+        "KIND",
+        "KEY",
+        "VALUE",
+        ">ENTRIES",
+        ">CAPACITY",
+        ">SIZE",
+        "OWNER",
+        "MODE",
+        ">WRITERS",
+        ">AGE",
+    ]);
+    for Found {
+        segment,
+        metadata,
+        map,
+    } in found
+    {
+        let owner = process::user(metadata.uid);
+        let mode = text::mode(metadata.mode);
+        let (size, name) = (text::bytes(metadata.len), segment.to_string());
+        match map {
+            Ok(map) => table.row([
+                name,
+                map.kind().to_string(),
+                brief(&map.key_type().to_string()),
+                brief(&map.value_type().to_string()),
+                map.len().to_string(),
+                map.capacity().to_string(),
+                size,
+                owner,
+                mode,
+                living(map.participants()).len().to_string(),
+                text::duration(text::age(map.layout().created_at())),
+            ]),
+            Err(error) => table.row([
+                name,
+                "damaged".to_owned(),
+                brief(error),
+                "-".to_owned(),
+                "-".to_owned(),
+                "-".to_owned(),
+                size,
+                owner,
+                mode,
+                "-".to_owned(),
+                "-".to_owned(),
+            ]),
+        }
+    }
+    table
+}
+
+/// A type in one cell.
+fn brief(text: &str) -> String {
+    const MAX: usize = 28;
+    match text.char_indices().nth(MAX) {
+        Some((end, _)) => format!("{}…", text[..end].trim_end()),
+        None => text.to_owned(),
+    }
+}
+
+fn describe(found: &Found) -> Value {
+    let Found {
+        segment,
+        metadata,
+        map,
+    } = found;
+    let mut object = json!({
+        "name": segment.to_string(),
+        "bytes": metadata.len,
+        "uid": metadata.uid,
+        "gid": metadata.gid,
+        "owner": process::user(metadata.uid),
+        "mode": format!("{:03o}", metadata.mode),
+        "attached": metadata.attached,
+    });
+    let more = match map {
+        Ok(map) => json!({
+            "kind": map.kind().to_string(),
+            "key": map.key_type().to_string(),
+            "value": map.value_type().to_string(),
+            "entries": map.len(),
+            "capacity": map.capacity(),
+            "writers": living(map.participants()).len(),
+            "age_seconds": text::age(map.layout().created_at()).as_secs(),
+        }),
+        Err(error) => json!({"error": error}),
+    };
+    if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
+        object.extend(more);
+    }
+    object
+}

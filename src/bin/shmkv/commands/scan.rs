@@ -1,0 +1,108 @@
+//! `shmkv scan`: the entries of a segment; and the walk that all commands share that visit them.
+
+use clap::Args;
+use serde_json::{Value, json};
+use shmkv::{DynEntry, DynError, ReadOnlyDynMap, Segment};
+
+use super::keys::has_prefix;
+use crate::failure::{Failure, Outcome, Verdict, complain};
+use crate::open::{self, Global};
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// Prints entries as JSON, one a line, in no particular order.
+///
+/// Each entry is whole. One that is there all the time is printed once; one that is inserted,
+/// changed or removed meanwhile appears as it was before or as it is after, or (if it was not
+/// there all the time) perhaps not at all.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  shmkv scan shm:quotes --limit 3")]
+pub(crate) struct Scan {
+    segment: Segment,
+    /// Only keys whose text begins so.
+    #[arg(long)]
+    prefix: Option<String>,
+    /// At most so many.
+    #[arg(long)]
+    limit: Option<u64>,
+}
+
+impl Scan {
+    pub(crate) fn run(self, global: Global) -> Outcome {
+        let map = global.read(&self.segment)?;
+        let mut output = Output::new();
+        let verdict = walk(&map, self.limit, None, |entry| {
+            let key = open::json(map.key_type(), &entry.key)?;
+            if !has_prefix(&key, self.prefix.as_deref()) {
+                return Ok(Seen::PassedOver);
+            }
+            output.json(&line(&map, key, entry)?)?;
+            Ok(Seen::Counts)
+        })?;
+        output.flush()?;
+        Ok(verdict)
+    }
+}
+
+/// An entry as a line of JSON, with what it has left in milliseconds if it has an end.
+pub(crate) fn line(map: &ReadOnlyDynMap, key: Value, entry: &DynEntry) -> Outcome<Value> {
+    let value = open::json(map.value_type(), &entry.value)?;
+    let mut line = json!({"key": key, "value": value});
+    if let Some(left) = entry.time_left {
+        line["ttl_ms"] = json!(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+    }
+    Ok(line)
+}
+
+/// What a visitor did with an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// It counts towards the limit.
+    Counts,
+    /// It does not.
+    PassedOver,
+}
+
+/// Visits the entries. Those that are garbage are complained about and make for exit code 1.
+pub(crate) fn walk(
+    map: &ReadOnlyDynMap,
+    limit: Option<u64>,
+    progress: Option<&Progress>,
+    mut visit: impl FnMut(&DynEntry) -> Outcome<Seen>,
+) -> Outcome {
+    /// Whoever has more garbage than this knows it by then.
+    const MAX_COMPLAINTS: u64 = 20;
+    let (mut counted, mut garbage) = (0_u64, 0_u64);
+    let mut entries = map.iter();
+    while limit.is_none_or(|limit| counted < limit) {
+        match entries.next() {
+            None => break,
+            Some(Ok(entry)) => {
+                counted += u64::from(visit(&entry)? == Seen::Counts);
+            }
+            Some(Err(error @ DynError::Garbage { .. })) => {
+                garbage += 1;
+                if garbage <= MAX_COMPLAINTS {
+                    complain(&format!("{}: {error}", map.segment()));
+                }
+            }
+            Some(Err(error)) => return Err(Failure::about(map.segment(), error)),
+        }
+        if let Some(progress) = progress
+            && counted.is_multiple_of(256)
+        {
+            progress.set(entries.progress().0, counted);
+        }
+    }
+    if garbage > MAX_COMPLAINTS {
+        let more = garbage - MAX_COMPLAINTS;
+        complain(&format!(
+            "{}: {more} more entries of garbage",
+            map.segment()
+        ));
+    }
+    Ok(match garbage {
+        0 => Verdict::Fine,
+        _ => Verdict::Found,
+    })
+}

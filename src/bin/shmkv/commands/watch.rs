@@ -1,0 +1,63 @@
+//! `shmkv watch`: a value at every change.
+
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+use shmkv::Segment;
+
+use crate::failure::{Failure, Outcome, Verdict};
+use crate::open::{self, Global};
+use crate::output::Output;
+
+/// Prints the value of a key as JSON, now and whenever it has changed; "absent" while there is
+/// none.
+///
+/// It looks again and again, and costs writers nothing: of several changes within one interval
+/// it shows the last.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  shmkv watch shm:quotes 840 --interval 100ms")]
+pub(crate) struct Watch {
+    segment: Segment,
+    key: String,
+    /// How often to look.
+    #[arg(long, default_value = "20ms", value_parser = humantime::parse_duration)]
+    interval: Duration,
+    /// End after so many lines.
+    #[arg(long)]
+    count: Option<u64>,
+}
+
+impl Watch {
+    pub(crate) fn run(self, global: Global) -> Outcome {
+        let map = global.read(&self.segment)?;
+        let key = open::key(&map, &self.key)?;
+        let mut output = Output::new();
+        let mut last = None;
+        let mut printed = 0;
+        while self.count.is_none_or(|count| printed < count) {
+            let now = match map.get(&key) {
+                Ok(now) => now,
+                // Somebody writes there all the time: it will be seen the next time.
+                Err(shmkv::DynError::Read(_)) => continue,
+                Err(error) => return Err(Failure::about(&self.segment, error)),
+            };
+            if last.as_ref() != Some(&now) {
+                match &now {
+                    Some(value) => output.json(&open::json(map.value_type(), value)?)?,
+                    None => output.text("absent\n")?,
+                }
+                output.flush()?;
+                printed += 1;
+                last = Some(now);
+                continue;
+            }
+            // A reader that is not looked at any more ends with the first line that it writes; a
+            // segment that was removed says nothing any more, and that is the end as well.
+            map.is_current()
+                .map_err(|error| Failure::about(&self.segment, error))?;
+            thread::sleep(self.interval);
+        }
+        Ok(Verdict::Fine)
+    }
+}

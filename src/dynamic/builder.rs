@@ -1,0 +1,176 @@
+//! Creating and opening segments without Rust types.
+
+use std::fmt;
+use std::sync::Arc;
+
+use zerocopy::IntoBytes;
+
+use super::entry::declared_types;
+use super::map::{DynMap, ReadOnlyDynMap};
+use crate::cache::CacheSettings;
+use crate::error::OpenError;
+use crate::layout::{Kind, Plan};
+use crate::mapping::Access;
+use crate::open::{EntryTypes, Settings, planned_size, settings_methods};
+use crate::restart::Reason;
+use crate::schema::{Type, Unfit};
+use crate::segment::{Attached, Segment, SegmentError};
+
+/// Creates or opens a [`DynMap`].
+///
+/// ```
+/// use shmkv::DynMap;
+///
+/// # let name = format!("shm:doc-dyn-builder-{}", std::process::id());
+/// let key = "u64".parse()?;
+/// let value = "struct Quote { bid: f64, ask: f64 }".parse()?;
+/// let quotes = DynMap::builder().capacity(10_000).create(&*name, &key, &value)?;
+///
+/// // Any other program, which need not know the types:
+/// let quotes = DynMap::builder().open_read_only(&*name)?;
+/// assert_eq!(quotes.value_type().to_string(), "struct Quote { bid: f64, ask: f64 }");
+/// # quotes.segment().remove()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub struct DynMapBuilder {
+    settings: Settings,
+    cache: Option<CacheSettings>,
+}
+
+impl DynMapBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            settings: Settings::default(),
+            cache: None,
+        }
+    }
+
+    settings_methods!();
+
+    /// Makes a new segment a cache with these settings, of at most [`capacity`](Self::capacity)
+    /// entries. An existing segment is opened as what it is.
+    pub fn cache(mut self, settings: CacheSettings) -> Self {
+        self.cache = Some(settings);
+        self
+    }
+
+    /// Bytes that a segment for such entries takes, with these settings.
+    ///
+    /// # Errors
+    /// If there can be no such segment.
+    pub fn size(&self, key: &Type, value: &Type) -> Result<u64, OpenError> {
+        Ok(planned_size(&self.plan(key, value)?)?)
+    }
+
+    /// Creates a new segment for entries of these types: a map, unless [`cache`](Self::cache) says
+    /// otherwise.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if the name is taken; [`OpenError::Unfit`] for a type that cannot be
+    /// stored, or cannot be a key: one with floats, whose equality is not that of their bytes.
+    pub fn create(
+        self,
+        segment: impl TryInto<Segment, Error: Into<SegmentError>>,
+        key: &Type,
+        value: &Type,
+    ) -> Result<DynMap, OpenError> {
+        let segment = segment.try_into().map_err(Into::into)?;
+        check_types(key, value)?;
+        let attached = self.settings.create(&segment, &self.plan(key, value)?)?;
+        self.finish(attached, Access::ReadWrite).map(DynMap::new)
+    }
+
+    /// Opens an existing segment, for reading and writing. Its types are those that it declares.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the segment: it is not there, not ours, or not one of shmkv.
+    pub fn open(
+        self,
+        segment: impl TryInto<Segment, Error: Into<SegmentError>>,
+    ) -> Result<DynMap, OpenError> {
+        let segment = segment.try_into().map_err(Into::into)?;
+        let attached = self.settings.attach(&segment, Access::ReadWrite)?;
+        self.finish(attached, Access::ReadWrite).map(DynMap::new)
+    }
+
+    /// Opens an existing segment for reading: permission to read it is enough.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_read_only(
+        self,
+        segment: impl TryInto<Segment, Error: Into<SegmentError>>,
+    ) -> Result<ReadOnlyDynMap, OpenError> {
+        let segment = segment.try_into().map_err(Into::into)?;
+        let attached = self.settings.attach(&segment, Access::ReadOnly)?;
+        self.finish(attached, Access::ReadOnly)
+    }
+
+    fn plan(&self, key: &Type, value: &Type) -> Result<Plan, OpenError> {
+        let types = EntryTypes {
+            key: key.clone(),
+            value: value.clone(),
+        };
+        Ok(match &self.cache {
+            None => self.settings.plan(Kind::Map, &types, 0),
+            Some(cache) => {
+                let cache = cache.fields(self.settings.capacity)?;
+                Plan {
+                    cache,
+                    ..self.settings.plan(Kind::Cache, &types, cache.meta_words())
+                }
+            }
+        })
+    }
+
+    fn finish(&self, attached: Attached, access: Access) -> Result<ReadOnlyDynMap, OpenError> {
+        let (shared, types) =
+            self.settings
+                .finish(attached, access, declared_types, invalid_part)?;
+        Ok(ReadOnlyDynMap::new(shared, Arc::new(types)))
+    }
+}
+
+/// What is wrong with the words of a key and of a value (which metadata may follow), by the
+/// types that the segment declares.
+fn invalid_part(types: &EntryTypes, key: &[u64], value: &[u64]) -> Option<Reason> {
+    let is_valid = |ty: &Type, words: &[u64]| {
+        words
+            .as_bytes()
+            .get(..ty.size())
+            .is_some_and(|bytes| ty.validate(bytes).is_ok())
+    };
+    if !is_valid(&types.key, key) {
+        Some(Reason::InvalidKey)
+    } else if !is_valid(&types.value, value) {
+        Some(Reason::InvalidValue)
+    } else {
+        None
+    }
+}
+
+fn check_types(key: &Type, value: &Type) -> Result<(), OpenError> {
+    key.check().map_err(|reason| unfit("key", reason))?;
+    value.check().map_err(|reason| unfit("value", reason))?;
+    match key.has_floats() {
+        true => Err(unfit("key", Unfit::FloatKey)),
+        false => Ok(()),
+    }
+}
+
+fn unfit(part: &'static str, reason: Unfit) -> OpenError {
+    OpenError::Unfit {
+        part,
+        source: Box::new(reason),
+    }
+}
+
+impl fmt::Debug for DynMapBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DynMapBuilder")
+            .field("settings", &self.settings)
+            .field("cache", &self.cache)
+            .finish()
+    }
+}

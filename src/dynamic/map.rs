@@ -1,0 +1,506 @@
+//! Operations on encoded bytes.
+
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::builder::DynMapBuilder;
+use super::entries::DynEntries;
+use super::entry::Part;
+use super::error::DynError;
+use super::pulse::{self, Pulse};
+use super::shape::{Dimensions, Words, to_bytes, to_words};
+use crate::bucket::{Bucket, Buffer, Shape};
+use crate::cache::{self, CacheSettings, CacheStats, Rules, Until};
+use crate::copy::Sink;
+use crate::error::{SweepError, WriteError};
+use crate::layout::{Kind, Layout};
+use crate::map::{MapStats, clear, stats, sweep};
+use crate::open::EntryTypes;
+use crate::owner::{Participant, RegisterError};
+use crate::recovery::{self, Check, Recovery};
+use crate::schema::Type;
+use crate::segment::{Segment, SegmentError};
+use crate::shared::Shared;
+use crate::table::{Edit, Lookup, Outcome, Probe, Table};
+
+/// A segment of any types, opened for reading only. See [`DynMap`].
+#[derive(Clone)]
+pub struct ReadOnlyDynMap {
+    pub(super) shared: Arc<Shared>,
+    pub(super) types: Arc<EntryTypes>,
+    pub(super) shape: Dimensions<'static>,
+    /// Those of a cache; none in a map.
+    rules: Option<Rules>,
+}
+
+/// A segment of any types, whose keys and values are given and returned as encoded bytes.
+///
+/// The types are those that the segment declares ([`key_type`](ReadOnlyDynMap::key_type),
+/// [`value_type`](ReadOnlyDynMap::value_type)); bytes are checked against them on the way in and
+/// on the way out. All that is said about consistency, crashes and trust of a
+/// [`Map`](crate::Map) holds here too. All reading methods are those of [`ReadOnlyDynMap`], to
+/// which this type dereferences.
+///
+/// ```
+/// use shmkv::schema::Datum;
+/// use shmkv::{DynMap, Map};
+///
+/// # let name = format!("shm:doc-dyn-{}", std::process::id());
+/// # let name = name.as_str();
+/// // A program with types:
+/// let typed: Map<u64, [i32; 2]> = Map::builder().capacity(100).create(name)?;
+/// typed.insert(7, [1, -1])?;
+///
+/// // A tool without:
+/// let map = DynMap::builder().open(name)?;
+/// let key = Datum::Int(7).encode(map.key_type())?;
+/// let value = map.get(&key)?.expect("just inserted");
+/// let value = Datum::decode(map.value_type(), &value)?;
+/// assert_eq!(value, Datum::Array(vec![Datum::Int(1), Datum::Int(-1)]));
+/// # map.segment().remove()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct DynMap {
+    reader: ReadOnlyDynMap,
+}
+
+impl Deref for DynMap {
+    type Target = ReadOnlyDynMap;
+
+    fn deref(&self) -> &ReadOnlyDynMap {
+        &self.reader
+    }
+}
+
+impl ReadOnlyDynMap {
+    pub(super) fn new(shared: Arc<Shared>, types: Arc<EntryTypes>) -> Self {
+        let shape = Dimensions::of(&shared.layout.counts);
+        let is_cache = shared.layout.kind == Kind::Cache;
+        let rules = is_cache.then(|| Rules::of(&shared.layout));
+        Self {
+            shared,
+            types,
+            shape,
+            rules,
+        }
+    }
+
+    /// The table, for what inserts nothing.
+    pub(super) fn table(&self) -> Table<'_, Dimensions<'static>> {
+        self.shared.table(self.shape)
+    }
+
+    /// Whether an entry counts, by the words behind its key. All of a map's do.
+    pub(super) fn is_live(&self, words: &[u64]) -> bool {
+        let rules = self.rules.as_ref();
+        rules.is_none_or(|rules| rules.is_live(&self.shared, words))
+    }
+
+    /// How long a live entry has left; `None` if it has no end.
+    pub(super) fn time_left(&self, words: &[u64]) -> Option<Duration> {
+        self.rules.as_ref()?.time_left(&self.shared, words)
+    }
+
+    /// What the keys are.
+    pub fn key_type(&self) -> &Type {
+        &self.types.key
+    }
+
+    /// What the values are.
+    pub fn value_type(&self) -> &Type {
+        &self.types.value
+    }
+
+    /// What kind of store the segment holds.
+    pub fn kind(&self) -> Kind {
+        self.shared.layout.kind
+    }
+
+    /// The value of a key, if it is there.
+    ///
+    /// # Errors
+    /// [`DynError::Unfit`] if `key` is no key of this segment, [`DynError::Garbage`] if what is
+    /// stored is no value, [`DynError::Read`] if it could not be read.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DynError> {
+        match self.find(key)? {
+            Some(words) if self.is_live(&words) => self.value_of(&words).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether the key is there. Does not look at the value.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), but never `Garbage`.
+    pub fn contains_key(&self, key: &[u8]) -> Result<bool, DynError> {
+        Ok(self.find(key)?.is_some_and(|words| self.is_live(&words)))
+    }
+
+    /// How long a key has left until it ends: `None` if it is not there, `Some(None)` if it has no
+    /// end, as all entries of a map.
+    ///
+    /// # Errors
+    /// As [`contains_key`](Self::contains_key).
+    pub fn time_left_of(&self, key: &[u8]) -> Result<Option<Option<Duration>>, DynError> {
+        let words = self.find(key)?.filter(|words| self.is_live(words));
+        Ok(words.map(|words| self.time_left(&words)))
+    }
+
+    /// The words behind a key, if it is there.
+    fn find(&self, key: &[u8]) -> Result<Option<Vec<u64>>, DynError> {
+        self.types.accept(Part::Key, key)?;
+        let key = to_words(key);
+        let table = self.table();
+        let hash = table.hash_of(&key);
+        let probe = Probe { hash, words: &key };
+        let mut buffer = Words::uninit(self.shape.value_words());
+        let mut value = Sink::new(buffer.words());
+        let mut take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, &mut value);
+        let lookup = match table.glance(probe, &mut take) {
+            Some(lookup) => lookup,
+            None => table.read_elsewhere(probe, &mut take),
+        };
+        let is_there = match lookup {
+            Lookup::Hit => true,
+            Lookup::Miss => false,
+            Lookup::Contended => self
+                .shared
+                .read_contended(&table, probe, &mut value)
+                .map_err(DynError::Read)?,
+        };
+        Ok(is_there.then(|| value.words().to_vec()))
+    }
+
+    /// The value in the words of a slot behind its key, if it is one.
+    pub(super) fn value_of(&self, words: &[u64]) -> Result<Vec<u8>, DynError> {
+        let bytes = to_bytes(words, self.types.value.size());
+        self.types.judge(Part::Value, bytes)?;
+        Ok(bytes.to_vec())
+    }
+
+    /// All entries, in no particular order, each as key and value. Nothing is locked; what
+    /// concurrent writers may show is told at [`ReadOnlyMap::iter`](crate::ReadOnlyMap::iter).
+    ///
+    /// An entry that is garbage is an item [`DynError::Garbage`], after which the iteration goes
+    /// on; [`DynError::Iter`] ends it.
+    pub fn iter(&self) -> DynEntries<'_> {
+        DynEntries::new(self)
+    }
+
+    /// How many entries there are: exact while nobody writes. Those of a cache that are out of date
+    /// count until something takes their place. Reads one line of each bucket.
+    pub fn len(&self) -> usize {
+        let table = self.table();
+        (0..table.buckets())
+            .map(|index| table.bucket(index).begin().occupied().len() as usize)
+            .sum()
+    }
+
+    /// Whether there is no entry. Ends at the first one.
+    pub fn is_empty(&self) -> bool {
+        let table = self.table();
+        (0..table.buckets()).all(|index| table.bucket(index).begin().occupied().is_empty())
+    }
+
+    /// How many entries are promised to fit into a map (more may), or there are in a cache at most.
+    pub fn capacity(&self) -> usize {
+        self.shared.layout.capacity as usize
+    }
+
+    /// How full the map is, bucket by bucket.
+    pub fn stats(&self) -> MapStats {
+        stats(&self.shared, self.shape)
+    }
+
+    /// The settings of a cache; `None` for a map.
+    pub fn cache_settings(&self) -> Option<CacheSettings> {
+        let is_cache = self.rules.is_some();
+        is_cache.then(|| CacheSettings::of(&self.shared.layout))
+    }
+
+    /// What a cache has done so far; `None` for a map, which does not count.
+    pub fn cache_stats(&self) -> Option<CacheStats> {
+        let is_cache = self.rules.is_some();
+        is_cache.then(|| cache::stats(&self.shared, self.len() as u64))
+    }
+
+    /// Compares the whole segment with what the protocol promises, as
+    /// [`ReadOnlyMap::check`](crate::ReadOnlyMap::check) does. Whether each stored byte is a
+    /// value of its type is found out by [`iter`](Self::iter).
+    pub fn check(&self) -> Check {
+        recovery::check(&self.shared, self.shape)
+    }
+
+    /// What goes on, at a glance: see [`Pulse`].
+    pub fn pulse(&self) -> Pulse {
+        pulse::take(&self.shared, self.shape)
+    }
+
+    /// How many bytes of the segment are in memory at this moment, for whomever: shared memory
+    /// that was swapped out does not count.
+    ///
+    /// # Errors
+    /// If the kernel does not say.
+    pub fn resident(&self) -> io::Result<u64> {
+        self.shared.mapping.resident()
+    }
+
+    /// The processes that are registered as writers, the living and the dead.
+    pub fn participants(&self) -> Vec<Participant> {
+        self.shared.survey()
+    }
+
+    /// The segment, by a name under which it can be opened and removed.
+    pub fn segment(&self) -> &Segment {
+        &self.shared.segment
+    }
+
+    /// The checked description of the segment.
+    pub fn layout(&self) -> &Layout {
+        &self.shared.layout
+    }
+
+    /// Fails if the segment's name was removed, or names another segment now.
+    pub fn is_current(&self) -> Result<(), SegmentError> {
+        self.shared.segment.is_current(self.shared.identity)
+    }
+
+    /// The file behind the segment. System V segments have none.
+    pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.shared.file.as_ref().map(AsFd::as_fd)
+    }
+}
+
+impl DynMap {
+    /// Starts to create or open a segment.
+    pub fn builder() -> DynMapBuilder {
+        DynMapBuilder::new()
+    }
+
+    pub(super) fn new(reader: ReadOnlyDynMap) -> Self {
+        let map = Self { reader };
+        if let Some(rules) = &map.rules
+            && !rules.is_settled(&map.shared)
+        {
+            // As a typed cache does. If it cannot be done now, the next one will.
+            let swept = sweep(&map.shared, map.shape, |_, words| {
+                rules.has_end(&map.shared, words)
+            });
+            if swept.is_ok() {
+                rules.settle(&map.shared);
+            }
+        }
+        map
+    }
+
+    /// A handle on the same mapping that cannot write.
+    pub fn read_only(&self) -> ReadOnlyDynMap {
+        self.reader.clone()
+    }
+
+    /// Gives a key a value. Returns the previous one, if there was one (and it was valid). In a
+    /// cache another entry gives way if there is no room, and the cache's time to live begins.
+    ///
+    /// # Errors
+    /// [`DynError::Unfit`] if the bytes are not of the segment's types; [`DynError::Write`], as
+    /// for [`Map::insert`](crate::Map::insert).
+    pub fn insert(&self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, DynError> {
+        self.put(key, value, Until::Default)
+    }
+
+    /// As [`insert`](Self::insert), with a time to live of its own.
+    ///
+    /// # Errors
+    /// As `insert`, and [`DynError::NoTimes`] in a map.
+    pub fn insert_with_ttl(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        ttl: Duration,
+    ) -> Result<Option<Vec<u8>>, DynError> {
+        match self.rules {
+            Some(_) => self.put(key, value, Until::For(ttl)),
+            None => Err(DynError::NoTimes),
+        }
+    }
+
+    fn put(&self, key: &[u8], value: &[u8], until: Until) -> Result<Option<Vec<u8>>, DynError> {
+        let mut new = self.new_words(value, until)?;
+        let old = self.edit(key, &mut new, |_| Edit::Put)?;
+        // Garbage that was overwritten is no reason to fail.
+        Ok(old.and_then(|old| self.value_of(&old).ok()))
+    }
+
+    /// Inserts an entry only if the key is absent; otherwise returns the value that is there.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert), and [`DynError::Garbage`].
+    pub fn try_insert(&self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, DynError> {
+        let mut new = self.new_words(value, Until::Default)?;
+        let old = self.edit(key, &mut new, |current| match current {
+            Some(words) if self.is_live(words) => Edit::Keep,
+            _ => Edit::Put,
+        })?;
+        old.map(|old| self.value_of(&old)).transpose()
+    }
+
+    /// Removes a key. Returns `None` if it was absent, otherwise its value, or why that was none.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert), but never `Full`.
+    pub fn remove(&self, key: &[u8]) -> Result<Option<Result<Vec<u8>, DynError>>, DynError> {
+        let old = self.edit(key, &mut [], |_| Edit::Remove)?;
+        Ok(old.map(|old| self.value_of(&old)))
+    }
+
+    /// An atomic read-modify-write, as [`Map::fetch_update`](crate::Map::fetch_update): `update`
+    /// gets the value, or `None` if the key is absent, and returns the new one, or `None` to
+    /// leave everything as it is. It runs without any lock, and again if another writer changed
+    /// the value meanwhile. Returns what was there before. In a cache the entry ends when it would
+    /// have ended.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert); [`DynError::Garbage`];
+    /// [`WriteError::Contended`] if others were always faster for the whole `lock_timeout`.
+    pub fn fetch_update(
+        &self,
+        key: &[u8],
+        mut update: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
+    ) -> Result<Option<Vec<u8>>, DynError> {
+        let started = Instant::now();
+        let compared = match &self.rules {
+            Some(rules) => rules.compared(),
+            None => self.shape.value_words(),
+        };
+        let compared = |words: &[u64]| words.get(..compared).map(<[u64]>::to_vec);
+        loop {
+            let found = self.find(key)?;
+            let live = found.as_deref().filter(|words| self.is_live(words));
+            let current = live.map(|words| self.value_of(words)).transpose()?;
+            let Some(value) = update(current.as_deref()) else {
+                return Ok(current);
+            };
+            let until = match (live, &self.rules) {
+                (Some(words), Some(rules)) => rules.as_before(words),
+                _ => Until::Default,
+            };
+            let mut new = self.new_words(&value, until)?;
+            let expected = found.as_deref().and_then(compared);
+            let mut changed = false;
+            self.edit(key, &mut new, |now| {
+                changed = now.and_then(compared) != expected;
+                if changed { Edit::Keep } else { Edit::Put }
+            })?;
+            if !changed {
+                return Ok(current);
+            }
+            let waited = started.elapsed();
+            if waited > self.shared.lock_timeout {
+                return Err(WriteError::Contended { waited }.into());
+            }
+        }
+    }
+
+    /// Removes all entries; returns how many. Entries that are inserted meanwhile may stay.
+    ///
+    /// # Errors
+    /// If the walk or a removal fails; what was removed until then is.
+    pub fn clear(&self) -> Result<usize, SweepError> {
+        let removed = clear(&self.shared, self.shape)?;
+        if let Some(rules) = &self.rules {
+            rules.count_removed(&self.shared, removed as u64);
+        }
+        Ok(removed)
+    }
+
+    /// Removes the entries that are no values of the segment's types; returns how many. No program
+    /// that goes through a handle of this library puts any there.
+    ///
+    /// # Errors
+    /// As [`clear`](Self::clear).
+    pub fn remove_garbage(&self) -> Result<usize, SweepError> {
+        let types = &self.types;
+        sweep(&self.shared, self.shape, |key, words| {
+            let key = to_bytes(key, types.key.size());
+            let value = to_bytes(words, types.value.size());
+            // The value of a cache's "there is none" means nothing.
+            let has_value = !self
+                .rules
+                .as_ref()
+                .is_some_and(|rules| rules.is_negative(words));
+            types.judge(Part::Key, key).is_err()
+                || has_value && types.judge(Part::Value, value).is_err()
+        })
+    }
+
+    /// Takes over, in all buckets, what provably dead processes hold, and frees their slots, as
+    /// [`Map::recover`](crate::Map::recover) does.
+    ///
+    /// # Errors
+    /// If this process cannot register as a writer.
+    pub fn recover(&self) -> Result<Recovery, RegisterError> {
+        recovery::recover(&self.shared, self.shape)
+    }
+
+    /// The words of a new entry behind its key.
+    fn new_words(&self, value: &[u8], until: Until) -> Result<Vec<u64>, DynError> {
+        self.types.accept(Part::Value, value)?;
+        let mut words = to_words(value);
+        if let Some(rules) = &self.rules {
+            rules.append_meta(&self.shared, until, &mut words);
+        }
+        Ok(words)
+    }
+
+    /// One edit of an entry under its lock; the words of the entry that was there before, if it
+    /// counted.
+    fn edit(
+        &self,
+        key: &[u8],
+        new: &mut [u64],
+        mut decide: impl FnMut(Option<&[u64]>) -> Edit,
+    ) -> Result<Option<Vec<u64>>, DynError> {
+        self.types.accept(Part::Key, key)?;
+        let key = to_words(key);
+        let rules = self.rules.as_ref();
+        let replacement = rules.map(|rules| rules.replacement(&self.shared));
+        let table = self
+            .shared
+            .table(self.shape.replacing(replacement.as_ref()));
+        let mut buffer = Words::uninit(self.shape.value_words());
+        let mut old = Sink::new(buffer.words());
+        let decide = |current: Option<&[u64]>, _: &mut [u64]| decide(current);
+        let probe = Probe {
+            hash: table.hash_of(&key),
+            words: &key,
+        };
+        let outcome = self.shared.edit_key(&table, probe, &mut old, new, decide)?;
+        let old = match outcome {
+            Outcome::Inserted | Outcome::KeptAbsent => None,
+            Outcome::Replaced | Outcome::Removed | Outcome::KeptPresent => {
+                Some(old.words().to_vec()).filter(|words| self.is_live(words))
+            }
+        };
+        if let (Some(rules), Some(replacement)) = (rules, &replacement) {
+            rules.count(&self.shared, outcome, old.is_some(), replacement);
+        }
+        Ok(old)
+    }
+}
+
+impl fmt::Debug for ReadOnlyDynMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReadOnlyDynMap").field(&self.shared).finish()
+    }
+}
+
+impl fmt::Debug for DynMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DynMap").field(&self.reader.shared).finish()
+    }
+}

@@ -1,0 +1,11 @@
+//! The command line, as it is run.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod commands;
+mod failures;
+mod shmkv;
+mod terminal;
+mod transcript;
+mod transfer;

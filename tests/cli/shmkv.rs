@@ -1,0 +1,104 @@
+//! Running the command.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use ::shmkv::Segment;
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("output is text");
+        Self {
+            code: output
+                .status
+                .code()
+                .unwrap_or_else(|| panic!("{}", output.status)),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    /// It went well; what it printed.
+    #[track_caller]
+    pub fn fine(self) -> String {
+        assert_eq!(self.code, 0, "{self:#?}");
+        self.stdout
+    }
+
+    /// It failed with this exit code, said all this on stderr, and nothing on stdout.
+    #[track_caller]
+    pub fn fails(self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, code, "{self:#?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "no {word:?} in {self:#?}");
+        }
+        assert!(
+            self.stderr.starts_with("shmkv: ") || self.stderr.starts_with("error: "),
+            "{self:#?}"
+        );
+        assert_eq!(self.stdout, "", "{self:#?}");
+    }
+}
+
+pub fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_shmkv")
+}
+
+/// The command, with nothing of the environment that would change what it prints.
+pub fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command
+        .args(words)
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::null());
+    command
+}
+
+pub fn run(words: &[&str]) -> Ran {
+    Ran::of(command(words).output().unwrap())
+}
+
+/// Runs with this on its stdin.
+pub fn feed(words: &[&str], input: &str) -> Ran {
+    let mut child = command(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
+    let writer = std::thread::spawn(move || {
+        // It may end before it has read everything.
+        let _ = stdin.write_all(input.as_bytes());
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    Ran::of(output)
+}
+
+/// Creates a segment by the command line.
+#[track_caller]
+pub fn create(segment: &Segment, key: &str, value: &str, capacity: &str) {
+    let name = segment.to_string();
+    run(&[
+        "create",
+        &name,
+        "--key",
+        key,
+        "--value",
+        value,
+        "--capacity",
+        capacity,
+        "--quiet",
+    ])
+    .fine();
+}
