@@ -30,7 +30,7 @@
 //! times in a row is wrong. A take-over that really had to wait for something would wait each
 //! time, since what it finds is each time the same. The number of repetitions is printed.
 //!
-//! The short form takes strides through each operation, about a hundred kills each (fewer where a
+//! The short form takes strides through each operation, about sixty kills each (fewer where a
 //! taker asks whether others live, which takes a hundred thousand instructions); `SHMKV_LONG=1` kills
 //! after every instruction of all of them.
 //!
@@ -82,10 +82,10 @@ use stage::{Scenario, Stage, Val};
 use trace::Child;
 
 /// Kills of one operation in the short form, about.
-const SHORT_KILLS: usize = 100;
+const SHORT_KILLS: usize = 60;
 
 /// Steps on the way to the kills of one operation in the short form, about.
-const SHORT_STEPS: usize = 300_000;
+const SHORT_STEPS: usize = 30_000;
 
 /// How often a judgement may be too slow before it is wrong.
 const SLOW: usize = 5;
@@ -183,7 +183,7 @@ fn kill_everywhere<V: Val>(stage: &Stage<V>, scenario: &Scenario<V>) -> Tally {
     }
     // Who asks whether another one lives, with a lock in his hands, takes a hundred thousand steps.
     let way = tally.at_work / regions.len().max(1) / 2;
-    let kills = (SHORT_STEPS / way.max(1)).clamp(8, SHORT_KILLS);
+    let kills = (SHORT_STEPS / way.max(1)).clamp(4, SHORT_KILLS);
     let stride = match is_long() {
         true => 1,
         false => tally.at_work.div_ceil(kills).max(1),
