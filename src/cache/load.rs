@@ -32,7 +32,7 @@ use crate::owner::token::{LockWord, Verdict};
 use crate::shared::Shared;
 use crate::statistics::Counter;
 use crate::sync::Deadline;
-use crate::table::{Edit, Outcome, Who};
+use crate::table::{Edit, FREE_ROUNDS, Outcome, Who};
 use crate::types::{Key, Value};
 
 /// Why a value was neither found nor loaded.
@@ -171,6 +171,9 @@ impl<K: Key, V: Value> Cache<K, V> {
         let mut deadline = Deadline::new(self.load_timeout);
         let mut dead = None;
         let mut was_crowded = false;
+        // A lease changes hands when a load fails or a loader dies. Whoever sees that too often is
+        // being held up by somebody who forges owners, and waits no longer than for one.
+        let mut changes = 0;
         let lease = loop {
             let (look, claim) = self.look_and_claim(key, none_counts, leases, dead.take())?;
             if let Look::Known(value) = look {
@@ -181,10 +184,13 @@ impl<K: Key, V: Value> Cache<K, V> {
                 Some(Claim::Ours(lease)) => break Some(lease),
                 Some(Claim::Theirs(holder)) => {
                     let current = stale.filter(|_| matches!(look, Look::Stale(_)));
-                    match self.wait_for(holder, &mut deadline, current.is_some()) {
-                        Waited::Changed => {}
-                        Waited::Died(word) => dead = Some(word),
-                        Waited::TooLong => {
+                    changes += 1;
+                    let waited = self.wait_for(holder, &mut deadline, current.is_some());
+                    let is_held_up = changes > FREE_ROUNDS && deadline.passed();
+                    match waited {
+                        Waited::Changed if !is_held_up => {}
+                        Waited::Died(word) if !is_held_up => dead = Some(word),
+                        Waited::Changed | Waited::Died(_) | Waited::TooLong => {
                             return match current {
                                 Some(value) => self.served(value),
                                 None => Err(self.busy(holder)),
