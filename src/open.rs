@@ -41,7 +41,8 @@ pub(crate) struct Settings {
     pub(crate) options: SegmentOptions,
     pub(crate) lock_timeout: Duration,
     pub(crate) memory: Memory,
-    pub(crate) after_machine_crash: AfterMachineCrash,
+    /// The handle's own default, if it is not said.
+    pub(crate) after_machine_crash: Option<AfterMachineCrash>,
     pub(crate) sync_on_close: bool,
 }
 
@@ -54,7 +55,7 @@ impl Default for Settings {
             options: SegmentOptions::default(),
             lock_timeout: DEFAULT_LOCK_TIMEOUT,
             memory: Memory::default(),
-            after_machine_crash: AfterMachineCrash::default(),
+            after_machine_crash: None,
             sync_on_close: true,
         }
     }
@@ -70,6 +71,13 @@ macro_rules! settings_methods {
         /// at least this capacity.
         pub fn capacity(mut self, entries: usize) -> Self {
             self.settings.capacity = entries as u64;
+            self
+        }
+
+        /// What becomes of a `file:` segment that was in use when the machine crashed: opening it fails
+        /// unless something else is chosen here.
+        pub fn after_machine_crash(mut self, choice: crate::AfterMachineCrash) -> Self {
+            self.settings.after_machine_crash = Some(choice);
             self
         }
     };
@@ -139,16 +147,9 @@ macro_rules! settings_methods {
             self
         }
 
-        /// What becomes of a `file:` segment that was in use when the machine crashed: opening it
-        /// fails unless something else is chosen here.
-        pub fn after_machine_crash(mut self, choice: crate::AfterMachineCrash) -> Self {
-            self.settings.after_machine_crash = choice;
-            self
-        }
-
         /// Whether the last writer of a `file:` segment writes it to the disk when its last handle is
-        /// dropped ([`Map::sync`](crate::Map::sync), which takes its time), so that it is trusted
-        /// after a crash of the machine. It does unless this says no.
+        /// dropped (which takes its time), so that it is trusted after a crash of the machine. It
+        /// does unless this says no.
         pub fn sync_on_close(mut self, sync: bool) -> Self {
             self.settings.sync_on_close = sync;
             self
@@ -265,8 +266,9 @@ impl Settings {
             salvage: OnceLock::new(),
             file,
         });
+        let choice = self.after_machine_crash.unwrap_or_default();
         let shape = Dimensions::of(&shared.layout.counts);
-        let salvage = restart::admit(&shared, shape, self.after_machine_crash, |key, value| {
+        let salvage = restart::admit(&shared, shape, choice, |key, value| {
             invalid(&checked, key, value)
         })?;
         if let Some(salvage) = salvage {

@@ -122,7 +122,7 @@ fn what_a_typed_handle_writes_an_untyped_one_reads_and_the_other_way_round() {
         let mut numbers: Vec<u32> = map
             .iter()
             .map(|entry| {
-                let (key, value) = entry.unwrap();
+                let shmkv::DynEntry { key, value, .. } = entry.unwrap();
                 let key = Datum::decode(map.key_type(), &key).unwrap();
                 let Datum::Struct(fields) = &key else {
                     panic!("{key}")
@@ -194,7 +194,13 @@ fn any_sequence_of_operations_does_what_a_map_of_bytes_does() {
             }
             assert_eq!(map.len(), model.len());
         }
-        let found: BTreeMap<_, _> = map.iter().map(Result::unwrap).collect();
+        let found: BTreeMap<_, _> = map
+            .iter()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                (entry.key, entry.value)
+            })
+            .collect();
         assert_eq!(found, model);
         assert_eq!(map.clear().unwrap(), model.len());
         assert!(map.is_empty());
@@ -442,7 +448,7 @@ fn an_untyped_reader_sees_whole_values_while_others_write() {
         for _ in 0..200 {
             let mut seen = 0;
             for entry in &reader {
-                let (_, value) = entry.unwrap();
+                let value = entry.unwrap().value;
                 assert!(is_whole(&value), "{value:?}");
                 seen += 1;
             }

@@ -4,8 +4,9 @@
 //! The parts that attack a segment need the library as fuzz targets see it (`--cfg fuzzing`). The
 //! command that makes the seeds does without.
 
-#[cfg(fuzzing)]
 pub mod cache;
+#[cfg(fuzzing)]
+pub mod cache_op;
 pub mod model;
 pub mod op;
 #[cfg(fuzzing)]
@@ -18,7 +19,7 @@ pub mod strike;
 pub mod survive;
 
 #[cfg(fuzzing)]
-pub use cache::{CacheOp, Times, new_cache, survive_cache};
+pub use cache_op::{CacheOp, Times, new_cache, survive_cache};
 pub use model::agree;
 pub use op::Op;
 #[cfg(fuzzing)]

@@ -23,7 +23,6 @@ use std::time::{Duration, Instant};
 
 use super::{Cache, Standing, is_negative};
 use crate::error::{ReadError, WriteError};
-use crate::hash::Hashed;
 use crate::image::{Annotated, Image};
 use crate::lease::{Claim, Holder, Lease, Leases};
 use crate::map::decoded;
@@ -32,7 +31,7 @@ use crate::owner::token::{LockWord, Verdict};
 use crate::shared::Shared;
 use crate::statistics::Counter;
 use crate::sync::Deadline;
-use crate::table::{Edit, FREE_ROUNDS, Outcome, Who};
+use crate::table::{Edit, Outcome, Probe, Who};
 use crate::types::{Key, Value};
 
 /// Why a value was neither found nor loaded.
@@ -96,7 +95,9 @@ impl<K: Key, V: Value> Cache<K, V> {
     /// returned all the same.
     ///
     /// # Errors
-    /// [`LoadError::Busy`], [`LoadError::Recursive`], and those of reading and of registering.
+    /// [`LoadError::Busy`], [`LoadError::Recursive`]; [`LoadError::Read`] if the stored bytes are not a
+    /// `V`; [`LoadError::Write`] if this process cannot register, or the key's bucket stays locked.
+    /// No loader has run then.
     pub fn get_or_insert_with(
         &self,
         key: &K,
@@ -171,9 +172,6 @@ impl<K: Key, V: Value> Cache<K, V> {
         let mut deadline = Deadline::new(self.load_timeout);
         let mut dead = None;
         let mut was_crowded = false;
-        // A lease changes hands when a load fails or a loader dies. Whoever sees that too often is
-        // being held up by somebody who forges owners, and waits no longer than for one.
-        let mut changes = 0;
         let lease = loop {
             let (look, claim) = self.look_and_claim(key, none_counts, leases, dead.take())?;
             if let Look::Known(value) = look {
@@ -184,13 +182,11 @@ impl<K: Key, V: Value> Cache<K, V> {
                 Some(Claim::Ours(lease)) => break Some(lease),
                 Some(Claim::Theirs(holder)) => {
                     let current = stale.filter(|_| matches!(look, Look::Stale(_)));
-                    changes += 1;
-                    let waited = self.wait_for(holder, &mut deadline, current.is_some());
-                    let is_held_up = changes > FREE_ROUNDS && deadline.passed();
-                    match waited {
-                        Waited::Changed if !is_held_up => {}
-                        Waited::Died(word) if !is_held_up => dead = Some(word),
-                        Waited::Changed | Waited::Died(_) | Waited::TooLong => {
+                    match self.wait_for(holder, &mut deadline, current.is_some()) {
+                        // It may be that somebody makes it change all the time.
+                        Waited::Changed if !deadline.passed() => {}
+                        Waited::Died(word) if !deadline.passed() => dead = Some(word),
+                        _ => {
                             return match current {
                                 Some(value) => self.served(value),
                                 None => Err(self.busy(holder)),
@@ -238,11 +234,6 @@ impl<K: Key, V: Value> Cache<K, V> {
         // The work is done: that it cannot be kept is no reason to withhold it.
         let _ = self.put(key, value.as_ref(), deadline, epoch);
         Ok(value)
-    }
-
-    fn hash(&self, key: &K) -> Hashed {
-        let mut image = Image::uninit();
-        self.table(self.meta_words()).hash_of(image.write(key))
     }
 
     /// A look without any lock. Only what is known counts as a question that was asked.
@@ -293,8 +284,11 @@ impl<K: Key, V: Value> Cache<K, V> {
         let thread = rustix::thread::gettid().as_raw_nonzero().get();
         let now = self.clock.now();
         let mut image = Image::uninit();
-        let words = &*image.write(key);
-        let hash = table.hash_of(words);
+        let hash = self.hash(key);
+        let probe = Probe {
+            hash,
+            words: image.write(key),
+        };
         let mut room = Annotated::<V>::uninit();
         let mut old = room.sink(meta);
         let mut claim = None;
@@ -311,7 +305,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         };
         let outcome = self
             .shared()
-            .edit_key(&table, words, &mut old, &mut [], decide)?;
+            .edit_key(&table, probe, &mut old, &mut [], decide)?;
         let look = match outcome {
             Outcome::KeptPresent => self.judge(old.words(), none_counts)?,
             _ => Look::Unknown,

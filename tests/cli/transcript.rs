@@ -1,1 +1,177 @@
-//! The session in the README.
+//! The session in the README: run as it stands there, and compared with what it says.
+//!
+//! Each `console` block of the section "Command line" is a part of one session. Lines that begin
+//! with `$ ` are given to a shell, `\` at their end continues them; what follows is what they
+//! print. Only what differs from run to run is blotted out on both sides: process ids, ages,
+//! users; and on the screen of `top` all numbers.
+
+use std::path::Path;
+use std::process::Command;
+
+use shmkv::{Map, Segment};
+
+use crate::shmkv::binary;
+use crate::terminal::Session;
+
+/// A command, and what is said to come of it.
+#[derive(Debug)]
+struct Step {
+    command: String,
+    expected: String,
+}
+
+fn steps(readme: &str) -> Vec<Step> {
+    let (_, section) = readme
+        .split_once("\n## Command line\n")
+        .expect("the section is there");
+    let section = section.split("\n## ").next().unwrap();
+    let mut steps: Vec<Step> = Vec::new();
+    let (mut inside, mut continued) = (false, false);
+    for line in section.lines() {
+        match line {
+            "```console" => inside = true,
+            "```" => inside = false,
+            _ if !inside => {}
+            _ if continued => {
+                let step = steps.last_mut().unwrap();
+                step.command.push_str(line.trim_end_matches('\\'));
+                continued = line.ends_with('\\');
+            }
+            _ => match line.strip_prefix("$ ") {
+                Some(command) => {
+                    continued = command.ends_with('\\');
+                    let command = command.trim_end_matches('\\').to_owned();
+                    steps.push(Step {
+                        command,
+                        expected: String::new(),
+                    });
+                }
+                None => {
+                    let step = steps.last_mut().expect("output follows a command");
+                    step.expected.push_str(line);
+                    step.expected.push('\n');
+                }
+            },
+        }
+    }
+    steps
+}
+
+/// Replaces the number behind each `before` by `mark`.
+fn blot_number(text: &str, before: &str, mark: &str) -> String {
+    let mut parts = text.split(before);
+    let mut blotted = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        blotted += before;
+        blotted += if rest.len() < part.len() { mark } else { "" };
+        blotted += rest;
+    }
+    blotted
+}
+
+/// Blots out what differs from run to run.
+fn blot(text: &str) -> String {
+    let line = |line: &str| {
+        let line = blot_number(line, "process ", "[pid]");
+        if let Some((_, rest)) = line.split_once(" ago by") {
+            return format!("created     [age] ago by{rest}");
+        }
+        if line.starts_with("access ") {
+            let mode = line
+                .split_whitespace()
+                .nth(1)
+                .unwrap_or_default()
+                .to_owned();
+            return format!("access {mode} [user]");
+        }
+        line
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A screen without its numbers and bars.
+fn blot_screen(text: &str) -> String {
+    let line = |line: &str| {
+        let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '▁'..='█');
+        let words: Vec<String> = line
+            .split_whitespace()
+            .map(|word| match word.chars().all(is_number) {
+                true => "#".to_owned(),
+                false => word.to_owned(),
+            })
+            .collect();
+        let text = words.join(" ");
+        text.replace(" #", "").replace('#', "")
+    };
+    let lines: Vec<String> = text.lines().map(line).collect();
+    lines.join("\n").trim_end().to_owned()
+}
+
+/// What a command of the session prints, to stdout and stderr.
+fn output(command: &str, directory: &Path) -> String {
+    let bin = Path::new(binary()).parent().unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = Command::new("sh")
+        .arg("-c")
+        .arg(format!("exec 2>&1; {command}"))
+        .current_dir(directory)
+        .env("PATH", format!("{}:{path}", bin.display()))
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_session_in_the_readme_goes_as_it_says() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let steps = steps(&readme);
+    for command in ["create", "set", "get", "info", "dump", "check", "top"] {
+        let is_it = |step: &Step| step.command.contains(&format!("shmkv {command} "));
+        assert!(
+            steps.iter().any(is_it),
+            "`shmkv {command}` is part of the session"
+        );
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let own = format!("quotes-{}", std::process::id());
+    for Step { command, expected } in &steps {
+        let ours = command.replace("shm:quotes", &format!("shm:{own}"));
+        let (found, expected) = match command.strip_prefix("shmkv top ") {
+            Some(_) => (blot_screen(&screen(&ours, &own)), blot_screen(expected)),
+            None => (blot(&output(&ours, directory.path())), blot(expected)),
+        };
+        let found = found.replace(&own, "quotes");
+        assert_eq!(found.trim_end(), expected.trim_end(), "$ {command}");
+    }
+    for name in [own.clone(), format!("{own}-large")] {
+        let _ = Segment::shm(&name).unwrap().remove();
+    }
+}
+
+/// What `top` shows while a program writes.
+fn screen(command: &str, own: &str) -> String {
+    #[shmkv::record]
+    struct Quote {
+        bid: f64,
+        ask: f64,
+    }
+    let map: Map<u64, Quote> = Map::builder().open(format!("shm:{own}").as_str()).unwrap();
+    let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+    let mut top = Session::start(&words);
+    for round in 0..200 {
+        for key in 0..100 {
+            let bid = f64::from(round);
+            map.insert(key, Quote { bid, ask: 1.5 }).unwrap();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let shown = top.until("a rate", |it| {
+        it.contains("writers") && !it.contains("max 0")
+    });
+    top.press("q");
+    assert!(top.end_restored().success());
+    // The name is longer than the one in the README, so columns have moved; blanks do not count.
+    shown
+}

@@ -50,7 +50,7 @@ impl Check {
             .iter()
             .filter(|writer| dead(writer.owner.verdict()))
             .count();
-        let garbage = walk(&map, None, None, |_, _| Ok(Seen::Counts))?;
+        let garbage = walk(&map, None, None, |_| Ok(Seen::Counts))?;
         let is_sound =
             checked.is_sound() && dead_locks == 0 && dead_writers == 0 && garbage == Verdict::Fine;
         if self.json {

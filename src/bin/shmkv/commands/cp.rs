@@ -1,11 +1,13 @@
 //! `shmkv cp`: a segment into another one, of another kind or size.
 
+use std::time::Duration;
+
 use clap::Args;
-use shmkv::{DynMap, Segment};
+use shmkv::{DynError, DynMap, Segment};
 
 use super::create::octal;
 use super::scan::{Seen, walk};
-use crate::failure::{Failure, Outcome, Verdict, complain};
+use crate::failure::{Failure, Outcome, complain};
 use crate::open::Global;
 use crate::progress::Progress;
 use crate::text;
@@ -14,7 +16,7 @@ use crate::text;
 /// make a segment larger.
 ///
 /// Others may go on writing to the source; what they write to keys that have been copied is not in
-/// the copy. If anything fails, the new segment is removed.
+/// the copy. Entries of a cache keep the time that they have left. If anything fails, the new segment is removed.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  shmkv cp --capacity 100000 shm:quotes file:/var/cache/quotes.kv"
@@ -36,7 +38,11 @@ pub(crate) struct Cp {
 impl Cp {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let from = global.read(&self.from)?;
-        let to = DynMap::builder()
+        let mut builder = DynMap::builder();
+        if let Some(settings) = from.cache_settings() {
+            builder = builder.cache(settings);
+        }
+        let to = builder
             .capacity(self.capacity.unwrap_or(from.capacity()))
             .max_writers(from.layout().max_writers())
             .hash(from.layout().hash())
@@ -45,8 +51,8 @@ impl Cp {
             .map_err(|error| Failure::opening(&self.to, error))?;
         let progress = Progress::new("cp", Some(from.layout().buckets()));
         let mut copied = 0_u64;
-        let result = walk(&from, None, Some(&progress), |key, value| {
-            to.insert(key, value)
+        let result = walk(&from, None, Some(&progress), |entry| {
+            insert(&to, &entry.key, &entry.value, entry.time_left)
                 .map_err(|error| Failure::about(&self.to, error))?;
             copied += 1;
             Ok(Seen::Counts)
@@ -65,4 +71,18 @@ impl Cp {
         // Garbage was told of and left out: exit code 1.
         result
     }
+}
+
+/// Inserts an entry that has so much time left, if it has an end.
+pub(super) fn insert(
+    map: &DynMap,
+    key: &[u8],
+    value: &[u8],
+    time_left: Option<Duration>,
+) -> Result<(), DynError> {
+    match time_left {
+        Some(left) => map.insert_with_ttl(key, value, left),
+        None => map.insert(key, value),
+    }
+    .map(drop)
 }

@@ -2,8 +2,9 @@
 
 use clap::Args;
 use shmkv::schema::Type;
-use shmkv::{DynMap, HashKind, Segment};
+use shmkv::{DynMap, DynMapBuilder, HashKind, Segment};
 
+use super::settings::CacheArgs;
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::text;
 
@@ -22,6 +23,21 @@ pub(crate) struct Plan {
     /// How many processes can write at a time.
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub(crate) max_writers: u32,
+    #[command(flatten)]
+    cache: CacheArgs,
+}
+
+impl Plan {
+    /// A builder to this plan.
+    pub(crate) fn builder(&self) -> DynMapBuilder {
+        let builder = DynMap::builder()
+            .capacity(self.capacity)
+            .max_writers(self.max_writers);
+        match self.cache.settings() {
+            Some(settings) => builder.cache(settings),
+            None => builder,
+        }
+    }
 }
 
 /// Creates a segment.
@@ -30,7 +46,7 @@ pub(crate) struct Plan {
 /// (up to N bytes of text), Bytes<N>, [TYPE; N], struct { name: TYPE, … }, enum: u8 { A, B = 5 }.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  shmkv create shm:quotes --key u64 --value 'struct { bid: f64, ask: f64 }' --capacity 10000"
+    after_help = "Examples:\n  shmkv create shm:quotes --key u64 --value 'struct { bid: f64, ask: f64 }' --capacity 10000\n  shmkv create shm:pages --key 'Str<60>' --value 'Bytes<4000>' --capacity 5000 --cache --ttl 5m"
 )]
 pub(crate) struct Create {
     segment: Segment,
@@ -55,15 +71,10 @@ pub(crate) enum Hash {
 
 impl Create {
     pub(crate) fn run(self) -> Outcome {
-        let Plan {
-            key,
-            value,
-            capacity,
-            max_writers,
-        } = &self.plan;
-        let map = DynMap::builder()
-            .capacity(*capacity)
-            .max_writers(*max_writers)
+        let Plan { key, value, .. } = &self.plan;
+        let map = self
+            .plan
+            .builder()
             .mode(self.mode)
             .hash(match self.hash {
                 Hash::Rapid => HashKind::Rapid,

@@ -5,7 +5,8 @@ use serde_json::json;
 use shmkv::{LAYOUT_VERSION, ReadOnlyDynMap, Segment};
 
 use super::columns::Columns;
-use super::scan::{Seen, walk};
+use super::scan::{Seen, line, walk};
+use super::settings;
 use crate::failure::Outcome;
 use crate::open::{self, Global};
 use crate::output::Output;
@@ -50,17 +51,20 @@ impl Dump {
 }
 
 fn dump_json(map: &ReadOnlyDynMap, output: &mut Output, progress: &Progress) -> Outcome {
-    output.json(&json!({"shmkv": {
+    let mut header = json!({
         "layout": LAYOUT_VERSION,
         "kind": map.kind().to_string(),
         "key": map.key_type().to_string(),
         "value": map.value_type().to_string(),
         "capacity": map.capacity(),
-    }}))?;
-    walk(map, None, Some(progress), |key, value| {
-        let key = open::json(map.key_type(), key)?;
-        let value = open::json(map.value_type(), value)?;
-        output.json(&json!({"key": key, "value": value}))?;
+    });
+    if let Some(settings) = map.cache_settings() {
+        header["cache"] = settings::to_json(&settings);
+    }
+    output.json(&json!({"shmkv": header}))?;
+    walk(map, None, Some(progress), |entry| {
+        let key = open::json(map.key_type(), &entry.key)?;
+        output.json(&line(map, key, entry)?)?;
         Ok(Seen::Counts)
     })
 }
@@ -69,8 +73,8 @@ fn dump_csv(map: &ReadOnlyDynMap, output: &mut Output, progress: &Progress) -> O
     let columns = Columns::of(map.key_type(), map.value_type());
     let mut rows = csv::Writer::from_writer(output);
     rows.write_record(columns.names())?;
-    let verdict = walk(map, None, Some(progress), |key, value| {
-        for cell in columns.cells(key, value) {
+    let verdict = walk(map, None, Some(progress), |entry| {
+        for cell in columns.cells(&entry.key, &entry.value) {
             rows.write_field(cell?)?;
         }
         rows.write_record(None::<&[u8]>)?;

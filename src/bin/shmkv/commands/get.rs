@@ -1,10 +1,10 @@
 //! `shmkv get`: the value of a key.
 
 use clap::Args;
-use shmkv::Segment;
 use shmkv::schema::{Datum, Type};
+use shmkv::{ReadOnlyDynMap, Segment};
 
-use crate::failure::{Failure, Outcome, Verdict};
+use crate::failure::{Failure, Outcome, Verdict, complain};
 use crate::open::{self, Global};
 use crate::output::Output;
 
@@ -17,24 +17,50 @@ pub(crate) struct Get {
     /// Print text, names and the content of Bytes as they are, without quotes.
     #[arg(long, short)]
     raw: bool,
+    /// Print how long the entry has left, in milliseconds, instead of the value; "none" if it has
+    /// no end.
+    #[arg(long, conflicts_with = "raw")]
+    ttl: bool,
 }
 
 impl Get {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let map = global.read(&self.segment)?;
         let key = open::key(&map, &self.key)?;
+        if self.ttl {
+            return self.print_time_left(&map, &key);
+        }
         let found = map
             .get(&key)
             .map_err(|error| Failure::about(&self.segment, error))?;
         let Some(value) = found else {
-            crate::failure::complain(&format!("{} has no key {}", self.segment, self.key));
-            return Ok(Verdict::Found);
+            return self.absent();
         };
         let mut output = Output::new();
         match self.raw {
             true => print_raw(&mut output, map.value_type(), &value)?,
             false => output.json(&open::json(map.value_type(), &value)?)?,
         }
+        output.flush()?;
+        Ok(Verdict::Fine)
+    }
+
+    fn absent(&self) -> Outcome {
+        complain(&format!("{} has no key {}", self.segment, self.key));
+        Ok(Verdict::Found)
+    }
+
+    fn print_time_left(&self, map: &ReadOnlyDynMap, key: &[u8]) -> Outcome {
+        let left = map
+            .time_left_of(key)
+            .map_err(|error| Failure::about(&self.segment, error))?;
+        let text = match left {
+            None => return self.absent(),
+            Some(None) => "none\n".to_owned(),
+            Some(Some(left)) => format!("{}\n", left.as_millis()),
+        };
+        let mut output = Output::new();
+        output.text(&text)?;
         output.flush()?;
         Ok(Verdict::Fine)
     }

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::{Value, json};
 use shmkv::{
-    LAYOUT_VERSION, MapStats, Participant, ReadOnlyDynMap, Segment, SegmentMetadata,
-    Verdict as Life,
+    CacheSettings, CacheStats, Kind, LAYOUT_VERSION, MapStats, Participant, ReadOnlyDynMap,
+    Segment, SegmentMetadata, Verdict as Life,
 };
 
+use super::settings;
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::open::Global;
 use crate::output::Output;
@@ -88,9 +89,14 @@ impl Facts<'_> {
         line(
             "entries",
             format!(
-                "{} of {} promised ({})",
+                "{} of {} {} ({})",
                 thousands(stats.len),
                 thousands(stats.capacity),
+                if map.kind() == Kind::Cache {
+                    "at most"
+                } else {
+                    "promised"
+                },
                 text::percent(stats.len as f64 / stats.capacity as f64)
             ),
         );
@@ -143,6 +149,12 @@ impl Facts<'_> {
         }
         line("created", created);
         line("writers", self.writers());
+        if let Some(settings) = map.cache_settings() {
+            line("times", times(&settings));
+        }
+        if let Some(cache) = map.cache_stats() {
+            line("cache", counters(&cache));
+        }
         line("occupancy", self.histogram());
         text
     }
@@ -225,8 +237,80 @@ impl Facts<'_> {
             "of_this_boot": layout.is_of_this_boot(),
             "max_writers": layout.max_writers(),
             "writers": writers,
+            "cache": cache_json(map),
         })
     }
+}
+
+/// The times of a cache.
+fn times(settings: &CacheSettings) -> String {
+    let times = [
+        ("to live", settings.time_to_live),
+        ("to idle", settings.time_to_idle),
+        ("stale", settings.stale_while_revalidate),
+        ("negative", settings.negative_ttl),
+    ];
+    let set: Vec<String> = times
+        .into_iter()
+        .filter_map(|(name, time)| Some((name, time?)))
+        .map(|(name, time)| format!("{name} {}", humantime::format_duration(time)))
+        .collect();
+    match set.is_empty() {
+        true => "entries have no end".to_owned(),
+        false => set.join(", "),
+    }
+}
+
+/// What a cache has counted.
+fn counters(stats: &CacheStats) -> String {
+    if !stats.is_counting {
+        return "it was created without statistics".to_owned();
+    }
+    let mut text = format!(
+        "hit ratio {} ({} hits, {} misses)",
+        text::percent(stats.hit_ratio()),
+        thousands(stats.hits),
+        thousands(stats.misses)
+    );
+    let _ = write!(
+        text,
+        "\n{} inserted, {} updated, {} removed, {} evicted for room, {} expired",
+        thousands(stats.inserts),
+        thousands(stats.updates),
+        thousands(stats.removed),
+        thousands(stats.evicted_for_room),
+        thousands(stats.evicted_expired)
+    );
+    if stats.loads > 0 {
+        let mean = stats.load_time.as_secs_f64() / stats.loads as f64;
+        let _ = write!(
+            text,
+            "\n{} loads ({} failed), {:.3} ms each",
+            thousands(stats.loads),
+            thousands(stats.load_failures),
+            mean * 1e3
+        );
+    }
+    text
+}
+
+fn cache_json(map: &ReadOnlyDynMap) -> Option<Value> {
+    let (settings, stats) = (map.cache_settings()?, map.cache_stats()?);
+    let mut json = settings::to_json(&settings);
+    if stats.is_counting {
+        json["hit_ratio"] = json!(stats.hit_ratio());
+        json["hits"] = json!(stats.hits);
+        json["misses"] = json!(stats.misses);
+        json["inserts"] = json!(stats.inserts);
+        json["updates"] = json!(stats.updates);
+        json["removed"] = json!(stats.removed);
+        json["evicted_for_room"] = json!(stats.evicted_for_room);
+        json["evicted_expired"] = json!(stats.evicted_expired);
+        json["loads"] = json!(stats.loads);
+        json["load_failures"] = json!(stats.load_failures);
+        json["load_seconds"] = json!(stats.load_time.as_secs_f64());
+    }
+    Some(json)
 }
 
 fn participant(writer: &Participant) -> Value {

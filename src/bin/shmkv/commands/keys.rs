@@ -26,8 +26,8 @@ impl Keys {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let map = global.read(&self.segment)?;
         let mut output = Output::new();
-        let verdict = walk(&map, self.limit, None, |key, _| {
-            let key = open::json(map.key_type(), key)?;
+        let verdict = walk(&map, self.limit, None, |entry| {
+            let key = open::json(map.key_type(), &entry.key)?;
             if has_prefix(&key, self.prefix.as_deref()) {
                 output.json(&key)?;
                 return Ok(Seen::Counts);

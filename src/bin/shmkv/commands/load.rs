@@ -3,15 +3,18 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Stdin};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
 use shmkv::schema::{Type, from_json};
-use shmkv::{DynMap, ReadOnlyDynMap, Segment, SegmentError};
+use shmkv::{DynMap, Kind, ReadOnlyDynMap, Segment, SegmentError};
 
 use super::columns::Columns;
+use super::cp::insert;
 use super::create::octal;
 use super::dump::Format;
+use super::settings;
 use crate::failure::{Failure, Outcome, Verdict, complain};
 use crate::open::Global;
 use crate::progress::Progress;
@@ -112,8 +115,8 @@ impl Load {
                         .to_owned(),
                 ));
             };
-            let (key, value) = entry(map, &value).map_err(at)?;
-            self.put(map, &key, &value, counts)
+            let (key, value, ttl) = entry(map, &value).map_err(at)?;
+            self.put(map, &key, &value, ttl, counts)
                 .map_err(|error| at(error.to_string()))?;
             input.progress(counts);
         }
@@ -154,7 +157,7 @@ impl Load {
             let (key, value) = columns
                 .entry(cells)
                 .map_err(|problem| about(line, problem))?;
-            self.put(&map, &key, &value, counts)
+            self.put(&map, &key, &value, None, counts)
                 .map_err(|error| about(line, error.to_string()))?;
             rows.get_ref().progress(counts);
         }
@@ -166,14 +169,22 @@ impl Load {
         map: &DynMap,
         key: &[u8],
         value: &[u8],
+        ttl: Option<Duration>,
         counts: &mut Counts,
     ) -> Result<(), shmkv::DynError> {
-        if self.keep && map.try_insert(key, value)?.is_some() {
-            counts.kept += 1;
-            return Ok(());
+        if self.keep {
+            // An entry that is there stays; that it is gone a moment later is its writer's will.
+            let is_there = match ttl {
+                Some(_) => map.contains_key(key)?,
+                None => map.try_insert(key, value)?.is_some(),
+            };
+            if is_there {
+                counts.kept += 1;
+                return Ok(());
+            }
         }
-        if !self.keep {
-            map.insert(key, value)?;
+        if !self.keep || ttl.is_some() {
+            insert(map, key, value, ttl)?;
         }
         counts.loaded += 1;
         Ok(())
@@ -193,7 +204,11 @@ impl Load {
         let Some(capacity) = self.capacity.or(stated) else {
             return Err("the description has no capacity: give --capacity".to_owned());
         };
-        Ok(DynMap::builder()
+        let mut builder = DynMap::builder();
+        if let Some(cache) = header.get("cache") {
+            builder = builder.cache(settings::from_json(cache)?);
+        }
+        Ok(builder
             .capacity(capacity)
             .mode(self.mode)
             .create(self.segment.clone(), &key, &value)
@@ -220,8 +235,11 @@ fn check_header(map: &ReadOnlyDynMap, header: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Key and value of a line.
-fn entry(map: &ReadOnlyDynMap, line: &Value) -> Result<(Vec<u8>, Vec<u8>), String> {
+/// Key, value, and what it has left.
+type Entry = (Vec<u8>, Vec<u8>, Option<Duration>);
+
+/// The entry of a line. A map has no use for the time that one of a cache had left.
+fn entry(map: &ReadOnlyDynMap, line: &Value) -> Result<Entry, String> {
     let part = |name: &str, ty: &Type| {
         let part = line.get(name).ok_or_else(|| {
             format!("expected {{\"key\": …, \"value\": …}}, there is no {name:?}")
@@ -234,9 +252,17 @@ fn entry(map: &ReadOnlyDynMap, line: &Value) -> Result<(Vec<u8>, Vec<u8>), Strin
             )
         })
     };
+    let ttl = match line.get("ttl_ms") {
+        Some(ttl) if map.kind() == Kind::Cache => {
+            let ttl = ttl.as_u64().ok_or("expected milliseconds as \"ttl_ms\"")?;
+            Some(Duration::from_millis(ttl))
+        }
+        _ => None,
+    };
     Ok((
         part("key", map.key_type())?,
         part("value", map.value_type())?,
+        ttl,
     ))
 }
 

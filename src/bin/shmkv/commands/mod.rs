@@ -29,6 +29,7 @@ mod repair;
 mod rm;
 mod scan;
 mod set;
+mod settings;
 mod size;
 mod watch;
 

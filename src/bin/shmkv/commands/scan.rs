@@ -1,8 +1,8 @@
 //! `shmkv scan`: the entries of a segment; and the walk that all commands share that visit them.
 
 use clap::Args;
-use serde_json::json;
-use shmkv::{DynError, ReadOnlyDynMap, Segment};
+use serde_json::{Value, json};
+use shmkv::{DynEntry, DynError, ReadOnlyDynMap, Segment};
 
 use super::keys::has_prefix;
 use crate::failure::{Failure, Outcome, Verdict, complain};
@@ -31,18 +31,27 @@ impl Scan {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let map = global.read(&self.segment)?;
         let mut output = Output::new();
-        let verdict = walk(&map, self.limit, None, |key, value| {
-            let key = open::json(map.key_type(), key)?;
+        let verdict = walk(&map, self.limit, None, |entry| {
+            let key = open::json(map.key_type(), &entry.key)?;
             if !has_prefix(&key, self.prefix.as_deref()) {
                 return Ok(Seen::PassedOver);
             }
-            let value = open::json(map.value_type(), value)?;
-            output.json(&json!({"key": key, "value": value}))?;
+            output.json(&line(&map, key, entry)?)?;
             Ok(Seen::Counts)
         })?;
         output.flush()?;
         Ok(verdict)
     }
+}
+
+/// An entry as a line of JSON, with what it has left in milliseconds if it has an end.
+pub(crate) fn line(map: &ReadOnlyDynMap, key: Value, entry: &DynEntry) -> Outcome<Value> {
+    let value = open::json(map.value_type(), &entry.value)?;
+    let mut line = json!({"key": key, "value": value});
+    if let Some(left) = entry.time_left {
+        line["ttl_ms"] = json!(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+    }
+    Ok(line)
 }
 
 /// What a visitor did with an entry.
@@ -59,7 +68,7 @@ pub(crate) fn walk(
     map: &ReadOnlyDynMap,
     limit: Option<u64>,
     progress: Option<&Progress>,
-    mut visit: impl FnMut(&[u8], &[u8]) -> Outcome<Seen>,
+    mut visit: impl FnMut(&DynEntry) -> Outcome<Seen>,
 ) -> Outcome {
     /// Whoever has more garbage than this knows it by then.
     const MAX_COMPLAINTS: u64 = 20;
@@ -68,8 +77,8 @@ pub(crate) fn walk(
     while limit.is_none_or(|limit| counted < limit) {
         match entries.next() {
             None => break,
-            Some(Ok((key, value))) => {
-                counted += u64::from(visit(&key, &value)? == Seen::Counts);
+            Some(Ok(entry)) => {
+                counted += u64::from(visit(&entry)? == Seen::Counts);
             }
             Some(Err(error @ DynError::Garbage { .. })) => {
                 garbage += 1;

@@ -1,8 +1,11 @@
 //! `shmkv set`: gives a key a value.
 
+use std::time::Duration;
+
 use clap::Args;
 use shmkv::Segment;
 
+use super::cp::insert;
 use crate::failure::{Failure, Outcome, Verdict, complain};
 use crate::open::{self, Global};
 
@@ -30,6 +33,14 @@ pub(crate) struct Set {
         allow_hyphen_values = true
     )]
     if_value: Option<String>,
+    /// How long it lives, in a cache: 5m, 30s, 1d.
+    #[arg(
+        long,
+        value_name = "TIME",
+        conflicts_with_all = ["if_absent", "if_value"],
+        value_parser = humantime::parse_duration
+    )]
+    ttl: Option<Duration>,
 }
 
 impl Set {
@@ -62,7 +73,7 @@ impl Set {
                 return Ok(Verdict::Found);
             }
         } else {
-            map.insert(&key, &value).map_err(about)?;
+            insert(&map, &key, &value, self.ttl).map_err(about)?;
         }
         Ok(Verdict::Fine)
     }

@@ -2,7 +2,6 @@
 
 use clap::Args;
 use serde_json::json;
-use shmkv::DynMap;
 
 use super::create::Plan;
 use crate::failure::{Failure, Outcome, Verdict};
@@ -26,11 +25,11 @@ impl Size {
             key,
             value,
             capacity,
-            max_writers,
+            ..
         } = &self.plan;
-        let size = DynMap::builder()
-            .capacity(*capacity)
-            .max_writers(*max_writers)
+        let size = self
+            .plan
+            .builder()
             .size(key, value)
             .map_err(|error| Failure::new(error.to_string()))?;
         let entry = (key.size() + value.size()) as u64;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use shmkv::{HeldLock, Participant, Pulse, ReadOnlyDynMap, Segment};
+use shmkv::{CacheStats, HeldLock, Participant, Pulse, ReadOnlyDynMap, Segment};
 
 use super::keys::Action;
 use crate::failure::Failure;
@@ -20,15 +20,19 @@ pub(super) enum Sort {
     Entries,
     Load,
     Writes,
+    Hits,
+    Evictions,
     Writers,
 }
 
 impl Sort {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::Name,
         Self::Entries,
         Self::Load,
         Self::Writes,
+        Self::Hits,
+        Self::Evictions,
         Self::Writers,
     ];
 
@@ -38,6 +42,8 @@ impl Sort {
             Self::Entries => "ENTRIES",
             Self::Load => "LOAD",
             Self::Writes => "WRITES/S",
+            Self::Hits => "HITS",
+            Self::Evictions => "EVICT/S",
             Self::Writers => "WRITERS",
         }
     }
@@ -75,6 +81,12 @@ pub(super) struct Live {
     pub(super) participants: Vec<Participant>,
     /// Writes a second, now and before, the newest last.
     pub(super) writes: VecDeque<f64>,
+    /// What a cache has counted so far.
+    cache: Option<CacheStats>,
+    /// Hits in percent of the questions, now and before; where there were none, the last.
+    pub(super) hit_ratios: VecDeque<f64>,
+    /// Evictions a second, for room and of what had ended.
+    pub(super) evictions: f64,
     /// Locks that the same process held at the last look already.
     pub(super) slow_locks: Vec<HeldLock>,
 }
@@ -87,6 +99,9 @@ impl Live {
             participants: map.participants(),
             map,
             writes: VecDeque::new(),
+            cache: None,
+            hit_ratios: VecDeque::new(),
+            evictions: 0.0,
             slow_locks: Vec::new(),
         }
     }
@@ -96,10 +111,8 @@ impl Live {
         let seconds = now.duration_since(self.looked).as_secs_f64().max(1e-3);
         // An extrapolated sum can go backwards; a rate cannot.
         let writes = pulse.publications.saturating_sub(self.pulse.publications);
-        if self.writes.len() == HISTORY {
-            self.writes.pop_front();
-        }
-        self.writes.push_back(writes as f64 / seconds);
+        remember(&mut self.writes, writes as f64 / seconds);
+        self.look_at_statistics(seconds);
         let was_held = |lock: &&HeldLock| {
             self.pulse.locks.iter().any(|before| {
                 (
@@ -120,6 +133,29 @@ impl Live {
         (self.looked, self.pulse) = (now, pulse);
     }
 
+    fn look_at_statistics(&mut self, seconds: f64) {
+        let Some(now) = self.map.cache_stats().filter(|stats| stats.is_counting) else {
+            return;
+        };
+        let before = self.cache.replace(now).unwrap_or(now);
+        let since = |now: u64, before: u64| now.saturating_sub(before) as f64;
+        let hits = since(now.hits, before.hits);
+        let questions = hits + since(now.misses, before.misses);
+        let ratio = match questions > 0.0 {
+            true => hits / questions,
+            false => self.hit_ratios.back().copied().unwrap_or(now.hit_ratio()),
+        };
+        remember(&mut self.hit_ratios, ratio);
+        let evictions = since(now.evicted_for_room, before.evicted_for_room)
+            + since(now.evicted_expired, before.evicted_expired);
+        self.evictions = evictions / seconds;
+    }
+
+    /// The hit ratio of the last interval, of a cache that counts.
+    pub(super) fn hit_ratio(&self) -> Option<f64> {
+        self.hit_ratios.back().copied()
+    }
+
     pub(super) fn load(&self) -> f64 {
         let layout = self.map.layout();
         let slots = layout.buckets() * u64::from(layout.usable_slots());
@@ -129,6 +165,14 @@ impl Live {
     pub(super) fn writes_per_second(&self) -> f64 {
         self.writes.back().copied().unwrap_or(0.0)
     }
+}
+
+/// Appends to a history, of which the oldest is forgotten.
+fn remember(history: &mut VecDeque<f64>, value: f64) {
+    if history.len() == HISTORY {
+        history.pop_front();
+    }
+    history.push_back(value);
 }
 
 impl Model {
@@ -200,6 +244,9 @@ impl Model {
             (Ok(live), Sort::Entries) => live.pulse.entries as f64,
             (Ok(live), Sort::Load) => live.load(),
             (Ok(live), Sort::Writes) => live.writes_per_second(),
+            // Those that count nothing come last.
+            (Ok(live), Sort::Hits) => live.hit_ratio().unwrap_or(-1.0),
+            (Ok(live), Sort::Evictions) => live.evictions,
             (Ok(live), Sort::Writers) => live.participants.len() as f64,
         };
         let is_reversed = self.is_reversed;

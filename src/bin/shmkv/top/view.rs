@@ -1,5 +1,7 @@
 //! Drawing: a line of what is what, the table of segments, and the selected one below.
 
+use std::collections::VecDeque;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -55,6 +57,8 @@ fn draw_table(frame: &mut Frame<'_>, model: &Model, area: Rect) {
         "CAPACITY",
         Sort::Load.heading(),
         Sort::Writes.heading(),
+        Sort::Hits.heading(),
+        Sort::Evictions.heading(),
         Sort::Writers.heading(),
         "SLOW",
     ];
@@ -72,6 +76,11 @@ fn draw_table(frame: &mut Frame<'_>, model: &Model, area: Rect) {
                 text::thousands(live.map.layout().capacity()),
                 text::percent(live.load()),
                 text::count(live.writes_per_second()),
+                live.hit_ratio().map_or("-".to_owned(), text::percent),
+                match live.hit_ratio() {
+                    Some(_) => text::count(live.evictions),
+                    None => "-".to_owned(),
+                },
                 writers(live),
                 live.slow_locks.len().to_string(),
             ]),
@@ -80,10 +89,12 @@ fn draw_table(frame: &mut Frame<'_>, model: &Model, area: Rect) {
     });
     let widths = [
         Constraint::Fill(1),
-        Constraint::Length(13),
-        Constraint::Length(13),
-        Constraint::Length(8),
+        Constraint::Length(11),
+        Constraint::Length(11),
+        Constraint::Length(7),
         Constraint::Length(9),
+        Constraint::Length(7),
+        Constraint::Length(7),
         Constraint::Length(9),
         Constraint::Length(4),
     ];
@@ -131,7 +142,7 @@ fn draw_detail(frame: &mut Frame<'_>, model: &Model, area: Rect) {
     ])
     .areas(inner);
     frame.render_widget(Paragraph::new(summary(live)), about);
-    draw_chart(frame, live, chart);
+    draw_charts(frame, live, chart);
     let lists: [Rect; 2] = Layout::horizontal([Constraint::Fill(1); 2]).areas(lists);
     frame.render_widget(list("writers", writer_lines(live)), lists[0]);
     frame.render_widget(list("slow locks", lock_lines(live)), lists[1]);
@@ -149,29 +160,61 @@ fn summary(live: &Live) -> String {
     )
 }
 
-fn draw_chart(frame: &mut Frame<'_>, live: &Live, area: Rect) {
-    let [label, chart] =
-        Layout::horizontal([Constraint::Length(20), Constraint::Min(10)]).areas(area);
+/// What was written, and for a cache the hit ratio, over time.
+fn draw_charts(frame: &mut Frame<'_>, live: &Live, area: Rect) {
     let most = live.writes.iter().copied().fold(0.0, f64::max);
-    let lines = vec![
-        Line::from("writes/s"),
-        Line::from(format!("now {}", text::count(live.writes_per_second()))),
-        Line::from(format!("max {}", text::count(most))),
-    ];
-    frame.render_widget(Paragraph::new(lines), label);
-    let width = usize::from(chart.width);
-    let skipped = live.writes.len().saturating_sub(width);
-    let bars: Vec<u64> = live
-        .writes
-        .iter()
-        .skip(skipped)
-        .map(|it| *it as u64)
-        .collect();
-    let sparkline = Sparkline::default()
-        .data(&bars)
-        .max((most as u64).max(1))
-        .style(accent());
-    frame.render_widget(sparkline, chart);
+    let writes = Chart {
+        label: "writes/s",
+        history: &live.writes,
+        most,
+        show: text::count,
+    };
+    if live.hit_ratios.is_empty() {
+        return writes.draw(frame, area);
+    }
+    let [left, right] = Layout::horizontal([Constraint::Fill(1); 2]).areas(area);
+    writes.draw(frame, left);
+    let hits = Chart {
+        label: "hit ratio",
+        history: &live.hit_ratios,
+        most: 1.0,
+        show: text::percent,
+    };
+    hits.draw(frame, right);
+}
+
+struct Chart<'a> {
+    label: &'static str,
+    history: &'a VecDeque<f64>,
+    /// What the highest bar stands for.
+    most: f64,
+    show: fn(f64) -> String,
+}
+
+impl Chart<'_> {
+    fn draw(&self, frame: &mut Frame<'_>, area: Rect) {
+        /// Steps of a bar.
+        const STEPS: f64 = 1000.0;
+        let [label, chart] =
+            Layout::horizontal([Constraint::Length(14), Constraint::Min(10)]).areas(area);
+        let now = self.history.back().copied().unwrap_or(0.0);
+        let lines = vec![
+            Line::from(self.label),
+            Line::from(format!("now {}", (self.show)(now))),
+            Line::from(format!("max {}", (self.show)(self.most))),
+        ];
+        frame.render_widget(Paragraph::new(lines), label);
+        let skipped = self.history.len().saturating_sub(usize::from(chart.width));
+        let scale = STEPS / self.most.max(f64::MIN_POSITIVE);
+        let bars: Vec<u64> = self
+            .history
+            .iter()
+            .skip(skipped)
+            .map(|value| (value * scale) as u64)
+            .collect();
+        let sparkline = Sparkline::default().data(&bars).max(STEPS as u64);
+        frame.render_widget(sparkline.style(accent()), chart);
+    }
 }
 
 fn writer_lines(live: &Live) -> Vec<String> {
