@@ -21,9 +21,9 @@ struct Quote {
     ask: f32,
     side: Side,
     name: Str<6>,
-    raw: Bytes<3>,
-    levels: [i16; 3],
+    raw: Bytes<6>,
     is_live: bool,
+    levels: [i16; 3],
     mark: char,
 }
 
@@ -37,7 +37,7 @@ enum Side {
 #[shmkv::record]
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Route {
-    from: Str<3>,
+    from: Str<6>,
     number: u32,
 }
 
@@ -78,11 +78,11 @@ fn datum_of_quote(number: u32) -> Datum {
         ),
         field("name", Datum::Str(it.name.as_str().into())),
         field("raw", Datum::Bytes(it.raw.as_slice().to_vec())),
+        field("is_live", Datum::Bool(it.is_live)),
         field(
             "levels",
             Datum::Array(it.levels.iter().map(|&it| Datum::Int(it.into())).collect()),
         ),
-        field("is_live", Datum::Bool(it.is_live)),
         field("mark", Datum::Char(it.mark)),
     ])
 }
