@@ -61,7 +61,7 @@ impl Session {
             child,
             pty,
             output,
-            screen: vt100::Parser::new(24, 100, 0),
+            screen: vt100::Parser::new(cells(24), cells(100), 0),
             raw: Vec::new(),
         }
     }
@@ -103,7 +103,7 @@ impl Session {
     }
 
     fn resize(&mut self, rows: u16, columns: u16) {
-        self.screen.screen_mut().set_size(rows, columns);
+        self.screen.screen_mut().set_size(cells(rows), cells(columns));
         self.pty.resize(Size::new(rows, columns)).unwrap();
     }
 
@@ -446,4 +446,9 @@ fn text_of_a_segment_does_nothing_to_the_terminal() {
         );
         assert!(raw.contains("owned"), "{words:?}: {raw:?}");
     }
+}
+
+/// A number of rows or columns.
+fn cells(number: u16) -> std::num::NonZero<u16> {
+    number.try_into().expect("a terminal has rows and columns")
 }
