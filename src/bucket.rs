@@ -40,7 +40,7 @@
 //! |-----|--------|-----|
 //! | reader | `begin`: relaxed load of `state`, then `fence(Acquire)` | pairs with the `Release` store in `publish`: the slots of that version, and everything published before, are visible |
 //! | reader | `confirms`, `unchanged`: `fence(Acquire)`, then relaxed load of `state` | pairs with the `fence(Release)` in `try_lock`: if any word we copied was written by a later writer, the state published before that writer took the lock is visible, and it is not ours |
-//! | writer | `try_lock`: compare-exchange, `AcqRel` | `Acquire` pairs with the `Release` of the former owner's unlocking swap; `Release` with the fence in `Owners::verdict`: whoever sees our token sees our participant slot |
+//! | writer | `try_lock`: compare-exchange, `AcqRel` | `Acquire` pairs with the `Release` of the former owner's unlocking swap; `Release` with the fence in `Slot::named_by`: whoever sees our token sees our participant slot |
 //! | writer | `try_lock`: `fence(Release)` after it | see the reader's second fence |
 //! | writer | slots and tags: relaxed stores | ordered by the fence above and the publication below |
 //! | writer | `publish`: `Release` store of `state` | see the reader's first fence |

@@ -5,14 +5,14 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::error::OpenError;
-use crate::image::Typed;
+use crate::image::Image;
 use crate::layout::{Kind, Layout, Plan, SizeError};
 use crate::map::{Map, ReadOnlyMap, decoded};
 use crate::mapping::Access;
 use crate::open::{
     EntryTypes, Settings, check_sizes, planned_size, settings_methods, stored_types,
 };
-use crate::restart::{self, Reason};
+use crate::restart::Reason;
 use crate::schema::{self, Schema};
 use crate::segment::{Attached, Created, Segment, SegmentError};
 use crate::shared::Shared;
@@ -125,14 +125,13 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     }
 
     fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Shared>, OpenError> {
-        self.settings.finish(
+        let (shared, ()) = self.settings.finish(
             attached,
             access,
             |layout| check_types::<K, V>(layout, Kind::Map, 0),
-            |shared, choice| {
-                restart::admit(shared, Typed::<K, V>::SHAPE, choice, invalid_part::<K, V>)
-            },
-        )
+            |(), key, value| invalid_part::<K, V>(key, value),
+        )?;
+        Ok(shared)
     }
 }
 
@@ -172,11 +171,11 @@ pub(crate) fn check_types<K: Key, V: Value>(
     check_sizes(layout, size_of::<K>(), size_of::<V>(), meta_words)
 }
 
-/// What is wrong with the words of an entry, by its types.
+/// What is wrong with the words of a key and of a value (which metadata may follow), by the types.
 pub(crate) fn invalid_part<K: Key, V: Value>(key: &[u64], value: &[u64]) -> Option<Reason> {
     if decoded::<K>(key).is_err() {
         Some(Reason::InvalidKey)
-    } else if decoded::<V>(value).is_err() {
+    } else if decoded::<V>(&value[..Image::<V>::WORDS]).is_err() {
         Some(Reason::InvalidValue)
     } else {
         None

@@ -44,59 +44,74 @@ pub fn seal(bytes: &mut [u8]) {
     layout::seal(bytes);
 }
 
-/// The words of a segment, as a peer has them who does not keep to any protocol.
-#[derive(Debug)]
+/// The words of a valid header, if it had been written before the machine was booted.
+pub fn of_another_boot(header: &[u64]) -> Vec<u64> {
+    let mut bytes: Vec<u8> = header.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    bytes[184] ^= 0x55;
+    seal(&mut bytes);
+    let (words, _) = bytes.as_chunks();
+    words.iter().map(|word| u64::from_ne_bytes(*word)).collect()
+}
+
+/// The words of a segment through one mapping, as a peer has them who keeps to no protocol.
+#[derive(Clone, Debug)]
 pub struct Words(Arc<Shared>);
 
-impl Words {
-    /// Those of a writable handle.
-    pub fn of<K: Key, V: Value>(map: &crate::Map<K, V>) -> Self {
-        Self(map.clone_shared())
-    }
+/// A handle whose segment can be attacked.
+pub trait Handle {
+    /// Its words, through its own mapping.
+    fn words(&self) -> Words;
+}
 
-    fn word(&self, index: usize) -> Option<&AtomicU64> {
-        self.0.mapping.words().get(index)
+impl<K: Key, V: Value> Handle for ReadOnlyMap<K, V> {
+    fn words(&self) -> Words {
+        Words(self.clone_shared())
+    }
+}
+
+impl Words {
+    fn all(&self) -> &[AtomicU64] {
+        self.0.mapping.words()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.mapping.words().len()
+        self.all().len()
     }
 
     /// What a word holds; beyond the end there are zeros.
     pub fn load(&self, index: usize) -> u64 {
-        self.word(index)
-            .map_or(0, |word| word.load(Ordering::Relaxed))
+        let word = self.all().get(index);
+        word.map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
-    /// Rewrites a word, if there is one.
+    /// Rewrites a word, if there is one. The handle is one that may write.
     pub fn store(&self, index: usize, value: u64) {
-        if let Some(word) = self.word(index) {
+        if let Some(word) = self.all().get(index) {
             word.store(value, Ordering::Release);
         }
     }
+
+    /// The bounds of steps that are stated for the segment.
+    pub fn stated(&self) -> Stated {
+        Stated::of(&self.0)
+    }
 }
 
-/// Runs `work`. Before each access that it makes, through one of the handles, to a word of their
+/// Runs `work`. Before each access that it makes, through one of the mappings, to a word of their
 /// segment, `before` is told which word that is.
-pub fn watch<K: Key, V: Value, T>(
-    handles: &[&ReadOnlyMap<K, V>],
+pub fn watch<T>(
+    mappings: Vec<Words>,
     mut before: impl FnMut(usize) + 'static,
     work: impl FnOnce() -> T,
 ) -> T {
-    let mappings: Vec<Arc<Shared>> = handles.iter().map(|handle| handle.clone_shared()).collect();
     let watcher = move |word: &AtomicU64| {
         let place = mappings
             .iter()
-            .find_map(|shared| index_of(shared.mapping.words(), word));
+            .find_map(|words| index_of(words.all(), word));
         if let Some(index) = place {
             before(index);
         }
     };
     crate::watched::watch(watcher, work)
-}
-
-/// The stated bounds of steps for a handle's segment.
-pub fn stated<K: Key, V: Value>(map: &ReadOnlyMap<K, V>) -> Stated {
-    Stated::of(map.shared())
 }

@@ -45,7 +45,7 @@
 //!
 //! | part | size | content |
 //! |------|------|---------|
-//! | shared | 4096 | mutable words of the whole segment: words 0 to 2 say what the last sync saw and words 16 to 18 for which boot it was admitted (module `restart`), words 8 and 9 belong to a cache (module `cache`), the rest is reserved |
+//! | shared | 4096 | mutable words of the whole segment: words 0 to 2 say what the last sync saw and words 16 to 18 for which boot it was admitted (module `restart`), words 24 to 26 belong to a cache (module `cache`), the rest is reserved |
 //! | participants | 64 x `participants` | who writes (module `owner`) |
 //! | moves | 64 + 24 x `moves`, rounded up to 64 | recent displacements (module `moves`) |
 //! | leases | 64 x `leases` | loads under way (module `lease`); empty in a map |

@@ -50,7 +50,6 @@ pub(crate) struct Leases<'a> {
 }
 
 /// What came of trying to get the lease of a key.
-#[derive(Debug)]
 #[must_use]
 pub(crate) enum Claim<'a> {
     /// We load.
@@ -62,14 +61,13 @@ pub(crate) enum Claim<'a> {
 }
 
 /// Somebody who loads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Holder<'a> {
     cell: &'a [AtomicU64],
     found: LockWord,
 }
 
 /// The right to load a key. Dropping it lets others.
-#[derive(Debug)]
 pub(crate) struct Lease<'a> {
     cell: &'a [AtomicU64],
     token: Token,
@@ -147,21 +145,31 @@ impl<'a> Leases<'a> {
 
     /// Frees the cells of the dead among those where the load of a key could stand.
     pub(crate) fn free_the_dead<W: Who>(self, who: &W, hash: Hashed, token: Token) {
-        for cell in self.window(hash) {
-            let found = LockWord(cell[OWNER].load(Ordering::Relaxed));
-            let is_dead = found
-                .owner()
-                .is_some_and(|owner| owner != token && who.verdict(owner) == Verdict::Dead);
-            let taken = found.taken_by(token).0;
-            // AcqRel: as in `claim`.
-            if is_dead
-                && cell[OWNER]
-                    .compare_exchange(found.0, taken, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok()
-            {
-                drop(Lease { cell, token });
-            }
-        }
+        self.window(hash)
+            .for_each(|cell| free_if_dead(cell, who, token));
+    }
+
+    /// Frees all cells of the dead.
+    pub(crate) fn free_all_the_dead<W: Who>(self, who: &W, token: Token) {
+        self.cells
+            .chunks_exact(CELL_WORDS)
+            .for_each(|cell| free_if_dead(cell, who, token));
+    }
+}
+
+fn free_if_dead<W: Who>(cell: &[AtomicU64], who: &W, token: Token) {
+    let found = LockWord(cell[OWNER].load(Ordering::Relaxed));
+    let is_dead = found
+        .owner()
+        .is_some_and(|owner| owner != token && who.verdict(owner) == Verdict::Dead);
+    let taken = found.taken_by(token).0;
+    // AcqRel: as in `claim`.
+    if is_dead
+        && cell[OWNER]
+            .compare_exchange(found.0, taken, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    {
+        drop(Lease { cell, token });
     }
 }
 

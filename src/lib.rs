@@ -37,6 +37,7 @@
 //! - [`Segment`] names a segment: `shm:quotes`, `file:/var/cache/q.kv`, `sysv:0x51`, `fd:3`.
 //! - [`Key`] and [`Value`] say what can be stored: plain data that describes itself. Put
 //!   [`#[shmkv::record]`](record) on your own types; [`Str`] and [`Bytes`] hold text inline.
+//! - `docs::verification` says what is verified, by what, and what is not.
 //! - [`schema`] is the description that a segment carries of its types.
 //!
 //! # The house
@@ -80,6 +81,8 @@ mod builder;
 mod cache;
 mod clock;
 mod copy;
+#[cfg(doc)]
+pub mod docs;
 mod dynamic;
 mod entry;
 mod error;

@@ -454,9 +454,11 @@ impl<K: Key, V: Value> Map<K, V> {
         old: &mut Sink<'_>,
     ) -> Result<Outcome, WriteError> {
         let mut key_image = Image::uninit();
-        let words = &*key_image.write(key);
         let table = self.reader.table();
-        self.reader.shared.edit_key(&table, words, old, new, decide)
+        let hash = table.hash(key.as_bytes());
+        let words = &*key_image.write(key);
+        let probe = Probe { hash, words };
+        self.reader.shared.edit_key(&table, probe, old, new, decide)
     }
 
     /// The value that was there before an edit.

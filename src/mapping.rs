@@ -302,35 +302,6 @@ impl Mapping {
         Ok(())
     }
 
-    /// How many of the bytes are in memory at this moment, for whomever: shared memory that was
-    /// swapped out, and pages of a file that are not cached, do not count. (Of a file that this
-    /// process may neither write nor owns the kernel says that all of it is there.)
-    pub(crate) fn resident(&self) -> io::Result<u64> {
-        /// Pages that are asked about at a time.
-        const STEP: usize = 1 << 16;
-        let page = rustix::param::page_size();
-        let pages = self.len.div_ceil(page);
-        let mut found = vec![0_u8; pages.min(STEP)];
-        let mut resident = 0;
-        for first in (0..pages).step_by(STEP) {
-            let start = first * page;
-            let len = (self.len - start).min(STEP * page);
-            // SAFETY: the range lies within our own mapping, which is not touched, and `found`
-            // has a byte for each of its pages.
-            #[expect(unsafe_code, reason = "mincore takes a raw range")]
-            let result = unsafe {
-                let base = self.base.as_ptr().cast::<u8>().add(start);
-                libc::mincore(base.cast(), len, found.as_mut_ptr().cast())
-            };
-            if result != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            let there = &found[..len.div_ceil(page)];
-            resident += there.iter().filter(|&byte| byte & 1 != 0).count();
-        }
-        Ok((resident * page).min(self.len) as u64)
-    }
-
     /// Writes the pages of the mapping to what is behind it, and returns when they are there
     /// (`msync` with `MS_SYNC`: what was dirty at the call is on stable storage afterwards).
     pub(crate) fn sync(&self) -> io::Result<()> {
@@ -359,6 +330,35 @@ impl Mapping {
                 other => return Ok(other?),
             }
         }
+    }
+
+    /// How many of the bytes are in memory at this moment, for whomever: shared memory that was
+    /// swapped out, and pages of a file that are not cached, do not count. (Of a file that this
+    /// process may neither write nor owns the kernel says that all of it is there.)
+    pub(crate) fn resident(&self) -> io::Result<u64> {
+        /// Pages that are asked about at a time.
+        const STEP: usize = 1 << 16;
+        let page = rustix::param::page_size();
+        let pages = self.len.div_ceil(page);
+        let mut found = vec![0_u8; pages.min(STEP)];
+        let mut resident = 0;
+        for first in (0..pages).step_by(STEP) {
+            let start = first * page;
+            let len = (self.len - start).min(STEP * page);
+            // SAFETY: the range lies within our own mapping, which is not touched, and `found`
+            // has a byte for each of its pages.
+            #[expect(unsafe_code, reason = "mincore takes a raw range")]
+            let result = unsafe {
+                let base = self.base.as_ptr().cast::<u8>().add(start);
+                libc::mincore(base.cast(), len, found.as_mut_ptr().cast())
+            };
+            if result != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            let there = &found[..len.div_ceil(page)];
+            resident += there.iter().filter(|&byte| byte & 1 != 0).count();
+        }
+        Ok((resident * page).min(self.len) as u64)
     }
 
     /// Locks all pages into memory.

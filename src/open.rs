@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use zerocopy::IntoBytes;
 
+use crate::dynamic::Dimensions;
 use crate::error::OpenError;
 use crate::hash::{HashKind, KeyHasher, SECRET_WORDS};
 use crate::layout::{
@@ -19,7 +20,7 @@ use crate::layout::{
 use crate::mapping::{Access, HugePages, Mapping};
 use crate::owner::Owners;
 use crate::policy::learner::Learner;
-use crate::restart::{AfterMachineCrash, Salvage, boot_id};
+use crate::restart::{self, AfterMachineCrash, Reason, boot_id};
 use crate::schema::{ParseError, Type};
 use crate::segment::{Attached, Blueprint, Created, Segment, SegmentError, SegmentOptions};
 use crate::shared::{Shared, lock_place};
@@ -40,7 +41,8 @@ pub(crate) struct Settings {
     pub(crate) options: SegmentOptions,
     pub(crate) lock_timeout: Duration,
     pub(crate) memory: Memory,
-    pub(crate) after_machine_crash: AfterMachineCrash,
+    /// The handle's own default, if it is not said.
+    pub(crate) after_machine_crash: Option<AfterMachineCrash>,
     pub(crate) sync_on_close: bool,
 }
 
@@ -53,7 +55,7 @@ impl Default for Settings {
             options: SegmentOptions::default(),
             lock_timeout: DEFAULT_LOCK_TIMEOUT,
             memory: Memory::default(),
-            after_machine_crash: AfterMachineCrash::default(),
+            after_machine_crash: None,
             sync_on_close: true,
         }
     }
@@ -69,6 +71,13 @@ macro_rules! settings_methods {
         /// at least this capacity.
         pub fn capacity(mut self, entries: usize) -> Self {
             self.settings.capacity = entries as u64;
+            self
+        }
+
+        /// What becomes of a `file:` segment that was in use when the machine crashed: opening it fails
+        /// unless something else is chosen here.
+        pub fn after_machine_crash(mut self, choice: crate::AfterMachineCrash) -> Self {
+            self.settings.after_machine_crash = Some(choice);
             self
         }
     };
@@ -138,16 +147,9 @@ macro_rules! settings_methods {
             self
         }
 
-        /// What becomes of a `file:` segment that was in use when the machine crashed: opening it
-        /// fails unless something else is chosen here.
-        pub fn after_machine_crash(mut self, choice: crate::AfterMachineCrash) -> Self {
-            self.settings.after_machine_crash = choice;
-            self
-        }
-
         /// Whether the last writer of a `file:` segment writes it to the disk when its last handle is
-        /// dropped ([`Map::sync`](crate::Map::sync), which takes its time), so that it is trusted
-        /// after a crash of the machine. It does unless this says no.
+        /// dropped (which takes its time), so that it is trusted after a crash of the machine. It
+        /// does unless this says no.
         pub fn sync_on_close(mut self, sync: bool) -> Self {
             self.settings.sync_on_close = sync;
             self
@@ -218,16 +220,18 @@ impl Settings {
     }
 
     /// Turns an attached segment into an open one, if `check` finds that it is what the handle
-    /// needs, and `admit` lets it pass if the machine was booted since it was used last.
-    pub(crate) fn finish(
+    /// needs, and the machine was not booted since it was used last, or it passes the check that
+    /// follows then ([`restart`]), in which `invalid` judges the words of keys and values. Returns
+    /// what `check` found out as well.
+    pub(crate) fn finish<T>(
         &self,
         attached: Attached,
         access: Access,
-        check: impl FnOnce(&Layout) -> Result<(), OpenError>,
-        admit: impl FnOnce(&Shared, AfterMachineCrash) -> Result<Option<Salvage>, OpenError>,
-    ) -> Result<Arc<Shared>, OpenError> {
+        check: impl FnOnce(&Layout) -> Result<T, OpenError>,
+        invalid: impl Fn(&T, &[u64], &[u64]) -> Option<Reason>,
+    ) -> Result<(Arc<Shared>, T), OpenError> {
         let layout = read_layout(&attached.mapping)?;
-        check(&layout)?;
+        let checked = check(&layout)?;
         // Only now: a file of somebody else's may have its holes.
         if access == Access::ReadWrite {
             attached.fill_holes()?;
@@ -262,11 +266,16 @@ impl Settings {
             salvage: OnceLock::new(),
             file,
         });
-        if let Some(salvage) = admit(&shared, self.after_machine_crash)? {
+        let choice = self.after_machine_crash.unwrap_or_default();
+        let shape = Dimensions::of(&shared.layout.counts);
+        let salvage = restart::admit(&shared, shape, choice, |key, value| {
+            invalid(&checked, key, value)
+        })?;
+        if let Some(salvage) = salvage {
             // Nobody else has the handle yet.
             let _ = shared.salvage.set(salvage);
         }
-        Ok(shared)
+        Ok((shared, checked))
     }
 
     /// Whether an existing segment is what `open_or_create` would have created, or better.

@@ -440,7 +440,7 @@ impl<'a, S: Shape> Inspector<'a, S> {
             if let Some((found, entries, away)) = checked
                 && bucket.unchanged(state)
             {
-                let (occupied, usable) = (state.occupied().len(), self.table.shape().usable());
+                let (occupied, usable) = (state.occupied().len(), self.table.shape().limit(index));
                 if occupied > usable {
                     self.check.add(Problem::Overfull {
                         bucket: index,
@@ -621,16 +621,21 @@ impl<'a, S: Shape> Inspector<'a, S> {
     fn reserved(&mut self) {
         let places = &self.shared.layout.places;
         let words = self.shared.mapping.words();
+        let is_cache = self.table.shape().meta_words() != 0;
         let in_use = |at: &usize| {
             let at = at - places.shared;
-            crate::restart::SYNC_RECORD.contains(&at) || crate::restart::BOOT_RECORD.contains(&at)
+            crate::restart::SYNC_RECORD.contains(&at)
+                || crate::restart::BOOT_RECORD.contains(&at)
+                || (is_cache && crate::cache::SHARED_WORDS.contains(&at))
         };
         let shared = (places.shared..places.participants).filter(|at| !in_use(at));
         let rounding = places.moves_end..places.leases;
         let padding = rounding.chain(places.ghosts_end..places.buckets);
         let step = self.table.shape().bucket_words();
         let in_buckets = (0..self.table.buckets() as usize)
-            .flat_map(|bucket| [4, 5].map(|word| places.buckets + bucket * step + word));
+            .flat_map(|bucket| [4, 5].map(|word| places.buckets + bucket * step + word))
+            // There a cache has what its policy remembers.
+            .filter(|_| !is_cache);
         for word in shared.chain(padding).chain(in_buckets) {
             let found = words
                 .get(word)

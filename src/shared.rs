@@ -106,19 +106,17 @@ impl Shared {
         token
     }
 
-    /// Runs one edit of the entry of a key, given as words.
+    /// Runs one edit of the entry of a key.
     #[inline(always)]
     pub(crate) fn edit_key<S: Shape>(
         &self,
         table: &Table<'_, S>,
-        words: &[u64],
+        probe: Probe<'_>,
         old: &mut Sink<'_>,
         new: &mut [u64],
         mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
     ) -> Result<Outcome, WriteError> {
         let token = self.token()?;
-        let hash = table.hash_of(words);
-        let probe = Probe { hash, words };
         match table.edit_at_home(token, probe, old, new, &mut decide) {
             Some(outcome) => Ok(outcome),
             None => self.edit(table, token, probe, old, new, &mut decide),

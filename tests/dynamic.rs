@@ -555,28 +555,45 @@ fn a_cache_made_without_types_is_the_cache_that_a_program_with_types_opens() {
             .open_or_create(scratch.segment().clone())
             .unwrap();
         assert_eq!(map.kind(), Kind::Cache);
-        assert_eq!(map.cache_settings(), Some(cache_settings(Some(minute), None)));
+        assert_eq!(
+            map.cache_settings(),
+            Some(cache_settings(Some(minute), None))
+        );
         let image = |number: u32| [number.to_ne_bytes(); 3].concat();
         assert_eq!(map.insert(&1_u64.to_ne_bytes(), &image(5)).unwrap(), None);
         assert_eq!(cache.get(&1).unwrap(), Some([5; 3]));
         cache.insert(2, [6; 3]).unwrap();
         assert_eq!(map.get(&2_u64.to_ne_bytes()).unwrap(), Some(image(6)));
-        let left = map.time_left_of(&2_u64.to_ne_bytes()).unwrap().flatten().unwrap();
+        let left = map
+            .time_left_of(&2_u64.to_ne_bytes())
+            .unwrap()
+            .flatten()
+            .unwrap();
         assert!(left > Duration::from_secs(30) && left <= minute, "{left:?}");
         // Updates keep the end that the entry had.
-        map.insert_with_ttl(&3_u64.to_ne_bytes(), &image(0), Duration::from_secs(3600)).unwrap();
-        map.fetch_update(&3_u64.to_ne_bytes(), |_| Some(image(9))).unwrap();
+        map.insert_with_ttl(&3_u64.to_ne_bytes(), &image(0), Duration::from_secs(3600))
+            .unwrap();
+        map.fetch_update(&3_u64.to_ne_bytes(), |_| Some(image(9)))
+            .unwrap();
         assert_eq!(cache.get(&3).unwrap(), Some([9; 3]));
-        let left = map.time_left_of(&3_u64.to_ne_bytes()).unwrap().flatten().unwrap();
+        let left = map
+            .time_left_of(&3_u64.to_ne_bytes())
+            .unwrap()
+            .flatten()
+            .unwrap();
         assert!(left > Duration::from_secs(600), "{left:?}");
         // Never full, never more than it was made for, and counted.
         for number in 0..1000_u64 {
-            map.insert(&number.to_ne_bytes(), &image(number as u32)).unwrap();
+            map.insert(&number.to_ne_bytes(), &image(number as u32))
+                .unwrap();
             assert!(map.len() <= 100);
         }
         let stats = map.cache_stats().unwrap();
         assert_eq!(stats.len, map.len() as u64);
-        assert_eq!(stats.inserts - stats.evicted_for_room - stats.evicted_expired, stats.len);
+        assert_eq!(
+            stats.inserts - stats.evicted_for_room - stats.evicted_expired,
+            stats.len
+        );
         assert_eq!(stats.hits, 2, "only those of the typed handle");
         assert!(map.check().is_sound(), "{}", map.check());
         let entries = map.iter().map(Result::unwrap).inspect(|entry| {
@@ -586,7 +603,10 @@ fn a_cache_made_without_types_is_the_cache_that_a_program_with_types_opens() {
         cache.invalidate_all().unwrap();
         assert_eq!(map.iter().count(), 0);
         assert_eq!(map.get(&999_u64.to_ne_bytes()).unwrap(), None);
-        assert_eq!(map.try_insert(&999_u64.to_ne_bytes(), &image(1)).unwrap(), None);
+        assert_eq!(
+            map.try_insert(&999_u64.to_ne_bytes(), &image(1)).unwrap(),
+            None
+        );
         assert_eq!(cache.get(&999).unwrap(), Some([1; 3]));
         map.clear().unwrap();
         assert!(map.is_empty());
@@ -603,25 +623,41 @@ fn entries_of_a_cache_end_for_untyped_handles_too() {
             .create("memfd:dyn", &key, &value)
             .unwrap();
         let bytes = 7_u64.to_ne_bytes();
-        map.insert_with_ttl(&bytes, &bytes, Duration::from_millis(1)).unwrap();
+        map.insert_with_ttl(&bytes, &bytes, Duration::from_millis(1))
+            .unwrap();
         let started = std::time::Instant::now();
         while map.get(&bytes).unwrap().is_some() {
             assert!(started.elapsed() < Duration::from_secs(60), "it never ends");
             std::thread::sleep(Duration::from_millis(1));
         }
         assert!(!map.contains_key(&bytes).unwrap());
-        assert_eq!(map.remove(&bytes).unwrap(), None, "it was not there any more");
+        assert_eq!(
+            map.remove(&bytes).unwrap(),
+            None,
+            "it was not there any more"
+        );
         map.insert(&bytes, &bytes).unwrap();
-        assert_eq!(map.time_left_of(&bytes).unwrap().is_some_and(|left| left.is_some()), idle.is_some());
+        assert_eq!(
+            map.time_left_of(&bytes)
+                .unwrap()
+                .is_some_and(|left| left.is_some()),
+            idle.is_some()
+        );
     }
 }
 
 #[test]
 fn a_map_has_no_times_and_a_cache_only_possible_ones() {
     let (key, value) = ("u8".parse().unwrap(), "u8".parse().unwrap());
-    let map = DynMap::builder().capacity(1).create("memfd:dyn", &key, &value).unwrap();
+    let map = DynMap::builder()
+        .capacity(1)
+        .create("memfd:dyn", &key, &value)
+        .unwrap();
     let second = Duration::from_secs(1);
-    assert_eq!(map.insert_with_ttl(&[1], &[1], second), Err(DynError::NoTimes));
+    assert_eq!(
+        map.insert_with_ttl(&[1], &[1], second),
+        Err(DynError::NoTimes)
+    );
     assert_eq!((map.cache_settings(), map.cache_stats()), (None, None));
     for time in [Duration::ZERO, Duration::MAX] {
         let error = DynMap::builder()
@@ -629,7 +665,16 @@ fn a_map_has_no_times_and_a_cache_only_possible_ones() {
             .cache(cache_settings(Some(time), None))
             .create("memfd:dyn", &key, &value)
             .unwrap_err();
-        assert!(matches!(error, OpenError::TimeOutOfRange { setting: "time_to_live", .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                OpenError::TimeOutOfRange {
+                    setting: "time_to_live",
+                    ..
+                }
+            ),
+            "{error}"
+        );
     }
 }
 

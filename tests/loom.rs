@@ -10,6 +10,7 @@
 //! | `reading` | a read is never a mixture, never another key's value, never a false miss |
 //! | `writing` | one winner, no entry twice, no lost update, no deadlock |
 //! | `moving` | displacement hides no key from readers, and no key from writers |
+//! | `registering` | one holder of a participant's slot; who locks has been seen to have one |
 //! | `burial` | a writer may die before any of its writes; only the dead are robbed |
 //! | `waiting` | no wake-up is lost |
 //! | `caching` | a replaced entry is seen whole or not at all; of all who miss one loads |
@@ -46,7 +47,12 @@ mod protocol {
     pub(crate) mod table;
     pub(crate) mod tags;
     pub(crate) mod owner {
+        mod slot;
         pub(crate) mod token;
+
+        // A child of this module: what it is about is private to it.
+        #[path = "../../tests/loom/registering.rs"]
+        mod registering;
     }
 }
 

@@ -6,7 +6,13 @@
 #   bash tests/mutants.sh                 all mutants
 #   bash tests/mutants.sh --quick         a fixed handful: about two minutes
 #   bash tests/mutants.sh 'take_over'     those whose "file: name" contains the text
+#   bash tests/mutants.sh --killable      without those that are argued equivalent: nothing notices
+#                                         them, so all models run against each, for minutes
+#   bash tests/mutants.sh --no-baseline   does not first run the tests without any mutant, for those
+#                                         who have just done so
 #   bash tests/mutants.sh --check         whether all of them apply and compile: runs nothing
+#   bash tests/mutants.sh --real          some of them in the library, with real processes instead of
+#                                         models: tests/linearizability.rs finds them within seconds
 #
 # For each mutant: what noticed it, and after how many executions of the model. The last line is
 # "N mutants, K killed, E argued equivalent, S survived". Exit status 0 only if S is 0, 1 if not, 2

@@ -40,7 +40,7 @@ use shmkv::{Exchange, Map, ReadOnlyMap, Segment};
 
 const WORKERS: usize = 8;
 /// Operations that a worker does in a round, at most.
-const LOG_LEN: usize = 150_000;
+const LOG_LEN: usize = 60_000;
 const ROUND: Duration = Duration::from_millis(600);
 /// Keys with values of 2 KiB; there are 45 slots.
 const WIDE_KEYS: u64 = 41;
@@ -482,6 +482,21 @@ struct Totals {
     violations: usize,
 }
 
+/// Who watches must be quicker than those who are watched, where that is permitted: else he sees
+/// them when it is his turn, and eight of them have theirs before. Children are like all others.
+fn be_quick(is_quick: bool) {
+    let policy = match is_quick {
+        true => libc::SCHED_RR | libc::SCHED_RESET_ON_FORK,
+        false => libc::SCHED_OTHER,
+    };
+    let sched_priority = i32::from(is_quick);
+    // SAFETY: a plain system call; a refusal changes nothing.
+    #[expect(unsafe_code, reason = "sched_setscheduler")]
+    unsafe {
+        libc::sched_setscheduler(0, policy, &libc::sched_param { sched_priority });
+    }
+}
+
 fn signal(pid: i32, signal: i32) {
     // SAFETY: a child of ours that is not reaped yet.
     #[expect(unsafe_code, reason = "kill")]
@@ -500,15 +515,27 @@ fn wait(pid: i32) -> i32 {
     status
 }
 
-/// Stops one worker after the other until one is caught with a lock, and leaves it stopped. In the
-/// end any, so that those without a lock are stopped and killed as well.
+/// Stops one of the workers, if possible one with a lock, and leaves it stopped.
 fn catch(stage: &Stage, pids: &[i32], random: &mut Random) -> usize {
-    let tries = if random.below(16) == 0 { 1 } else { 200 };
+    // Now and then any, so that those without a lock are stopped and killed as well.
+    let tries = if random.below(16) == 0 { 1 } else { 100 };
     for attempt in 1.. {
-        let worker = random.below(pids.len() as u64) as usize;
+        let first = random.below(pids.len() as u64) as usize;
+        let holds = |worker: &usize| stage.locks_of(pids[*worker]) > 0;
+        // Who is at work lets go before a signal can reach him. There are more workers than
+        // processors, so often one waits for a processor with a lock in his hands.
+        let suspended = |worker: &usize| (0..20).all(|_| holds(worker));
+        let worker = (0..pids.len())
+            .map(|number| (first + number) % pids.len())
+            .find(suspended);
+        if worker.is_none() && attempt < tries {
+            std::thread::sleep(Duration::from_micros(100));
+            continue;
+        }
+        let worker = worker.unwrap_or(first);
         signal(pids[worker], libc::SIGSTOP);
         assert!(libc::WIFSTOPPED(wait(pids[worker])));
-        if attempt == tries || stage.locks_of(pids[worker]) > 0 {
+        if attempt == tries || holds(&worker) {
             return worker;
         }
         signal(pids[worker], libc::SIGCONT);
@@ -536,14 +563,14 @@ fn round(stage: &Stage, number: u64, random: &mut Random, totals: &mut Totals) {
         .map(|worker| stage.start(worker, this, random.next()))
         .collect();
     let started = Instant::now();
+    be_quick(true);
     while started.elapsed() < ROUND {
-        std::thread::sleep(Duration::from_micros(random.below(400)));
         let worker = catch(stage, &pids, random);
         let held = stage.locks_of(pids[worker]);
         totals.stops += 1;
         totals.stops_with_lock += usize::from(held > 0);
         // Often shorter than the others' patience, sometimes longer.
-        if random.below(4) > 0 {
+        if random.below(2) == 0 {
             std::thread::sleep(Duration::from_micros(random.below(3000)));
         }
         // A stopped process keeps what it has: nobody may have robbed it.
@@ -555,6 +582,7 @@ fn round(stage: &Stage, number: u64, random: &mut Random, totals: &mut Totals) {
             signal(pids[worker], libc::SIGCONT);
         }
     }
+    be_quick(false);
     for pid in pids {
         kill(stage, pid, totals);
     }

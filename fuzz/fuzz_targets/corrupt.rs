@@ -1,13 +1,15 @@
-//! A valid segment, into which somebody writes between operations.
+//! A valid segment, into which somebody writes between operations, and processes that come later:
+//! in the same boot, or after a crash of the machine, when what is left is sorted out.
 
 #![no_main]
 
+use std::fs::File;
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use shmkv::fuzzing::Words;
-use shmkv::{Key, Map, Str, Value};
+use shmkv::fuzzing::Handle;
+use shmkv::{AfterMachineCrash, Key, Map, OpenError, Str, Value};
 use shmkv_fuzz::{Op, Parts, Sample, Scribble, file_of, name_of, new_map, survive};
 
 #[derive(Arbitrary, Debug)]
@@ -16,6 +18,8 @@ enum Step {
     Use(Op),
     /// A process that comes later.
     Reopen,
+    /// The machine was booted since.
+    Reboot,
 }
 
 fuzz_target!(|input: (u8, u8, u8, Vec<Step>)| {
@@ -30,6 +34,14 @@ fuzz_target!(|input: (u8, u8, u8, Vec<Step>)| {
     }
 });
 
+fn reopen<K: Key, V: Value>(file: &File, after: AfterMachineCrash) -> Result<Map<K, V>, OpenError> {
+    Map::builder()
+        .lock_timeout(Duration::ZERO)
+        .sync_on_close(false)
+        .after_machine_crash(after)
+        .open(name_of(file))
+}
+
 fn corrupt<K: Key + Sample, V: Value + Sample>(capacity: usize, entries: u8, steps: &[Step]) {
     let mut map: Map<K, V> = new_map(capacity);
     for key in 0..u16::from(entries) {
@@ -38,21 +50,31 @@ fn corrupt<K: Key + Sample, V: Value + Sample>(capacity: usize, entries: u8, ste
         }
     }
     let file = file_of(&map);
-    let words = Words::of(&map);
+    let words = map.words();
     let parts = Parts::of(&words);
+    let header: Vec<u64> = (0..parts.header()).map(|index| words.load(index)).collect();
     for step in steps {
         match step {
             Step::Scribble(scribble) => parts.scribble(&words, *scribble),
             Step::Use(op) => survive(&map, &map.read_only(), *op),
             Step::Reopen => {
-                let opened = Map::builder()
-                    .lock_timeout(Duration::ZERO)
-                    .open(name_of(&file));
-                match opened {
+                match reopen(&file, AfterMachineCrash::Refuse) {
                     Ok(opened) => map = opened,
                     // The header was scribbled over; who had opened the map before goes on.
                     Err(error) => assert!(!error.to_string().is_empty()),
                 }
+            }
+            Step::Reboot => {
+                // The header as it was, but of another boot, and no record of an admission.
+                for (index, word) in shmkv::fuzzing::of_another_boot(&header).iter().enumerate() {
+                    words.store(index, *word);
+                }
+                (0..24).for_each(|word| words.store(parts.header() + word, 0));
+                map = reopen(&file, AfterMachineCrash::Keep).expect("the header is in order");
+                let salvage = map.salvage().expect("it had to be sorted out");
+                let check = map.check();
+                assert!(check.is_sound() && check.is_quiet, "{salvage}, {check}");
+                assert_eq!(salvage.kept, map.len() as u64);
             }
         }
     }

@@ -7,7 +7,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use shmkv::fuzzing::Words;
+use shmkv::fuzzing::Handle;
 use shmkv::{Key, Map, Str, Value};
 use shmkv_fuzz::{Attack, Parts, Sample, Scribble, new_map};
 
@@ -41,7 +41,7 @@ fn scribble<K: Key + Sample, V: Value + Sample>(capacity: usize, plan: &Plan) {
             break;
         }
     }
-    let words = Words::of(&map);
+    let words = map.words();
     let parts = Parts::of(&words);
     for scribble in plan.before.iter().take(8) {
         parts.scribble(&words, *scribble);

@@ -84,6 +84,11 @@ impl Parts {
         self.buckets + usize::from(number) % self.bucket_count * self.bucket_words
     }
 
+    /// Words of the header, schemas included.
+    pub fn header(&self) -> usize {
+        self.participants - 512
+    }
+
     /// The bucket to which a word belongs, or the first one.
     pub fn bucket_around(&self, index: usize) -> usize {
         let distance = index.saturating_sub(self.buckets);

@@ -14,6 +14,7 @@ pub fn new_map<K: Key, V: Value>(capacity: usize) -> Map<K, V> {
         .max_writers(2)
         // A lock word may name this very process: no need to wait for it.
         .lock_timeout(Duration::ZERO)
+        .sync_on_close(false)
         .create(Segment::memfd("fuzz").unwrap())
         .unwrap()
 }

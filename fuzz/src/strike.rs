@@ -1,10 +1,9 @@
 //! Words that are rewritten between the accesses of an operation, by a schedule.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::fmt::Debug;
 
 use arbitrary::Arbitrary;
-use shmkv::fuzzing::{Words, stated, watch};
+use shmkv::fuzzing::{Handle, Words, watch};
 use shmkv::{Key, Map, ReadOnlyMap, Value};
 
 use crate::op::Op;
@@ -54,29 +53,15 @@ impl Attack {
         reader: &ReadOnlyMap<K, V>,
         parts: Parts,
     ) {
-        let bound = stated_bound(self.op, stated(map));
-        let mut attacker = Attacker {
-            words: Words::of(map),
-            parts,
-            strikes: self.strikes[..self.strikes.len().min(16)].to_vec(),
-            again: self.again,
-            next: 0,
-            wait: 0,
-            last: None,
-        };
-        attacker.wait = attacker.pause();
-        let count = Rc::new(Cell::new(0u64));
-        let (counter, op) = (Rc::clone(&count), self.op);
-        let before = move |index: usize| {
-            counter.set(counter.get() + 1);
-            assert!(counter.get() <= bound, "{op:?}: more than {bound} accesses");
-            attacker.before(index);
-        };
-        watch(&[map, reader], before, || survive(map, reader, self.op));
+        let bound = stated_bound(self.op, map.words().stated());
+        let words = vec![map.words(), reader.words()];
+        let attacker = Attacker::new(map.words(), parts, &self.strikes, self.again);
+        attacker.watch(words, (self.op, bound), || survive(map, reader, self.op));
     }
 }
 
-struct Attacker {
+/// Who strikes.
+pub struct Attacker {
     words: Words,
     parts: Parts,
     strikes: Vec<Strike>,
@@ -89,6 +74,37 @@ struct Attacker {
 }
 
 impl Attacker {
+    /// One who writes through `words`.
+    pub fn new(words: Words, parts: Parts, strikes: &[Strike], again: bool) -> Self {
+        let mut attacker = Self {
+            words,
+            parts,
+            strikes: strikes[..strikes.len().min(16)].to_vec(),
+            again,
+            next: 0,
+            wait: 0,
+            last: None,
+        };
+        attacker.wait = attacker.pause();
+        attacker
+    }
+
+    /// Strikes while `work` runs on these mappings, which must end within a bound of accesses.
+    pub fn watch<T>(
+        mut self,
+        mappings: Vec<Words>,
+        (op, bound): (impl Debug + 'static, u64),
+        work: impl FnOnce() -> T,
+    ) -> T {
+        let mut count = 0u64;
+        let before = move |index: usize| {
+            count += 1;
+            assert!(count <= bound, "{op:?}: more than {bound} accesses");
+            self.before(index);
+        };
+        watch(mappings, before, work)
+    }
+
     fn pause(&self) -> u8 {
         self.strikes.get(self.next).map_or(0, |strike| strike.pause)
     }

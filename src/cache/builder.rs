@@ -8,14 +8,14 @@ use std::time::Duration;
 use super::{Cache, Local, ReadOnlyCache, RemovalCause};
 use crate::builder::{check_types, invalid_part, types};
 use crate::clock::millis;
-use crate::entry::MAX_TICKS;
+use crate::entry::{MAX_TICKS, Meta};
 use crate::error::OpenError;
-use crate::image::{Cached, Image};
+use crate::image::Image;
 use crate::layout::{CacheFields, Kind, Layout, Plan, SizeError};
 use crate::lease;
 use crate::mapping::Access;
 use crate::open::{EntryTypes, Settings, planned_size, settings_methods};
-use crate::restart;
+use crate::restart::AfterMachineCrash;
 use crate::segment::{Attached, Created, Segment, SegmentError};
 use crate::shared::Shared;
 use crate::statistics;
@@ -144,6 +144,13 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
         self
     }
 
+    /// What becomes of a `file:` segment that was in use when the machine crashed: it is emptied,
+    /// unless something else is chosen here.
+    pub fn after_machine_crash(mut self, choice: AfterMachineCrash) -> Self {
+        self.settings.after_machine_crash = Some(choice);
+        self
+    }
+
     settings_methods!(of all stores);
 
     /// Bytes that a segment made with these settings takes.
@@ -268,19 +275,20 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     }
 
     fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Shared>, OpenError> {
-        self.settings.finish(
+        // What is lost of a cache is loaded again.
+        let mut settings = self.settings.clone();
+        let choice = &mut settings.after_machine_crash;
+        choice.get_or_insert(AfterMachineCrash::Discard);
+        let (shared, ()) = settings.finish(
             attached,
             access,
             |layout| check_types::<K, V>(layout, Kind::Cache, layout.cache.meta_words()),
-            |shared, choice| {
-                let meta_words = shared.layout.cache.meta_words();
-                let shape = Cached::<K, V, _>::new(meta_words as usize);
-                let value_words = Image::<V>::WORDS;
-                restart::admit(shared, shape, choice, |key, value| {
-                    invalid_part::<K, V>(key, &value[..value_words])
-                })
+            |(), key, value| match value.get(Image::<V>::WORDS) {
+                Some(meta) if Meta(*meta).is_negative() => invalid_part::<K, ()>(key, &[]),
+                _ => invalid_part::<K, V>(key, value),
             },
-        )
+        )?;
+        Ok(shared)
     }
 
     /// Whether an existing segment has the settings that this builder has; those that were set, or

@@ -23,7 +23,6 @@ use std::time::{Duration, Instant};
 
 use super::{Cache, Standing, is_negative};
 use crate::error::{ReadError, WriteError};
-use crate::hash::Hashed;
 use crate::image::{Annotated, Image};
 use crate::lease::{Claim, Holder, Lease, Leases};
 use crate::map::decoded;
@@ -32,7 +31,7 @@ use crate::owner::token::{LockWord, Verdict};
 use crate::shared::Shared;
 use crate::statistics::Counter;
 use crate::sync::Deadline;
-use crate::table::{Edit, Outcome, Who};
+use crate::table::{Edit, Outcome, Probe, Who};
 use crate::types::{Key, Value};
 
 /// Why a value was neither found nor loaded.
@@ -234,11 +233,6 @@ impl<K: Key, V: Value> Cache<K, V> {
         Ok(value)
     }
 
-    fn hash(&self, key: &K) -> Hashed {
-        let mut image = Image::uninit();
-        self.table(self.meta_words()).hash_of(image.write(key))
-    }
-
     /// A look without any lock. Only what is known counts as a question that was asked.
     fn look(&self, key: &K, none_counts: bool) -> Result<Look<V>, ReadError> {
         let meta = self.meta_words();
@@ -287,8 +281,11 @@ impl<K: Key, V: Value> Cache<K, V> {
         let thread = rustix::thread::gettid().as_raw_nonzero().get();
         let now = self.clock.now();
         let mut image = Image::uninit();
-        let words = &*image.write(key);
-        let hash = table.hash_of(words);
+        let hash = self.hash(key);
+        let probe = Probe {
+            hash,
+            words: image.write(key),
+        };
         let mut room = Annotated::<V>::uninit();
         let mut old = room.sink(meta);
         let mut claim = None;
@@ -305,7 +302,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         };
         let outcome = self
             .shared()
-            .edit_key(&table, words, &mut old, &mut [], decide)?;
+            .edit_key(&table, probe, &mut old, &mut [], decide)?;
         let look = match outcome {
             Outcome::KeptPresent => self.judge(old.words(), none_counts)?,
             _ => Look::Unknown,

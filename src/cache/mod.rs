@@ -9,13 +9,14 @@
 //! | loading once | [`load`], [`crate::lease`] |
 //! | counters | [`crate::statistics`] |
 //! | walking, sweeping, invalidating | [`sweep`] |
+//! | looking it over | [`upkeep`] |
 //!
 //! Three words of the segment's shared part belong to it:
 //!
 //! ```text
-//! word 8   epoch   raised by `invalidate_all`; entries of other epochs are out of date
-//! word 9   boot    digest of the boot id under which the deadlines in the segment were made
-//! word 10  timed   1 once an entry was given a deadline that is not a setting of the cache's
+//! word 16   epoch   raised by `invalidate_all`; entries of other epochs are out of date
+//! word 17   boot    digest of the boot id under which the deadlines in the segment were made
+//! word 18   timed   1 once an entry was given a deadline that is not a setting of the cache's
 //! ```
 
 mod builder;
@@ -23,6 +24,7 @@ mod load;
 mod rules;
 mod stats;
 mod sweep;
+mod upkeep;
 
 #[cfg(test)]
 mod tests;
@@ -62,9 +64,11 @@ pub(crate) use self::stats::stats;
 pub use self::sweep::CacheIter;
 
 /// Words of the shared part.
-const EPOCH: usize = 8;
-const BOOT: usize = 9;
-const TIMED: usize = 10;
+const EPOCH: usize = 24;
+const BOOT: usize = 25;
+const TIMED: usize = 26;
+/// All of them.
+pub(crate) const SHARED_WORDS: std::ops::Range<usize> = EPOCH..TIMED + 1;
 
 /// Why an entry went; see [`CacheBuilder::eviction_listener`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,6 +270,10 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
         }
     }
 
+    fn hash(&self, key: &K) -> Hashed {
+        self.table(One).hash(key.as_bytes())
+    }
+
     /// Copies the words of an entry, if the key is there, whatever its standing.
     #[inline(always)]
     fn find<'s, M: MetaWords>(
@@ -274,10 +282,10 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
         meta: M,
         sink: &mut Sink<'_>,
     ) -> Result<Option<Place<'s, 'static, K, V, M>>, ReadError> {
-        let mut key_image = Image::uninit();
         let table = self.table(meta);
+        let hash = table.hash(key.as_bytes());
+        let mut key_image = Image::uninit();
         let words = &*key_image.write(key);
-        let hash = table.hash_of(words);
         let mut place = None;
         let take = |bucket: Bucket<'s, _>, slot| {
             bucket.load_value(slot, sink);
@@ -537,9 +545,9 @@ impl<K: Key, V: Value> Cache<K, V> {
         if accessed <= now && now - accessed < fraction {
             return;
         }
+        let hash = self.hash(key);
         let mut image = Image::uninit();
         let key = &*image.write(key);
-        let hash = self.table(self.meta_words()).hash_of(key);
         if let Some((bucket, _)) = place
             && let Some(token) = self.shared().token_for_hits()
             && let Some(locked) = bucket.try_lock_once(token)
@@ -612,7 +620,10 @@ impl<K: Key, V: Value> Cache<K, V> {
             meta[1] = self.clock.now();
         }
         let mut key_image = Image::uninit();
-        let words = &*key_image.write(key);
+        let probe = Probe {
+            hash: self.hash(key),
+            words: key_image.write(key),
+        };
         let (mut new, mut old) = (Annotated::uninit(), Annotated::<V>::uninit());
         let new = new.write(value, &meta[..meta_words]);
         let mut old = old.sink(meta_words);
@@ -624,7 +635,7 @@ impl<K: Key, V: Value> Cache<K, V> {
             standing = current.map_or(Standing::Void, |words| self.standing(words));
             Edit::Put
         };
-        let outcome = self.shared().edit_key(&table, words, &mut old, new, put)?;
+        let outcome = self.shared().edit_key(&table, probe, &mut old, new, put)?;
         match (outcome, standing) {
             (Outcome::Replaced, Standing::Live) => self.count(Counter::Updates),
             (Outcome::Replaced, _) => {
@@ -694,13 +705,15 @@ impl<K: Key, V: Value> Cache<K, V> {
         let meta = self.meta_words();
         let mut key_image = Image::uninit();
         let words = &*key_image.write(key);
+        let hash = self.hash(key);
+        let probe = Probe { hash, words };
         let mut old = Annotated::<V>::uninit();
         let mut old = old.sink(meta);
         let table = self.table(meta);
         let remove = |_: Option<&[u64]>, _: &mut [u64]| Edit::Remove;
         let outcome = self
             .shared()
-            .edit_key(&table, words, &mut old, &mut [], remove)?;
+            .edit_key(&table, probe, &mut old, &mut [], remove)?;
         if outcome != Outcome::Removed {
             return Ok(None);
         }

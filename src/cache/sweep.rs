@@ -10,7 +10,7 @@ use crate::iter::{Entries, Walk};
 use crate::map::decoded;
 use crate::statistics::Counter;
 use crate::sync::Ordering;
-use crate::table::{Edit, Outcome};
+use crate::table::{Edit, Outcome, Probe};
 use crate::types::{Key, Value};
 
 /// Raising the epoch so often is followed by a walk that removes what is of earlier ones: well
@@ -47,7 +47,8 @@ impl<K: Key, V: Value> Cache<K, V> {
     /// Makes all entries count for nothing, at once and for all processes: what was inserted, or
     /// began to be loaded, before this call is not returned by any call that begins after it. Takes
     /// as long as one store; the entries go when something takes their place. (One call in
-    /// 262,144 walks through the table.)
+    /// 262,144 walks through the table.) A crash of the *machine* may undo it, as long as a `file:`
+    /// segment was not [synced](Cache::sync) since.
     ///
     /// # Errors
     /// Only that walk can fail; all entries are invalidated all the same.
@@ -161,7 +162,11 @@ impl<K: Key, V: Value> Cache<K, V> {
                     _ => Edit::Keep,
                 };
                 let shared = self.shared();
-                let outcome = shared.edit_key(&table, key, &mut old, &mut [], if_same)?;
+                let probe = Probe {
+                    hash: table.hash_of(key),
+                    words: key,
+                };
+                let outcome = shared.edit_key(&table, probe, &mut old, &mut [], if_same)?;
                 if outcome == Outcome::Removed {
                     removed += 1;
                     let (counter, cause) = match self.standing(value) {

@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use super::entry::declared_types;
 use super::map::{DynMap, ReadOnlyDynMap};
-use super::shape::Dimensions;
 use crate::cache::CacheSettings;
 use crate::error::OpenError;
 use crate::layout::{Kind, Plan};
 use crate::mapping::Access;
 use crate::open::{EntryTypes, Settings, planned_size, settings_methods};
-use crate::restart;
 use crate::schema::{Type, Unfit};
 use crate::segment::{Attached, Segment, SegmentError};
 
@@ -124,19 +122,9 @@ impl DynMapBuilder {
     }
 
     fn finish(&self, attached: Attached, access: Access) -> Result<ReadOnlyDynMap, OpenError> {
-        let shared = self.settings.finish(
-            attached,
-            access,
-            |layout| declared_types(layout).map(drop),
-            |shared, choice| {
-                let types = declared_types(&shared.layout)?;
-                let shape = Dimensions::of(&shared.layout.counts);
-                restart::admit(shared, shape, choice, |key, value| {
-                    types.invalid_part(key, value)
-                })
-            },
-        )?;
-        let types = declared_types(&shared.layout)?;
+        let (shared, types) =
+            self.settings
+                .finish(attached, access, declared_types, EntryTypes::invalid_part)?;
         Ok(ReadOnlyDynMap::new(shared, Arc::new(types)))
     }
 }

@@ -490,7 +490,11 @@ impl DynMap {
         let mut buffer = Words::uninit(self.shape.value_words());
         let mut old = Sink::new(buffer.words());
         let decide = |current: Option<&[u64]>, _: &mut [u64]| decide(current);
-        let outcome = self.shared.edit_key(&table, &key, &mut old, new, decide)?;
+        let probe = Probe {
+            hash: table.hash_of(&key),
+            words: &key,
+        };
+        let outcome = self.shared.edit_key(&table, probe, &mut old, new, decide)?;
         let old = match outcome {
             Outcome::Inserted | Outcome::KeptAbsent => None,
             Outcome::Replaced | Outcome::Removed | Outcome::KeptPresent => {

@@ -28,3 +28,4 @@ pub use self::entries::{DynEntries, DynEntry};
 pub use self::error::DynError;
 pub use self::map::{DynMap, ReadOnlyDynMap};
 pub use self::pulse::{HeldLock, Pulse};
+pub(crate) use self::shape::Dimensions;

@@ -11,7 +11,7 @@
 //! 1. it is our own token (another thread of ours): alive;
 //! 2. the slot is free or has another generation: dead. A slot has its new generation
 //!    before its holder's first lock; the holder takes locks with `Release`
-//!    (or `AcqRel`), and the fence in [`Owners::verdict`] pairs with it;
+//!    (or `AcqRel`), and the fence in [`Slot::named_by`] pairs with it;
 //! 3. it is of our pid namespace and boot: a pidfd and the start time decide, both ways
 //!    ([`process`]). Only if they cannot (`/proc` missing or hidden, no descriptor left), and some
 //!    process has that id, is the byte asked, and it can only say "alive" then;
@@ -40,8 +40,10 @@ pub(crate) mod door;
 mod info;
 mod private;
 mod process;
+mod register;
 mod slot;
 pub(crate) mod token;
+mod verdict;
 
 #[cfg(test)]
 mod tests;
@@ -49,12 +51,10 @@ mod tests;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 
-use self::byte_lock::Locking;
 use self::private::Private;
-use self::process::{Home, Identity, Life, life_of};
-use self::slot::{Claim, FileId, Record, Slot, Snapshot, State};
+use self::slot::{Slot, Snapshot, State};
 use self::token::Token;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::AtomicU64;
 
 pub use self::info::{OwnerInfo, Participant};
 pub(crate) use self::slot::SLOT_WORDS;
@@ -155,25 +155,6 @@ impl Owners {
         Token::from_word(self.private.token())
     }
 
-    /// Whether the owner of a lock word that has just been read lives.
-    pub(crate) fn verdict(&self, table: &[AtomicU64], token: Token) -> Verdict {
-        self.look_up(table, token).1
-    }
-
-    /// All that is known about the owner of a lock word.
-    pub(crate) fn describe(&self, table: &[AtomicU64], token: Token) -> OwnerInfo {
-        let (seen, verdict) = self.look_up(table, token);
-        match (seen, token.slot()) {
-            (Some(seen), Some(slot)) if seen.claim.generation() == token.generation() => {
-                OwnerInfo::of(slot, seen, verdict)
-            }
-            // Somebody else has the slot now, or there is no such slot.
-            (seen, slot) => {
-                OwnerInfo::nobody(slot.filter(|_| seen.is_some()), token.generation(), verdict)
-            }
-        }
-    }
-
     /// Gives the slot back. A fork of the process that registered has nothing to give.
     /// No lock may be held any more.
     pub(crate) fn release(&self, table: &[AtomicU64]) {
@@ -253,199 +234,6 @@ impl Owners {
             Some((slot, seen, found))
         })
     }
-
-    fn look_up(&self, table: &[AtomicU64], token: Token) -> (Option<Snapshot>, Verdict) {
-        // Acquire: pairs with the owner's release when it took the lock, so that the
-        // slot is read at least as new as it was then.
-        fence(Ordering::Acquire);
-        let slot = token
-            .slot()
-            .filter(|&index| index < self.slots)
-            .and_then(|index| Some((index, Slot::of(table, index)?)));
-        // No participant ever had a slot that does not exist.
-        let Some((index, slot)) = slot else {
-            return (None, Verdict::Dead);
-        };
-        let mut seen = slot.read();
-        // Step 1.
-        if self.private.token() == token.to_word() {
-            return (Some(seen), Verdict::Alive);
-        }
-        // A holder's word 0 changes twice more at most; a hostile one is not waited for.
-        for _ in 0..4 {
-            // Step 2.
-            if seen.claim.generation() != token.generation() {
-                return (Some(seen), Verdict::Dead);
-            }
-            if seen.record.is_some() || seen.claim.state() == State::Free {
-                break;
-            }
-            seen = slot.read();
-        }
-        (Some(seen), self.judge(index, seen))
-    }
-
-    /// Steps 3 to 5, for a slot as it was seen.
-    fn judge(&self, index: u32, seen: Snapshot) -> Verdict {
-        match (seen.claim.state(), seen.record) {
-            // Nobody's; and no participant of ours writes a state that does not exist.
-            (State::Free | State::Wild, _) => Verdict::Dead,
-            (State::Claiming, _) => self.judge_claimant(index, seen.claim),
-            (State::Held, Some(record)) => self.judge_holder(index, seen.claim, record),
-            // Written over by somebody who does not play by the rules.
-            (State::Held, None) => self.alive_if_locked(index),
-        }
-    }
-
-    /// It has no record yet. A mistake costs it another attempt, nothing else.
-    fn judge_claimant(&self, index: u32, claim: Claim) -> Verdict {
-        if !claim.is_lockless()
-            && let Some((file, _)) = self.private.file()
-            && let Some(is_locked) = byte_lock::is_locked(file, index)
-        {
-            return if is_locked {
-                Verdict::Alive
-            } else {
-                Verdict::Dead
-            };
-        }
-        match life_of(claim.pid(), None) {
-            Life::Dead => Verdict::Dead,
-            Life::Alive | Life::Unsure => Verdict::Unknowable,
-        }
-    }
-
-    fn judge_holder(&self, index: u32, claim: Claim, record: Record) -> Verdict {
-        let me = Identity::of_this_process();
-        let home = Home::from_words(&record);
-        // An earlier program of this very process: whatever it had is gone.
-        if record.is_an_earlier_program_of(claim, &me) {
-            return Verdict::Dead;
-        }
-        // Step 3.
-        if home.shares_pids_with(me.home) {
-            let is_comparable = home.time_namespace == me.home.time_namespace;
-            let started = Some(record.started).filter(|&start| is_comparable && start != 0);
-            return match life_of(claim.pid(), started) {
-                Life::Alive => Verdict::Alive,
-                Life::Dead => Verdict::Dead,
-                Life::Unsure => self.alive_if_locked(index),
-            };
-        }
-        // Step 4.
-        if claim.is_lockless() {
-            return if home.is_of_another_boot_than(me.home) {
-                Verdict::Dead
-            } else {
-                Verdict::Unknowable
-            };
-        }
-        match self.is_locked(index, record.lock_file) {
-            Some(true) => Verdict::Alive,
-            Some(false) if home.is_known() && me.home.is_known() => Verdict::Dead,
-            // Perhaps of our own namespace after all: then a free byte is no proof by itself.
-            Some(false) if life_of(claim.pid(), None) == Life::Dead => Verdict::Dead,
-            // Step 5.
-            Some(false) | None => Verdict::Unknowable,
-        }
-    }
-
-    fn is_locked(&self, index: u32, locked_file: FileId) -> Option<bool> {
-        let (file, id) = self.private.file()?;
-        // A segment's own file is the same for all; a companion may have been replaced.
-        if self.is_companion && id != locked_file {
-            return None;
-        }
-        byte_lock::is_locked(file, index)
-    }
-
-    /// For where a free byte proves nothing.
-    fn alive_if_locked(&self, index: u32) -> Verdict {
-        let file = self.private.file();
-        match file.and_then(|(file, _)| byte_lock::is_locked(file, index)) {
-            Some(true) => Verdict::Alive,
-            Some(false) | None => Verdict::Unknowable,
-        }
-    }
-
-    #[cold]
-    fn register(&self, table: &[AtomicU64]) -> Result<Token, RegisterError> {
-        if !self.private.knows_of_forks() {
-            return Err(RegisterError::ForksGoUnnoticed);
-        }
-        let _entered = self.private.enter();
-        // Another thread was faster.
-        if let Some(token) = Token::from_word(self.private.token()) {
-            return Ok(token);
-        }
-        let me = Identity::of_this_process();
-        let slots = self.slots;
-        // Start at different places, so that many who register at once seldom collide.
-        let order = || (0..slots).map(|i| (u64::from(i) + u64::from(me.pid)) % u64::from(slots));
-        // Twice, as slots change hands meanwhile. The last pass is for slots whose
-        // byte a process has locked that is no participant (a read-only peer can do that).
-        let passes = [
-            Pass {
-                dead: false,
-                lockless: false,
-            },
-            Pass {
-                dead: true,
-                lockless: false,
-            },
-            Pass {
-                dead: true,
-                lockless: false,
-            },
-            Pass {
-                dead: true,
-                lockless: true,
-            },
-        ];
-        for pass in passes {
-            for index in order() {
-                let index = index as u32;
-                if let Some(slot) = Slot::of(table, index)
-                    && let Some(token) = self.try_slot(index, slot, &me, pass)
-                {
-                    self.private.set_token(token.to_word());
-                    return Ok(token);
-                }
-            }
-        }
-        Err(RegisterError::NoFreeSlot { slots })
-    }
-
-    fn try_slot(&self, index: u32, slot: Slot<'_>, me: &Identity, pass: Pass) -> Option<Token> {
-        let seen = slot.read();
-        let is_ours_to_take = match seen.claim.state() {
-            State::Free => true,
-            _ => pass.dead && self.judge(index, seen) == Verdict::Dead,
-        };
-        if !is_ours_to_take {
-            return None;
-        }
-        // First the byte, then the slot: whoever dies in between leaves a slot that is free.
-        let file = self.private.file().filter(|_| !pass.lockless);
-        let locked = match file {
-            Some((file, id)) => match byte_lock::lock(file, index) {
-                Locking::Locked => Some((file, id)),
-                Locking::Taken => return None,
-                Locking::Impossible => None,
-            },
-            None => None,
-        };
-        let record = Record::of(me, locked.map(|(_, id)| id));
-        let held = slot
-            .try_claim(seen.claim, me.pid, locked.is_none())
-            .and_then(|claim| slot.publish(claim, record));
-        if held.is_none()
-            && let Some((file, _)) = locked
-        {
-            byte_lock::unlock(file, index);
-        }
-        held.map(|held| Token::new(index, held.generation()))
-    }
 }
 
 impl fmt::Debug for Owners {
@@ -454,57 +242,5 @@ impl fmt::Debug for Owners {
             .field("token", &Token::from_word(self.private.token()))
             .field("slots", &self.slots)
             .finish_non_exhaustive()
-    }
-}
-
-/// Which slots a search for one looks at.
-#[derive(Clone, Copy)]
-struct Pass {
-    /// Those of dead holders too.
-    dead: bool,
-    /// Without locking the byte.
-    lockless: bool,
-}
-
-impl Record {
-    fn of(me: &Identity, lock_file: Option<FileId>) -> Self {
-        let Home {
-            pid_namespace,
-            time_namespace,
-            boot,
-        } = me.home;
-        Self {
-            started: me.started,
-            namespaces: (u64::from(time_namespace) << 32) | u64::from(pid_namespace),
-            boot_and_image: (u64::from(me.image) << 32) | u64::from(boot),
-            lock_file: lock_file.unwrap_or_default(),
-            since: process::now(),
-        }
-    }
-
-    fn is_an_earlier_program_of(&self, claim: Claim, me: &Identity) -> bool {
-        let image = (self.boot_and_image >> 32) as u32;
-        claim.pid() == me.pid
-            && self.started == me.started
-            && self.started != 0
-            && Home::from_words(self) == me.home
-            && me.home.is_known()
-            && image != 0
-            && me.image != 0
-            && image != me.image
-    }
-}
-
-impl Home {
-    fn from_words(record: &Record) -> Self {
-        Self {
-            pid_namespace: record.namespaces as u32,
-            time_namespace: (record.namespaces >> 32) as u32,
-            boot: record.boot_and_image as u32,
-        }
-    }
-
-    fn is_known(self) -> bool {
-        self.pid_namespace != 0 && self.boot != 0
     }
 }

@@ -32,7 +32,7 @@
 //!
 //! A slot whose generations are used up (5 * 10^11) is retired: it stays FREE for ever.
 
-use super::token::MAX_GENERATION;
+use super::token::{MAX_GENERATION, Token};
 use crate::sync::{AtomicU64, Ordering, fence};
 
 /// Words (of 8 bytes) that a slot takes.
@@ -184,6 +184,14 @@ impl<'a> Slot<'a> {
     pub(super) fn of(table: &'a [AtomicU64], index: u32) -> Option<Self> {
         let first = usize::try_from(index).ok()?.checked_mul(SLOT_WORDS)?;
         table.get(first..first.checked_add(SLOT_WORDS)?).map(Self)
+    }
+
+    /// The slot that a lock word names which has just been read, as new as it was when that word
+    /// was written.
+    pub(super) fn named_by(table: &'a [AtomicU64], token: Token) -> Option<Self> {
+        // Acquire: pairs with the owner's release when it took the lock. It had its slot before.
+        fence(Ordering::Acquire);
+        Self::of(table, token.slot()?)
     }
 
     pub(super) fn claim(self) -> Claim {

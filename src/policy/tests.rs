@@ -209,7 +209,9 @@ fn a_new_value_is_a_hit_and_takes_the_past_along() {
 #[test]
 fn ghosts_are_the_last_sixteen() {
     let mut ghosts = Ghosts([0; 2]);
-    let tags: Vec<u8> = (0..200).map(|number| number * 37 + 11).collect();
+    let tags: Vec<u8> = (0..200u8)
+        .map(|number| number.wrapping_mul(37).wrapping_add(11))
+        .collect();
     for (number, tag) in tags.iter().enumerate() {
         assert!(!ghosts.know(*tag) || number == 0);
         ghosts = ghosts.with(*tag);

@@ -162,7 +162,8 @@ fn stays(hits: &[f32], evictions: &[f32]) -> [Stay; LEVELS] {
         let expected = CONFIDENCE * assumed.max(UNSEEN);
         let hazard = ((hits[level] + expected) / (observed + CONFIDENCE)).min(0.95);
         assumed = hazard * FADING;
-        let hit = 1.0 - (1.0 - hazard).powf(ticks);
+        // One minus (1 - hazard) to the power of ticks, also where the hazard is next to nothing.
+        let hit = -((-hazard).ln_1p() * ticks).exp_m1();
         Stay {
             hit,
             ticks: hit / hazard,

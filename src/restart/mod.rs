@@ -62,7 +62,7 @@ use crate::error::OpenError;
 use crate::mapping::Access;
 use crate::owner::Verdict;
 use crate::owner::door::DoorError;
-use crate::segment::{Segment, SegmentError};
+use crate::segment::{self, Segment, SegmentError};
 use crate::shared::Shared;
 use crate::sync::{Ordering, fence};
 use crate::table::Table;
@@ -111,10 +111,10 @@ pub enum Synced {
 
 /// Whether anything of the segment can outlive the machine.
 fn is_on_disk(shared: &Shared) -> bool {
-    match &shared.segment {
-        Segment::File(_) => true,
-        // The descriptor may be that of a file; on a memfd all of this costs little.
-        Segment::Fd(_) => shared.file.is_some(),
+    match (&shared.segment, &shared.file) {
+        (Segment::File(_), _) => true,
+        // A memfd, or a file that somebody has opened for us.
+        (Segment::Fd(_), Some(file)) => !segment::is_memory(file),
         _ => false,
     }
 }
@@ -179,6 +179,9 @@ pub(crate) fn admit<S: Shape>(
     policy: AfterMachineCrash,
     check: impl Fn(&[u64], &[u64]) -> Option<Reason>,
 ) -> Result<Option<Salvage>, OpenError> {
+    if !is_on_disk(shared) {
+        return Ok(None);
+    }
     let now = boot_id();
     if is_admitted(shared, now) {
         return Ok(None);

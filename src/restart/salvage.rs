@@ -103,7 +103,7 @@ fn keep_in_bucket<S: Shape>(
             Some(Reason::WrongTag)
         } else if kept.iter().any(|(_, other)| other == key) {
             Some(Reason::Twice)
-        } else if kept.len() as u32 >= shape.usable() {
+        } else if kept.len() as u32 >= shape.limit(index) {
             Some(Reason::Overfull)
         } else {
             check(key, value)

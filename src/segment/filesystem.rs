@@ -44,6 +44,13 @@ pub(super) fn check_coherent(segment: &Segment, file: impl AsFd) -> Result<(), S
     }
 }
 
+/// Whether a file is in memory only, so that nothing of it outlives the machine.
+pub(crate) fn is_memory(file: impl AsFd) -> bool {
+    // tmpfs (memfds as well), ramfs, hugetlbfs.
+    const MEMORY: [u32; 3] = [0x0102_1994, 0x8584_58F6, 0x9584_58F6];
+    rustix::fs::fstatfs(file).is_ok_and(|facts| MEMORY.contains(&(facts.f_type as u32)))
+}
+
 fn incoherent(magic: u32) -> Option<&'static str> {
     INCOHERENT
         .iter()
@@ -60,6 +67,17 @@ mod tests {
         assert_eq!(incoherent(0x6969), Some("NFS"));
         assert_eq!(incoherent(0x0102_1997), Some("9p"));
         assert_eq!(incoherent(0x6573_5546), Some("FUSE"));
+    }
+
+    #[test]
+    fn memfd_is_memory_and_the_program_itself_is_not() {
+        use rustix::fs::{MemfdFlags, memfd_create};
+        assert!(super::is_memory(
+            memfd_create("memory", MemfdFlags::CLOEXEC).unwrap()
+        ));
+        assert!(!super::is_memory(
+            std::fs::File::open("/proc/self/status").unwrap()
+        ));
     }
 
     #[test]

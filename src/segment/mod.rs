@@ -43,6 +43,8 @@ use build::Strategy;
 use file::Place;
 use sysv::{SysV, Target};
 
+pub(crate) use filesystem::is_memory;
+
 pub use error::{FileKind, NameNow, Permissions, SegmentError};
 pub use metadata::{SegmentKind, SegmentMetadata};
 pub use name::{FilePath, Name, NameProblem, SysVKey};

@@ -246,10 +246,7 @@ fn a_full_map_takes_no_new_key_and_everything_else_works() {
         .count() as u64;
     let absent = keys.to_string();
     for words in [&["set", name, &absent, "1"][..], &["incr", name, &absent]] {
-        run(words).fails(
-            2,
-            &[name, "no room for another key", "10 entries"],
-        );
+        run(words).fails(2, &[name, "no room for another key", "10 entries"]);
     }
     let line = format!("{{\"key\":{absent},\"value\":1}}\n");
     let present = "{\"key\":0,\"value\":7}\n";

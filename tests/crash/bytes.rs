@@ -58,14 +58,15 @@ impl Bytes {
         let half = |word: usize, upper: bool| (all[word] >> if upper { 32 } else { 0 }) as u32;
         let participants = (all[3] as usize + 4096) / 8;
         let moves = participants + 8 * half(19, true) as usize;
-        let buckets = (moves + 8 + 3 * half(20, false) as usize).next_multiple_of(512);
-        let slot = half(18, false).div_ceil(8) + half(18, true).div_ceil(8);
+        let slot = half(18, false).div_ceil(8) + half(18, true).div_ceil(8) + half(19, false);
+        let (count, bucket_words) = (all[17] as usize, 8 + 16 * slot as usize);
         bytes.places = Places {
             participants,
             moves,
-            buckets,
-            bucket_words: 8 + 16 * slot as usize,
-            count: all[17] as usize,
+            // They are the last part.
+            buckets: all[4] as usize / 8 - count * bucket_words,
+            bucket_words,
+            count,
         };
         bytes
     }

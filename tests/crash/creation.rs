@@ -16,6 +16,7 @@ use std::time::Instant;
 use shmkv::{Map, Segment};
 
 use super::judge::Tally;
+use super::record::{Spot, at_system_call, go_to};
 use super::stage::WRITE_LIMIT;
 use super::trace::{Child, Stop};
 use super::{SLOW, Sums, is_long};
@@ -115,18 +116,9 @@ impl Site {
     fn run(&self, visible: libc::c_long) -> Tally {
         let before = self.files();
         let mut tally = Tally::default();
-        let mut child = self.creator();
-        let mut seen_at = None;
-        loop {
-            if seen_at.is_none() && is_at(&child, visible) {
-                seen_at = Some(tally.instructions);
-            }
-            if child.step() != Stop::Trap {
-                break;
-            }
-            tally.instructions += 1;
-        }
-        child.kill();
+        let trail = self.trail(visible);
+        tally.instructions = trail.len();
+        tally.at_work = trail.len();
         self.judge(&before, &mut tally, "at the end");
 
         // Beginnings and ends of system calls.
@@ -142,22 +134,55 @@ impl Site {
             }
         }
         // From where others can see it.
-        let first = seen_at.unwrap_or(0);
-        tally.at_work = tally.instructions - first;
         let stride = match is_long() {
             true => 1,
-            false => tally.at_work.div_ceil(200).max(1),
+            false => trail.len().div_ceil(100).max(1),
         };
-        for step in (first..=tally.instructions).step_by(stride) {
-            let place = format!("after instruction {step}");
+        for spot in trail.iter().step_by(stride) {
+            let place = format!("at {spot:?}");
             self.judge_patiently(&before, &mut tally, &place, || {
                 let mut child = self.creator();
-                // The last system call before, then step by step.
-                child.steps(step);
+                go_to(&mut child, *spot);
                 child
             });
         }
         tally
+    }
+
+    /// The way to each instruction behind the system call that makes the segment visible.
+    fn trail(&self, visible: libc::c_long) -> Vec<Spot> {
+        let mut child = self.creator();
+        let mut spot = Spot::default();
+        let mut trail = Vec::new();
+        loop {
+            let is_stepped = !trail.is_empty() && !at_system_call(&child);
+            let stop = if is_stepped {
+                spot.steps += 1;
+                child.step()
+            } else {
+                let stop = child.run_to_syscall();
+                spot = Spot {
+                    stops: spot.stops + 1,
+                    steps: 0,
+                };
+                // Behind the call: the second stop at it.
+                let is_it = !trail.is_empty() || is_in(&child, visible);
+                match stop {
+                    Stop::Trap if is_it => {
+                        spot.stops += 1;
+                        child.run_to_syscall()
+                    }
+                    Stop::Trap => continue,
+                    other => other,
+                }
+            };
+            if stop != Stop::Trap {
+                break;
+            }
+            trail.push(spot);
+        }
+        child.kill();
+        trail
     }
 
     fn judge_patiently(
@@ -229,12 +254,12 @@ impl Site {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn is_at(child: &Child, number: libc::c_long) -> bool {
-    child.is_at_system_call(number)
+fn is_in(child: &Child, number: libc::c_long) -> bool {
+    child.is_in_system_call(number)
 }
 
-/// From the first instruction on, then.
+/// From the first one on, then.
 #[cfg(not(target_arch = "x86_64"))]
-fn is_at(_: &Child, _: libc::c_long) -> bool {
+fn is_in(_: &Child, _: libc::c_long) -> bool {
     true
 }

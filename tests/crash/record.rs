@@ -1,6 +1,12 @@
 //! What an operation leads through, instruction by instruction, and how to get there again.
+//!
+//! An operation that has to find out who lives makes many system calls and many instructions
+//! between them that touch nothing of the segment. So it is first run from system call to system
+//! call, to see between which of them anything changes; then only there it is stepped through.
+//! (`SHMKV_LONG=1` steps through all of it, and so counts all instructions.)
 
 use super::bytes::Image;
+use super::is_long;
 use super::stage::{Scenario, Stage, Val};
 use super::trace::{Child, Stop};
 
@@ -9,15 +15,21 @@ pub(crate) struct Recording {
     /// All states of the segment, each with the number of the instruction after which it was
     /// first seen.
     pub(crate) states: Vec<(usize, Image)>,
+    /// How many instructions were stepped through, a system call being one.
     pub(crate) instructions: usize,
     /// The stretches in which the process holds something.
     pub(crate) regions: Vec<Region>,
-    /// For each instruction, the place behind it.
-    trail: Vec<Place>,
+    /// The way to each instruction.
+    trail: Vec<Spot>,
 }
 
-/// The address of the next instruction, and how often the process has come there until then.
-type Place = (u64, usize);
+/// The way to an instruction: so many stops at the beginning or the end of a system call, then
+/// so many steps.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spot {
+    pub(crate) stops: usize,
+    pub(crate) steps: usize,
+}
 
 /// Consecutive instructions during which a process holds a lock, or claims a slot.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +38,10 @@ pub(crate) struct Region {
     pub(crate) start: usize,
     /// After how many instructions from there on it still does.
     pub(crate) len: usize,
+    /// Where the next instruction is then; 0 if that cannot be told here.
+    address: u64,
+    /// How many regions begin at that address, up to this one.
+    ordinal: usize,
 }
 
 /// Instructions before and behind a region that are looked at as well.
@@ -33,39 +49,138 @@ pub(crate) const MARGIN: usize = 3;
 
 impl<V: Val> Stage<V> {
     pub(crate) fn record(&self, scenario: &Scenario<V>) -> Recording {
+        if !is_long() {
+            let hot = self.hot(scenario);
+            // What is as it was before at each stop has locked and unlocked without a change.
+            if !hot.is_empty()
+                && let Some(recording) = self.record_in(scenario, Some(&hot))
+            {
+                return recording;
+            }
+        }
+        self.record_in(scenario, None)
+            .expect("all of it was stepped through")
+    }
+
+    /// Steps through the stretches that are hot, or all; `None` if something happened elsewhere.
+    fn record_in(
+        &self,
+        scenario: &Scenario<V>,
+        hot: Option<&std::collections::BTreeSet<usize>>,
+    ) -> Option<Recording> {
+        let is_hot = |stops: usize| hot.is_none_or(|hot| hot.contains(&stops));
         let mut child = self.child(scenario).unwrap();
-        let mut places = Places::new(&child);
+        let mut spot = Spot::default();
         let mut recording = Recording {
             states: vec![(0, self.bytes.image())],
             instructions: 0,
             regions: Vec::new(),
-            trail: vec![places.first()],
+            trail: vec![spot],
         };
         let mut is_inside = false;
         loop {
-            match child.step() {
+            let is_call = at_system_call(&child);
+            let is_stepped = is_hot(spot.stops);
+            let stop = if is_stepped && !is_call {
+                spot.steps += 1;
+                child.step()
+            } else {
+                spot = Spot {
+                    stops: spot.stops + 2,
+                    steps: 0,
+                };
+                match child.run_to_syscall() {
+                    Stop::Trap => child.run_to_syscall(),
+                    other => other,
+                }
+            };
+            match stop {
                 Stop::Trap => {}
                 Stop::Boundary => break,
                 Stop::Gone(status) => panic!("{}: the child ended: {status}", scenario.name),
             }
+            let is_same = self.bytes.is(&recording.states.last().unwrap().1);
+            if !is_stepped && !is_same {
+                return None;
+            }
+            if !is_stepped {
+                // It goes on from here, whatever it has done until here.
+                *recording.trail.last_mut().unwrap() = spot;
+                continue;
+            }
             recording.instructions += 1;
-            recording.trail.push(places.next(&child));
-            if !self.bytes.is(&recording.states.last().unwrap().1) {
+            recording.trail.push(spot);
+            if !is_same {
                 let image = self.bytes.image();
                 recording.states.push((recording.instructions, image));
             }
             let was_inside = std::mem::replace(&mut is_inside, self.bytes.is_at_work(child.pid()));
             match recording.regions.last_mut() {
                 Some(last) if is_inside && was_inside => last.len += 1,
-                _ if is_inside => recording.regions.push(Region {
-                    start: recording.instructions,
-                    len: 1,
-                }),
+                _ if is_inside => {
+                    let address = address(&child);
+                    let same = |region: &&Region| region.address == address;
+                    let ordinal = recording.regions.iter().filter(same).count() + 1;
+                    recording.regions.push(Region {
+                        start: recording.instructions,
+                        len: 1,
+                        address,
+                        ordinal,
+                    });
+                }
                 _ => {}
             }
         }
         child.kill();
-        recording
+        Some(recording)
+    }
+
+    /// After which numbers of stops at system calls something happens to the segment before the next
+    /// one: the longest such stretch of each, and its neighbours, since another process may take
+    /// another way.
+    fn hot(&self, scenario: &Scenario<V>) -> std::collections::BTreeSet<usize> {
+        let mut child = self.child(scenario).unwrap();
+        let mut before = self.bytes.image();
+        let mut hot = std::collections::BTreeSet::new();
+        for stops in 0_usize.. {
+            let stop = child.run_to_syscall();
+            let is_changed = !self.bytes.is(&before);
+            if is_changed || self.bytes.is_at_work(child.pid()) {
+                hot.extend(stops / 2 * 2..=stops);
+                hot.extend([stops.saturating_sub(2) / 2 * 2, stops / 2 * 2 + 2]);
+            }
+            if is_changed {
+                before = self.bytes.image();
+            }
+            if stop != Stop::Trap {
+                break;
+            }
+        }
+        child.kill();
+        hot
+    }
+
+    /// A child that has gone so many steps into a region. Who asks whether another one lives, with
+    /// a lock in his hands, goes on for tens of thousands of instructions: then system calls
+    /// show a shorter way.
+    pub(crate) fn child_inside(
+        &self,
+        scenario: &Scenario<V>,
+        recording: &Recording,
+        region: &Region,
+        step: usize,
+    ) -> Child {
+        let spot = recording.trail.get(region.start + step);
+        if let Some(spot) = spot.filter(|spot| spot.stops + spot.steps < step / 2) {
+            let mut child = self.child(scenario).unwrap();
+            let is_inside = step < region.len;
+            if go_to(&mut child, *spot) && self.bytes.is_at_work(child.pid()) == is_inside {
+                return child;
+            }
+        }
+        let mut child = self.child_in(scenario, recording, region);
+        child.steps(step);
+        child
     }
 
     /// A child that has just come to where the region starts.
@@ -75,13 +190,39 @@ impl<V: Val> Stage<V> {
         recording: &Recording,
         region: &Region,
     ) -> Child {
-        let mut child = self.child_at(scenario, recording, region.start);
-        // Where a slot is looked for depends on the process id: then the way is not always
-        // the same.
-        while !self.bytes.is_at_work(child.pid()) {
-            assert_eq!(child.step(), Stop::Trap, "{}: {region:?}", scenario.name);
+        let mut child = self.child(scenario).unwrap();
+        if !self.run_into(&mut child, recording, region) {
+            // It went another way, since where a slot is looked for depends on the process id.
+            child = self.child_at(scenario, recording, region.start.saturating_sub(200));
+            while !self.bytes.is_at_work(child.pid()) {
+                assert_eq!(child.step(), Stop::Trap, "{}: {region:?}", scenario.name);
+            }
         }
         child
+    }
+
+    /// Runs freely to where the region starts.
+    #[cfg(target_arch = "x86_64")]
+    fn run_into(&self, child: &mut Child, _: &Recording, region: &Region) -> bool {
+        let mut found = 0;
+        loop {
+            if child.run_to(region.address) != Stop::Trap {
+                return false;
+            }
+            // The same instructions also follow an attempt that failed.
+            found += usize::from(self.bytes.is_at_work(child.pid()));
+            if found == region.ordinal {
+                return true;
+            }
+            if child.step() != Stop::Trap {
+                return false;
+            }
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn run_into(&self, child: &mut Child, recording: &Recording, region: &Region) -> bool {
+        go_to(child, recording.trail[region.start]) && self.bytes.is_at_work(child.pid())
     }
 
     /// A child that has done so many instructions of its operation.
@@ -92,64 +233,34 @@ impl<V: Val> Stage<V> {
         instructions: usize,
     ) -> Child {
         let mut child = self.child(scenario).unwrap();
-        if !go_to(&mut child, recording, instructions) {
-            // It went another way, and did not come there at all.
-            child = self.child(scenario).unwrap();
-            child.steps(instructions);
-        }
+        go_to(&mut child, recording.trail[instructions]);
         child
     }
 }
 
-/// How often the process was at each address.
-#[cfg(target_arch = "x86_64")]
-struct Places(std::collections::HashMap<u64, usize>);
-
-#[cfg(target_arch = "x86_64")]
-impl Places {
-    fn new(child: &Child) -> Self {
-        Self([(child.address(), 1)].into())
-    }
-
-    fn first(&self) -> Place {
-        let (address, times) = self.0.iter().next().expect("the first was put in");
-        (*address, *times)
-    }
-
-    fn next(&mut self, child: &Child) -> Place {
-        let address = child.address();
-        let times = self.0.entry(address).or_default();
-        *times += 1;
-        (address, *times)
-    }
+/// Brings a child to a place; `false` if its way ended before.
+pub(crate) fn go_to(child: &mut Child, spot: Spot) -> bool {
+    (0..spot.stops).all(|_| child.run_to_syscall() == Stop::Trap)
+        && child.steps(spot.steps) == Stop::Trap
 }
 
 #[cfg(target_arch = "x86_64")]
-fn go_to(child: &mut Child, recording: &Recording, instructions: usize) -> bool {
-    let (address, times) = recording.trail[instructions];
-    child.run_to(address, times) == Stop::Trap
+fn address(child: &Child) -> u64 {
+    child.address()
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn at_system_call(child: &Child) -> bool {
+    child.is_at_a_system_call()
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-struct Places;
-
-#[cfg(not(target_arch = "x86_64"))]
-impl Places {
-    fn new(_: &Child) -> Self {
-        Self
-    }
-
-    fn first(&self) -> Place {
-        (0, 0)
-    }
-
-    fn next(&mut self, _: &Child) -> Place {
-        (0, 0)
-    }
+fn address(_: &Child) -> u64 {
+    0
 }
 
-/// Step by step: no breakpoints here.
+/// A step over a system call is a step like any other there.
 #[cfg(not(target_arch = "x86_64"))]
-fn go_to(child: &mut Child, _: &Recording, instructions: usize) -> bool {
-    child.steps(instructions) == Stop::Trap
+pub(crate) fn at_system_call(_: &Child) -> bool {
+    false
 }

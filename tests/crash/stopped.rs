@@ -132,6 +132,8 @@ fn stop_everywhere<V: Val>(
     scenario: &Scenario<V>,
     op: impl Fn(Option<V>) -> (Option<V>, Option<V>),
 ) {
+    // Mapped before any fork, so that it is the same for all.
+    told().store(0, Ordering::Release);
     let recording = stage.record(scenario);
     let stride = if is_long() { 1 } else { 4 };
     let (mut stops, mut busy) = (0, 0);

@@ -127,44 +127,38 @@ impl Child {
         self.registers().rip
     }
 
-    /// Whether the next instruction is this system call.
+    /// Whether the next instruction is a system call.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) fn is_at_system_call(&self, number: libc::c_long) -> bool {
+    pub(crate) fn is_at_a_system_call(&self) -> bool {
         const SYSCALL: u64 = 0x050F;
-        let registers = self.registers();
-        registers.rax == number as u64 && self.peek(registers.rip) & 0xFFFF == SYSCALL
+        self.peek(self.address()) & 0xFFFF == SYSCALL
     }
 
-    /// Runs until it is about to execute the instruction at `address` for the `times`-th time,
-    /// counted from where it stands (the next instruction included). As many single steps would
+    /// Whether it is stopped at the beginning of this system call.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn is_in_system_call(&self, number: libc::c_long) -> bool {
+        self.registers().orig_rax == number as u64
+    }
+
+    /// Runs until it is about to execute the instruction at `address`. As many single steps would
     /// lead to the same place, in a hundred times the time.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) fn run_to(&mut self, address: u64, times: usize) -> Stop {
+    pub(crate) fn run_to(&mut self, address: u64) -> Stop {
         const BREAKPOINT: u64 = 0xCC;
         let original = self.peek(address);
-        for time in 1..=times {
-            if time > 1 {
-                // Over the instruction itself.
-                match self.step() {
-                    Stop::Trap => {}
-                    other => return other,
-                }
-            }
-            self.poke(address, original & !0xFF | BREAKPOINT);
-            match self.go_on(libc::PTRACE_CONT) {
-                Stop::Trap => {}
-                other => return other,
-            }
-            self.poke(address, original);
-            let mut registers = self.registers();
-            assert_eq!(registers.rip, address + 1, "another trap than ours");
-            registers.rip = address;
-            // SAFETY: the child is ours and stopped; `registers` is ours.
-            #[expect(unsafe_code, reason = "ptrace")]
-            let done =
-                unsafe { libc::ptrace(libc::PTRACE_SETREGS, self.pid, 0, &raw mut registers) };
-            assert_eq!(done, 0);
+        self.poke(address, original & !0xFF | BREAKPOINT);
+        match self.go_on(libc::PTRACE_CONT) {
+            Stop::Trap => {}
+            other => return other,
         }
+        self.poke(address, original);
+        let mut registers = self.registers();
+        assert_eq!(registers.rip, address + 1, "another trap than ours");
+        registers.rip = address;
+        // SAFETY: the child is ours and stopped; `registers` is ours.
+        #[expect(unsafe_code, reason = "ptrace")]
+        let done = unsafe { libc::ptrace(libc::PTRACE_SETREGS, self.pid, 0, &raw mut registers) };
+        assert_eq!(done, 0, "ptrace: {}", io::Error::last_os_error());
         Stop::Trap
     }
 

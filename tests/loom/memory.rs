@@ -227,6 +227,13 @@ impl<V: Number> Draft<V> {
         self
     }
 
+    /// Raises the flag of a lock that is free: somebody who waited for it has died.
+    pub(crate) fn flag(&mut self, bucket: u64) -> &mut Self {
+        let lock = self.header(bucket, 1);
+        self.words[lock] = LockWord(0).with_waiters().0;
+        self
+    }
+
     /// Says that the threads lock and publish `bucket`, and fill these of its slots.
     pub(crate) fn live(&mut self, bucket: u64, slots: &[usize]) -> &mut Self {
         for word in [0, 1, 6] {

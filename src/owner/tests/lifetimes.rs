@@ -84,6 +84,28 @@ fn another_process_under_the_same_pid_is_not_the_owner() {
     drop(child);
 }
 
+/// The real thing: the pid of a dead owner is given to another process, which lives.
+#[test]
+fn process_that_got_the_pid_of_a_dead_owner_is_not_the_owner() {
+    alone(|| {
+        let segment = Segment::new();
+        let first = owner(&segment);
+        let (pid, token) = (first.pid, segment.hear_token(0));
+        first.kill();
+        // Start times count hundredths of a second.
+        std::thread::sleep(Duration::from_millis(40));
+        let Some(second) = Child::clone_as(pid, stay) else {
+            println!("skipped: processes cannot be given a pid here");
+            return;
+        };
+        assert_eq!(second.pid, pid);
+        let owners = segment.owners();
+        assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+        second.signal(libc::SIGSTOP);
+        assert_eq!(owners.reclaim_dead(segment.table()).len(), 1);
+    });
+}
+
 #[test]
 fn unknown_start_time_never_makes_a_living_process_dead() {
     let segment = Segment::new();

@@ -3,6 +3,28 @@
 //! The tests fork. A child does a few system calls and atomics and leaves through `_exit`; it
 //! never returns into the test harness. What it has to say it says through
 //! shared words behind the participant table.
+//!
+//! What can happen to an owner, and the test that shows the verdict on it:
+//!
+//! | case | test |
+//! |------|------|
+//! | fork; fork without exec | `forks::forked_child_writes_under_its_own_token`, `idle_child_does_not_keep_its_dead_parent_looking_alive` |
+//! | vfork or `posix_spawn`, and exec | `forks::spawned_program_inherits_nothing`, `lifetimes::what_an_earlier_program_of_this_process_held_is_dead` |
+//! | raw clone | `forks::raw_clone_never_takes_its_living_parent_for_dead`, `namespaces::raw_clone_into_a_new_namespace_finds_its_parent_alive` |
+//! | setuid after fork | `forks::child_that_dropped_its_privileges_registers_and_its_death_is_seen`, `child_without_any_lock_registers_and_its_death_is_seen` |
+//! | memfd over `SCM_RIGHTS` (one description) | `forks::received_descriptor_with_a_shared_description_does_not_confuse` |
+//! | equal pids in two namespaces; a foreign `/proc` | `namespaces::equal_pids_in_two_namespaces_are_two_processes`, `foreign_proc_does_not_make_the_living_dead` |
+//! | pid reuse | `lifetimes::process_that_got_the_pid_of_a_dead_owner_is_not_the_owner`, `another_process_under_the_same_pid_is_not_the_owner` |
+//! | zombie | `lifetimes::zombie_owner_is_dead` |
+//! | stopped, for 5 s or 60 s | `lifetimes::stopped_owner_is_alive_however_long` |
+//! | main thread gone | `lifetimes::owner_whose_main_thread_exited_is_alive_and_may_register` |
+//! | the same file opened and closed elsewhere | `lifetimes::owner_that_opened_and_closed_the_same_file_elsewhere_is_alive` |
+//! | all descriptors closed | `lifetimes::owner_that_closed_all_its_descriptors_is_alive`, `…_is_dead_though_its_children_live`, `…_before_its_first_write_says_it_has_no_lock`, `forks::reused_descriptor_number_is_neither_probed_nor_closed` |
+//! | two threads, two handles | `registration::two_threads_and_two_handles_of_one_process_are_alive_to_each_other` |
+//! | read-only peer with locks of its own | `registration::read_only_peer_with_locks_of_its_own_keeps_nobody_from_writing` |
+//! | lost or replaced companion file | `registration::lost_or_replaced_companion_makes_nobody_look_dead` |
+//! | core dump in progress | `lifetimes::owner_that_dumps_core_is_alive_until_it_is_done` |
+//! | an earlier boot | `lifetimes::owner_of_an_earlier_boot_is_dead` |
 
 mod forks;
 mod hostile;
@@ -118,6 +140,19 @@ impl Child {
         // SAFETY: like fork: no shared memory, no new stack.
         let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
         Self::go_on(pid as i32, work)
+    }
+
+    /// The same under a process id of our choice; `None` if that is not permitted, or not free.
+    fn clone_as(pid: i32, work: impl FnOnce()) -> Option<Self> {
+        // SAFETY: all zeros is a valid request, for a child like a fork's.
+        let mut request = unsafe { std::mem::zeroed::<libc::clone_args>() };
+        request.exit_signal = libc::SIGCHLD as u64;
+        request.set_tid = (&raw const pid).expose_provenance() as u64;
+        request.set_tid_size = 1;
+        let len = size_of::<libc::clone_args>();
+        // SAFETY: as `raw_clone`; `request` and `pid` live until the call is over.
+        let made = unsafe { libc::syscall(libc::SYS_clone3, &raw const request, len) };
+        (made != -1).then(|| Self::go_on(made as i32, work))
     }
 
     fn go_on(pid: i32, work: impl FnOnce()) -> Self {

@@ -223,8 +223,9 @@ fn what_was_learnt_is_unlearnt() {
         .map(|number| (1 << 32) + number % 2000)
         .collect();
     keys.extend(by_recency(4000, 90_000, |number| 4000f64.powf(number), 15));
+    // What is counted begins with the recency.
     let (ours, lru) = compare(300, &keys);
-    assert!(ours > lru - 1.0, "ours {ours}, lru {lru}");
+    assert!(ours > lru - 2.0, "ours {ours}, lru {lru}");
 }
 
 #[test]

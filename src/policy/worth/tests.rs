@@ -144,8 +144,8 @@ fn where_the_old_are_hit_they_stay() {
     // A loop of about 100 ticks, seen by a few of those who were kept that long.
     let mut outcomes = nothing();
     observed(&mut outcomes, 0, 1000.0, 9, |_| 0.0);
-    observed(&mut outcomes, 0, 20.0, 24, |level| {
-        if level == 22 { 0.2 } else { 0.0 }
+    observed(&mut outcomes, 0, 200.0, 24, |level| {
+        if level == 22 { 0.02 } else { 0.0 }
     });
     let ranks = Ranks::taught_by(&outcomes);
     for level in 1..=22 {

@@ -5,6 +5,7 @@
 //! == begin: no acquire fence   the name of a mutant; "== always" is applied to all of them
 //! killer: reading::            tests that are run first: whose path contains this
 //! quick                        one of the handful that --quick runs
+//! real                         noticed by histories of real processes as well, see --real
 //! equivalent: Since ...        why nothing can notice it (all tests are run against it all the same)
 //! -    an exact line           what is searched for, exactly and once
 //! +    another line            what stands there instead
@@ -28,6 +29,7 @@ pub struct Mutant {
     pub killers: Vec<String>,
     pub argument: String,
     pub quick: bool,
+    pub real: bool,
     pub hunks: Vec<Hunk>,
 }
 
@@ -93,6 +95,8 @@ fn parse(text: &str) -> Result<Vec<Mutant>, String> {
             mutant.argument += argument;
         } else if line == "quick" {
             mutant.quick = true;
+        } else if line == "real" {
+            mutant.real = true;
         } else if kind == '-' && last != '-' {
             let (file, old) = (target.clone(), line[1..].to_owned());
             mutant.hunks.push(Hunk {

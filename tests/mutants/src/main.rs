@@ -18,6 +18,10 @@
 //!
 //! and the test program is run once for each mutant with `SHMKV_MUTANT` set to its number. The
 //! copy is a package of its own below `target/`: nothing of this is ever part of the library.
+//!
+//! With `--real` the copy is the whole library, and the test program is `tests/linearizability.rs`:
+//! real processes on this machine, instead of models. It runs mutants that are marked `real`, which
+//! are those that do not depend on a memory model weaker than this machine's.
 
 mod list;
 mod run;
@@ -29,7 +33,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use list::Mutant;
-use run::{Noticed, Program};
+use run::{Kind, Noticed, Program};
 
 /// Ends with status 2: nothing was shown.
 fn fail(message: &str) -> ! {
@@ -42,13 +46,20 @@ fn fail(message: &str) -> ! {
 struct Request {
     quick: bool,
     check: bool,
+    real: bool,
+    killable: bool,
+    no_baseline: bool,
     patterns: Vec<String>,
 }
 
 impl Request {
     fn selects(&self, mutant: &Mutant) -> bool {
-        if self.quick {
-            return mutant.quick;
+        let is_argued = !mutant.argument.is_empty();
+        if (self.quick && !mutant.quick)
+            || (self.real && !mutant.real)
+            || (self.killable && is_argued)
+        {
+            return false;
         }
         let name = format!("{}: {}", mutant.file, mutant.name);
         self.patterns.is_empty() || self.patterns.iter().any(|part| name.contains(part))
@@ -73,57 +84,71 @@ fn main() {
         match argument.as_str() {
             "--quick" => request.quick = true,
             "--check" => request.check = true,
+            "--real" => request.real = true,
+            "--killable" => request.killable = true,
+            "--no-baseline" => request.no_baseline = true,
             option if option.starts_with('-') => fail(&format!("there is no option {option}")),
             _ => request.patterns.push(argument),
         }
     }
     let lists = list::read("tests/mutants").unwrap_or_else(|error| fail(&error));
-    let mutants: Vec<Mutant> = (lists.mutants.into_iter())
-        .filter(|mutant| request.selects(mutant))
+    let kind = if request.real {
+        Kind::Real
+    } else {
+        Kind::Models
+    };
+    let program = Program::build(kind, &target, &lists).unwrap_or_else(|error| fail(&error));
+    if request.check {
+        println!("{} mutants apply and compile", lists.mutants.len());
+        return;
+    }
+    // The number of a mutant is its place in the lists, whichever are asked for.
+    let mutants: Vec<(usize, Mutant)> = (1..)
+        .zip(lists.mutants)
+        .filter(|(_, mutant)| request.selects(mutant))
         .collect();
     if mutants.is_empty() {
         fail("no mutant has such a name");
     }
-    let program =
-        Program::build(&target, &lists.helpers, &mutants).unwrap_or_else(|error| fail(&error));
-    if request.check {
-        println!("{} mutants apply and compile", mutants.len());
-        return;
-    }
 
-    // A model that fails anyway notices every mutant.
-    let all = request.patterns.is_empty() && !request.quick;
+    let all = request.patterns.is_empty() && !request.quick && !request.killable;
     let killers: Vec<String> = match all {
         true => Vec::new(),
-        false => mutants
+        false => (mutants
             .iter()
-            .flat_map(|mutant| mutant.killers.clone())
-            .collect(),
+            .flat_map(|(_, mutant)| mutant.killers.clone()))
+        .collect(),
     };
-    if let Some(noticed) = program.run(0, &killers) {
-        eprintln!("{}", noticed.log);
-        fail("the models fail without any mutant");
-    }
-
     println!(
-        "{:<11} {:<66} {:<74} executions",
+        "{:<14} {:<68} {:<74} executions",
         "file", "mutant", "killed by"
     );
+    let no_baseline = request.no_baseline;
     let next = AtomicUsize::new(0);
     let verdicts: Mutex<Vec<Option<Verdict>>> = Mutex::new(mutants.iter().map(|_| None).collect());
     let printed = Mutex::new(0);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
+        for worker in 0..workers.max(2) {
+            let (program, mutants, killers) = (&program, &mutants, &killers);
+            let (next, verdicts, printed) = (&next, &verdicts, &printed);
+            scope.spawn(move || {
+                // A model that fails anyway notices every mutant.
+                if worker == 0
+                    && !no_baseline
+                    && let Some(noticed) = program.run(0, killers)
+                {
+                    eprintln!("{}", noticed.log);
+                    fail("the tests fail without any mutant");
+                }
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(mutant) = mutants.get(index) else {
+                    let Some((number, mutant)) = mutants.get(index) else {
                         return;
                     };
-                    let verdict = judge(&program, index, mutant);
+                    let verdict = judge(program, *number, mutant);
                     verdicts.lock().expect("no panic")[index] = Some(verdict);
-                    print_what_is_known(&mutants, &verdicts, &printed);
+                    print_what_is_known(mutants, verdicts, printed);
                 }
             });
         }
@@ -142,8 +167,7 @@ fn main() {
 }
 
 /// First the tests that are known to notice, then all of them.
-fn judge(program: &Program, index: usize, mutant: &Mutant) -> Verdict {
-    let number = index + 1;
+fn judge(program: &Program, number: usize, mutant: &Mutant) -> Verdict {
     let noticed = (!mutant.killers.is_empty())
         .then(|| program.run(number, &mutant.killers))
         .flatten();
@@ -156,21 +180,21 @@ fn judge(program: &Program, index: usize, mutant: &Mutant) -> Verdict {
 
 /// Prints the verdicts in the order of the lists, as far as they have come in.
 fn print_what_is_known(
-    mutants: &[Mutant],
+    mutants: &[(usize, Mutant)],
     verdicts: &Mutex<Vec<Option<Verdict>>>,
     printed: &Mutex<usize>,
 ) {
     let mut printed = printed.lock().expect("no panic");
     let verdicts = verdicts.lock().expect("no panic");
     while let Some(Some(verdict)) = verdicts.get(*printed) {
-        let mutant = &mutants[*printed];
+        let (_, mutant) = &mutants[*printed];
         let (by, executions) = match verdict {
             Verdict::Killed(noticed) => (noticed.by.as_str(), noticed.executions.as_str()),
             Verdict::Equivalent => ("- (argued equivalent)", "-"),
             Verdict::Survived => ("- SURVIVED", "-"),
         };
         let file = mutant.file.trim_start_matches("src/");
-        println!("{file:<11} {:<66} {by:<74} {executions}", mutant.name);
+        println!("{file:<14} {:<68} {by:<74} {executions}", mutant.name);
         *printed += 1;
     }
 }

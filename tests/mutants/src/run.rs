@@ -1,15 +1,16 @@
 //! Building the test program with all mutants in it, and running it with one.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::list::{Hunk, Mutant};
+use crate::list::Lists;
 use crate::splice;
 
-/// The package of the models, so that nothing else is built.
+/// The package of the models. The library is none of its targets.
 const MANIFEST: &str = r#"[package]
 name = "shmkv-mutated"
 version = "0.0.0"
@@ -44,6 +45,37 @@ incremental = false
 opt-level = 2
 "#;
 
+/// The package of the library; sections of its own manifest follow.
+const REAL_MANIFEST: &str = r#"[workspace]
+members = ["derive"]
+
+[package]
+name = "shmkv"
+version = "0.0.0"
+edition = "2024"
+publish = false
+autotests = false
+autobins = false
+
+[[test]]
+name = "linearizability"
+path = "tests/linearizability.rs"
+harness = false
+
+[dev-dependencies]
+libc = "0.2"
+porcupine-rs = "0.3"
+
+[lints.rust]
+warnings = "allow"
+
+[profile.dev]
+opt-level = 2
+debug = false
+incremental = false
+
+"#;
+
 /// Which mutant the program is, by its environment.
 const SELECT: &str = r#"
 pub(crate) fn mutant() -> u32 {
@@ -60,6 +92,7 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// The test program.
 pub struct Program {
+    kind: Kind,
     path: PathBuf,
 }
 
@@ -71,48 +104,105 @@ pub struct Noticed {
     pub log: String,
 }
 
-impl Program {
-    pub fn build(target: &Path, helpers: &[Hunk], mutants: &[Mutant]) -> Result<Self, String> {
-        let tree = target.join("tree");
-        let io = |error: std::io::Error| format!("{}: {error}", tree.display());
-        if tree.exists() {
-            fs::remove_dir_all(&tree).map_err(io)?;
-        }
-        copy_dir(Path::new("src"), &tree.join("src")).map_err(io)?;
-        copy_dir(Path::new("tests/loom"), &tree.join("tests/loom")).map_err(io)?;
-        let models = fs::read_to_string("tests/loom.rs").map_err(io)?;
-        fs::write(tree.join("tests/loom.rs"), models + SELECT).map_err(io)?;
-        fs::write(tree.join("Cargo.toml"), MANIFEST).map_err(io)?;
-        fs::copy("Cargo.lock", tree.join("Cargo.lock")).map_err(io)?;
+/// Which tests are run against the mutants.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// `tests/loom.rs`, with the sources that it includes.
+    Models,
+    /// `tests/linearizability.rs`, with the whole library.
+    Real,
+}
 
-        let mut sources: Vec<&str> = (mutants
-            .iter()
-            .flat_map(|mutant| &mutant.hunks)
-            .chain(helpers))
-        .map(|hunk| hunk.file.as_str())
-        .collect();
-        sources.sort_unstable();
-        sources.dedup();
-        for file in sources {
-            let path = tree.join(file);
-            let mut source =
-                fs::read_to_string(&path).map_err(|error| format!("{file}: {error}"))?;
-            for hunk in helpers.iter().filter(|hunk| hunk.file == file) {
-                source = splice::replace(&source, hunk)?;
+impl Kind {
+    fn test(self) -> &'static str {
+        match self {
+            Self::Models => "loom",
+            Self::Real => "linearizability",
+        }
+    }
+
+    /// The manifest of the copy. That of the library is made of sections of the real one.
+    fn manifest(self) -> std::io::Result<String> {
+        if self == Self::Models {
+            return Ok(MANIFEST.to_owned());
+        }
+        let wanted = [
+            "[workspace.package]",
+            "[workspace.lints.rust]",
+            "[workspace.lints.clippy]",
+            "[features]",
+            "[dependencies]",
+        ];
+        let mut manifest = REAL_MANIFEST.to_owned();
+        let mut is_wanted = false;
+        for line in fs::read_to_string("Cargo.toml")?.lines() {
+            if line.starts_with('[') {
+                is_wanted = wanted.contains(&line.trim_end());
             }
-            let spliced = splice::splice(file, &source, mutants)?;
-            fs::write(&path, spliced).map_err(io)?;
+            if is_wanted {
+                manifest += line;
+                manifest += "\n";
+            }
+        }
+        Ok(manifest)
+    }
+}
+
+impl Program {
+    pub fn build(kind: Kind, target: &Path, lists: &Lists) -> Result<Self, String> {
+        let tree = target.join(kind.test());
+        let io = |error: std::io::Error| format!("{}: {error}", tree.display());
+        let mut wanted = BTreeMap::new();
+        let mut folders = vec!["src", "tests/loom"];
+        let mut files = vec!["tests/loom.rs", "Cargo.lock"];
+        if kind == Kind::Real {
+            folders = vec!["src", "derive", "tests/history"];
+            files = vec!["tests/linearizability.rs", "Cargo.lock"];
+        }
+        for folder in folders {
+            read_dir(Path::new(folder), &mut wanted).map_err(io)?;
+        }
+        for file in files {
+            wanted.insert(PathBuf::from(file), fs::read(file).map_err(io)?);
+        }
+        wanted.insert(
+            "Cargo.toml".into(),
+            kind.manifest().map_err(io)?.into_bytes(),
+        );
+        let root = if kind == Kind::Real {
+            "src/lib.rs"
+        } else {
+            "tests/loom.rs"
+        };
+        let root = wanted.get_mut(Path::new(root)).ok_or("there is no root")?;
+        root.extend_from_slice(SELECT.as_bytes());
+
+        let hunks = lists.mutants.iter().flat_map(|mutant| &mutant.hunks);
+        let mutated: BTreeSet<&str> = (hunks.chain(&lists.helpers))
+            .map(|hunk| hunk.file.as_str())
+            .collect();
+        for file in mutated {
+            let source = wanted.get_mut(Path::new(file));
+            let source = source.ok_or_else(|| format!("there is no {file}"))?;
+            let mut text = String::from_utf8_lossy(source).into_owned();
+            for hunk in lists.helpers.iter().filter(|hunk| hunk.file == file) {
+                text = splice::replace(&text, hunk)?;
+            }
+            *source = splice::splice(file, &text, &lists.mutants)?.into_bytes();
+        }
+        // What is there already is not written again, so that it is not compiled again.
+        for (path, bytes) in &wanted {
+            let path = tree.join(path);
+            if fs::read(&path).is_ok_and(|found| found == *bytes) {
+                continue;
+            }
+            fs::create_dir_all(path.parent().unwrap_or(&tree)).map_err(io)?;
+            fs::write(&path, bytes).map_err(io)?;
         }
 
         let output = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-            .args([
-                "test",
-                "--offline",
-                "--test",
-                "loom",
-                "--no-run",
-                "--message-format=json-render-diagnostics",
-            ])
+            .args(["test", "--offline", "--no-run", "--test", kind.test()])
+            .arg("--message-format=json-render-diagnostics")
             .current_dir(&tree)
             .env("CARGO_TARGET_DIR", target.join("build"))
             .stderr(Stdio::inherit())
@@ -130,6 +220,7 @@ impl Program {
         let at = messages.rfind(key).ok_or("cargo names no program")? + key.len();
         let path = messages[at..].split('"').next().unwrap_or_default();
         Ok(Self {
+            kind,
             path: PathBuf::from(path),
         })
     }
@@ -137,6 +228,11 @@ impl Program {
     /// Runs the tests whose paths contain one of the filters (all, if there is none) on a mutant;
     /// 0 is none. What failed first, if anything.
     pub fn run(&self, mutant: usize, filters: &[String]) -> Option<Noticed> {
+        let filters = if self.kind == Kind::Real {
+            &[]
+        } else {
+            filters
+        };
         let mut child = Command::new(&self.path)
             .args(filters)
             .arg("--test-threads=1")
@@ -188,6 +284,10 @@ impl Program {
 fn what_failed(log: &str, is_timeout: bool) -> (String, String) {
     let none = || "-".to_owned();
     for line in log.lines() {
+        if let Some(found) = line.strip_prefix("violation found after ") {
+            let by = "a history that nothing explains".to_owned();
+            return (by, found.to_owned());
+        }
         if let Some(rest) = line.strip_prefix("model ")
             && let Some((model, rest)) = rest.split_once(" failed after ")
         {
@@ -214,15 +314,14 @@ fn what_failed(log: &str, is_timeout: bool) -> (String, String) {
     }
 }
 
-fn copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
+/// All files below `folder`, by their paths.
+fn read_dir(folder: &Path, to: &mut BTreeMap<PathBuf, Vec<u8>>) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let to = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            copy_dir(&entry.path(), &to)?;
+            read_dir(&entry.path(), to)?;
         } else {
-            fs::copy(entry.path(), to)?;
+            to.insert(entry.path(), fs::read(entry.path())?);
         }
     }
     Ok(())

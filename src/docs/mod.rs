@@ -1,0 +1,5 @@
+//! Pages that belong to no single item.
+
+pub mod verification {
+    #![doc = include_str!("verification.md")]
+}

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# The tests under a sanitizer, with a nightly compiler.
+#
+#   bash tests/sanitize.sh address            AddressSanitizer, the whole suite (leaks included)
+#   bash tests/sanitize.sh thread             ThreadSanitizer, the tests in which threads meet
+#   bash tests/sanitize.sh thread --test map  other arguments go to `cargo test`
+#
+# Left out under either: `loom` (its threads are no threads, its memory no memory), the tests that
+# step a process through its instructions or count them, those that run cargo themselves, and
+# documentation tests. What is copied by vector instructions otherwise is copied by the portable
+# loops, since sanitizers do not see into assembly.
+#
+# What this can show, and what it cannot: `src/docs/verification.md`, section "Sanitizers".
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly kind=${1:-}
+shift || true
+readonly host=$(rustc +nightly -vV | sed -n 's/^host: //p')
+export RUSTFLAGS="-Zsanitizer=$kind --cfg shmkv_portable_copy ${RUSTFLAGS:-}"
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/sanitize-$kind
+options=()
+case $kind in
+    address)
+        # Processes that are killed or end by _exit leave what they have; fork handlers run in children.
+        export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:allocator_may_return_null=1}
+        tests=(--lib --test map --test model --test interleaved --test derive --test hostile
+            --test processes --test recovery --test linearizability --test storm
+            --test cache --test cache_load)
+        ;;
+    thread)
+        # The standard library has to be instrumented too, or its locks and channels would be
+        # invisible and everything that they order a race.
+        if ! [ -d "$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library" ]; then
+            echo "sanitize.sh: the sources of the standard library are missing:" \
+                "rustup component add --toolchain nightly rust-src" >&2
+            exit 2
+        fi
+        options=(-Zbuild-std)
+        # A child of a process of several threads starts none; see TSAN's die_after_fork.
+        export TSAN_OPTIONS=${TSAN_OPTIONS:-die_after_fork=0:halt_on_error=1}
+        tests=(--lib --test map --test interleaved --test processes --test linearizability
+            --test cache --test cache_load)
+        ;;
+    *)
+        echo "usage: bash tests/sanitize.sh address|thread [arguments of cargo test]" >&2
+        exit 2
+        ;;
+esac
+[ $# -eq 0 ] || tests=("$@")
+exec cargo +nightly test --target "$host" "${options[@]}" "${tests[@]}"
