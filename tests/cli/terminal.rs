@@ -103,7 +103,9 @@ impl Session {
     }
 
     fn resize(&mut self, rows: u16, columns: u16) {
-        self.screen.screen_mut().set_size(cells(rows), cells(columns));
+        self.screen
+            .screen_mut()
+            .set_size(cells(rows), cells(columns));
         self.pty.resize(Size::new(rows, columns)).unwrap();
     }
 

@@ -97,7 +97,10 @@ fn contents(segment: &Segment) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let map = shmkv::DynMap::builder()
         .open_read_only(segment.clone())
         .unwrap();
-    map.iter().map(Result::unwrap).collect()
+    map.iter()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.key, entry.value))
+        .collect()
 }
 
 /// `shmkv dump FROM | shmkv load TO`, as a shell would do it.
