@@ -179,7 +179,9 @@ impl<'a, S: Shape> Table<'a, S> {
                 key.hash.other(self.buckets()),
             ];
             let ghosts = indexes.map(|index| memory.ghosts(index));
-            returned = ghosts.iter().any(|ghosts| ghosts.know(key.hash.tag().in_slot(0)));
+            returned = ghosts
+                .iter()
+                .any(|ghosts| ghosts.know(key.hash.tag().in_slot(0)));
             memory.set_ghosts(indexes[chosen], ghosts[chosen].with(gone.tag().in_slot(0)));
         }
         after[chosen] = policy::inserted(after[chosen], place.index() as u32, returned);
