@@ -44,7 +44,7 @@
 //!
 //! # Ghosts
 //!
-//! Two words a bucket hold the tags of the sixteen entries that it gave up last. A key that is
+//! Two words a bucket hold the tags (a byte each) of the sixteen entries that it gave up last. A key that is
 //! inserted and has its tag there begins in class 1: it would have been a hit in a larger cache.
 //! (One strange key of eight does as well, by coincidence; that is part of what is measured.)
 //!
