@@ -143,7 +143,7 @@ pub(crate) fn ask(cache: &Cache<u64, u64>, key: u64, request: usize, entries: us
         Some(value) => assert_eq!(value, !key, "the value of another key"),
         None => cache.insert(key, !key).expect("an insertion finds room"),
     }
-    if request % COUNT_EVERY == 0 {
+    if request.is_multiple_of(COUNT_EVERY) {
         let len = cache.len();
         assert!(len <= entries, "{len} entries where {entries} are allowed");
     }

@@ -76,7 +76,7 @@ fn work(job: &Job) {
         .skip(job.worker as usize)
         .step_by(job.workers as usize);
     for (request, key) in own {
-        if mine.requests % (LEAD / 2) == 0 {
+        if mine.requests.is_multiple_of(LEAD / 2) {
             progress.insert(job.worker, mine).expect("it has room");
             wait_for_the_others(job, &progress, mine.requests);
         }
