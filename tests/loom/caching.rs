@@ -459,7 +459,7 @@ fn victim_that_lives_away_is_not_missed_before_it_is_gone() {
 /// published there. Were it not counted by then, nobody would find it.
 #[test]
 fn death_in_a_replacement_away_from_home_leaves_all_or_nothing() {
-    const WRITES: usize = 13;
+    const WRITES: usize = 20;
     let victim = key(BUCKETS, 1, 0, 0, 1);
     let mut draft = Draft::<Wide>::new(BUCKETS);
     draft
