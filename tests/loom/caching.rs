@@ -14,7 +14,7 @@ use crate::evict::Replacement;
 use crate::image::{Cached, Image, One};
 use crate::lease::{CELL_WORDS, Claim, Leases};
 use crate::memory::{Draft, FILLER, Fate, Number, Segment, Wide, hash, key, short, token};
-use crate::model::{explore, race, role};
+use crate::model::{explore, explore_within, race, role};
 use crate::owner::token::{LockWord, Verdict};
 use crate::sync::{self, AtomicU64};
 use crate::table::{Edit, Outcome, Probe, Table, Who};
@@ -459,7 +459,7 @@ fn victim_that_lives_away_is_not_missed_before_it_is_gone() {
 /// published there. Were it not counted by then, nobody would find it.
 #[test]
 fn death_in_a_replacement_away_from_home_leaves_all_or_nothing() {
-    const WRITES: usize = 13;
+    const WRITES: usize = 20;
     let victim = key(BUCKETS, 1, 0, 0, 1);
     let mut draft = Draft::<Wide>::new(BUCKETS);
     draft
@@ -499,7 +499,7 @@ fn holder_of_another_key_is_never_taken_for_the_one_that_is_looked_for() {
         "free ours 0",
         "free ours nobody",
     ];
-    explore(3, 200, &expected, move |turn| {
+    explore_within(1, 3, 100, &expected, move |turn| {
         let cells = Cells::new(1);
         let held = match Leases::new(&cells.0).claim(hash(k()), token(0), None, 1, 1) {
             Claim::Ours(lease) => {
