@@ -67,7 +67,7 @@ fn step(cache: &Cache<u64, Value>, random: &mut Random) -> Result<(), WriteError
             };
         }
         90..96 => {
-            let load = || (number % 3 != 0).then(|| value(key, number));
+            let load = || (!u64::from(number).is_multiple_of(3)).then(|| value(key, number));
             match cache.get_or_insert_option_with(&key, load) {
                 Ok(found) => check(found),
                 Err(error) => panic!("{error}"),
@@ -86,7 +86,7 @@ fn step(cache: &Cache<u64, Value>, random: &mut Random) -> Result<(), WriteError
             });
             removed.expect("nothing is displaced");
         }
-        98 if number % 16 == 0 => cache.invalidate_all().expect("one store"),
+        98 if u64::from(number).is_multiple_of(16) => cache.invalidate_all().expect("one store"),
         _ => assert!(cache.len() <= CAPACITY),
     }
     Ok(())

@@ -411,7 +411,7 @@ fn a_text_that_is_no_utf8_or_too_long_is_an_error() {
         *b"\xFF\xFFabcdef",
     ] {
         write_word(&file, place, u64::from_ne_bytes(bytes));
-        assert!(matches!(map.get(&3), Err(ReadError::InvalidValue { .. })));
+        assert!(matches!(map.get(&3), Err(ReadError::InvalidValue)));
     }
     write_word(&file, place, u64::from_le_bytes(*b"\x03\0abc\0\0\0"));
     assert_eq!(map.get(&3).unwrap().unwrap().as_str(), "abc");

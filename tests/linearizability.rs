@@ -274,7 +274,7 @@ impl Handles {
         let map = &self.wide;
         Some(match kind {
             Kind::GetReadOnly => Done::Get(number_of(read(self.wide_reader.get(&key))?)),
-            Kind::Contains if new % 2 == 0 => {
+            Kind::Contains if new.is_multiple_of(2) => {
                 Done::Contains(read(self.wide_reader.contains_key(&key))?)
             }
             Kind::Contains => Done::Contains(read(map.contains_key(&key))?),
@@ -298,7 +298,7 @@ impl Handles {
         let or_absent = |value: Option<u64>| value.unwrap_or(ABSENT);
         Some(match kind {
             Kind::GetReadOnly => Done::Get(or_absent(read(self.word_reader.get(&key))?)),
-            Kind::Contains if new % 2 == 0 => {
+            Kind::Contains if new.is_multiple_of(2) => {
                 Done::Contains(read(self.word_reader.contains_key(&key))?)
             }
             Kind::Contains => Done::Contains(read(map.contains_key(&key))?),

@@ -322,7 +322,7 @@ fn locks_and_slots_of_the_former_boot_hold_nobody_up() {
         // Slot 0 under a generation that the next holder of the slot will have, and others.
         put(
             parts.bucket(bucket) + 8,
-            (2 + bucket % 3) << 17 | 2 | bucket % 2,
+            (2 + bucket % 3) << 17 | 2 | (bucket % 2),
         );
     }
     for word in 8..32 {

@@ -175,7 +175,7 @@ fn garbage_at_rest<K: Key, V: Value>(entry: impl Fn(u64) -> (K, V)) {
         let scene = Scene::new(40, &entry);
         let token = scene.map.shared().token().unwrap().to_word();
         let mut state = seed;
-        let places = scene.map.layout().places.clone();
+        let places = scene.map.layout().places;
         let words = scene.words();
         let area = match seed % 3 {
             0 => places.buckets..places.end,
@@ -186,7 +186,7 @@ fn garbage_at_rest<K: Key, V: Value>(entry: impl Fn(u64) -> (K, V)) {
             let in_bucket = index >= places.buckets
                 && (index - places.buckets) % scene.stated.words as usize >= HEADER_WORDS;
             // Keys that are found, and their duplicates, need some order among the garbage.
-            let spare = seed % 2 == 0 && in_bucket && random(&mut state) % 4 != 0;
+            let spare = seed % 2 == 0 && in_bucket && !random(&mut state).is_multiple_of(4);
             if !spare {
                 word.store(nasty(&mut state, token), Ordering::Relaxed);
             }
@@ -276,7 +276,7 @@ fn moves_all_the_time(stated: Stated, moves: usize, first: usize) -> Adversary {
 fn anything(seed: u64, token: u64, often: u64, behind: usize) -> Adversary {
     let mut state = seed;
     Box::new(move |words, index| {
-        if index >= behind && random(&mut state) % often == 0 {
+        if index >= behind && random(&mut state).is_multiple_of(often) {
             words[index].store(nasty(&mut state, token), Ordering::Relaxed);
         }
     })

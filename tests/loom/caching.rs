@@ -470,7 +470,7 @@ fn death_in_a_replacement_away_from_home_leaves_all_or_nothing() {
     draft.fate(0, Fate::Mortal);
     let expected = [
         format!("died {FRESH} {FRESH},-"),
-        format!("died miss -,9"),
+        "died miss -,9".to_string(),
         format!("died miss {FRESH},-"),
         format!("inserted {FRESH} {FRESH},-"),
         format!("inserted miss {FRESH},-"),

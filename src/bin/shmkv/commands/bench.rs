@@ -260,7 +260,7 @@ impl<const K: usize, const V: usize> Run<'_, K, V> {
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
         let wide = u128::from(self.random.wrapping_mul(0x2545_F491_4F6C_DD1D));
-        (wide * u128::from(self.entries) >> 64) as u64
+        ((wide * u128::from(self.entries)) >> 64) as u64
     }
 
     #[inline]
