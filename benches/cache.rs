@@ -28,9 +28,12 @@ const RATIO_MAX: f64 = 1.3;
 const LIMIT_NS_MAX: f64 = 12.0;
 const COUNT_NS_MAX: f64 = 2.0;
 
+/// Looks a block of keys up.
+type Block<'a> = Box<dyn FnMut(&[u64]) + 'a>;
+
 struct Subject<'a> {
     name: &'static str,
-    block: Box<dyn FnMut(&[u64]) + 'a>,
+    block: Block<'a>,
     ns: Vec<f64>,
 }
 
