@@ -57,7 +57,7 @@ struct Args {
     kills: u32,
 
     /// Room for so many different signatures
-    #[arg(long, default_value_t = 200_000)]
+    #[arg(long, default_value_t = 70_000)]
     capacity: usize,
 }
 

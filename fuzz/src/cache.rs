@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
@@ -65,7 +64,7 @@ pub fn run(settings: u8, steps: &[Step]) {
     let mut model: HashMap<u8, Value> = HashMap::new();
     let mut is_honest = true;
     for step in steps {
-        let agrees = |key: u8, found: Option<Value>| match found {
+        let agrees = |model: &HashMap<u8, Value>, key: u8, found: Option<Value>| match found {
             Some(found) => !is_honest || model.get(&key) == Some(&found),
             None => true,
         };
@@ -73,7 +72,7 @@ pub fn run(settings: u8, steps: &[Step]) {
             Step::Get(key) => {
                 let found = cache.get(&key);
                 assert!(found.is_ok() || !is_honest);
-                assert!(agrees(key, found.unwrap_or(None)));
+                assert!(agrees(&model, key, found.unwrap_or(None)));
                 let _ = cache.contains_key(&key);
             }
             Step::Insert(key, number) => {
@@ -90,7 +89,7 @@ pub fn run(settings: u8, steps: &[Step]) {
             }
             Step::Remove(key) => {
                 let removed = cache.remove(&key);
-                assert!(agrees(key, removed.unwrap_or(None)));
+                assert!(agrees(&model, key, removed.unwrap_or(None)));
                 model.remove(&key);
             }
             Step::Load(key, number) => {
@@ -103,7 +102,7 @@ pub fn run(settings: u8, steps: &[Step]) {
                 if ran {
                     model.insert(key, value(number));
                 }
-                assert!(agrees(key, loaded.ok()));
+                assert!(agrees(&model, key, loaded.ok()));
             }
             Step::LoadOption(key, number) => {
                 let mut ran = false;
@@ -118,12 +117,12 @@ pub fn run(settings: u8, steps: &[Step]) {
                         None => model.remove(&key),
                     };
                 }
-                assert!(agrees(key, loaded.unwrap_or(None)));
+                assert!(agrees(&model, key, loaded.unwrap_or(None)));
             }
             Step::Iterate => {
                 for entry in cache.iter().take(10_000) {
                     if let Ok((key, found)) = entry {
-                        assert!(agrees(key, Some(found)));
+                        assert!(agrees(&model, key, Some(found)));
                     }
                 }
             }
@@ -156,7 +155,7 @@ pub fn run(settings: u8, steps: &[Step]) {
             }
             Step::Reopen => {
                 use std::os::fd::AsRawFd;
-                let name = Segment::fd(file.as_fd().as_raw_fd()).unwrap();
+                let name = Segment::fd(file.as_raw_fd()).unwrap();
                 match builder(settings).open(name) {
                     Ok(opened) => cache = opened,
                     Err(error) => assert!(!is_honest, "{error}"),
