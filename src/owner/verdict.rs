@@ -1,11 +1,11 @@
 //! Steps 1 to 5: whether the owner of a lock word, or of a slot, lives.
 
+use super::Owners;
 use super::byte_lock;
 use super::info::OwnerInfo;
 use super::process::{Home, Identity, Life, life_of};
 use super::slot::{Claim, FileId, Record, Slot, Snapshot, State};
 use super::token::{Token, Verdict};
-use super::Owners;
 use crate::sync::AtomicU64;
 
 impl Owners {

@@ -21,7 +21,9 @@ struct Step {
 }
 
 fn steps(readme: &str) -> Vec<Step> {
-    let (_, section) = readme.split_once("\n## Command line\n").expect("the section is there");
+    let (_, section) = readme
+        .split_once("\n## Command line\n")
+        .expect("the section is there");
     let section = section.split("\n## ").next().unwrap();
     let mut steps: Vec<Step> = Vec::new();
     let (mut inside, mut continued) = (false, false);
@@ -76,7 +78,11 @@ fn blot(text: &str) -> String {
             return format!("created     [age] ago by{rest}");
         }
         if line.starts_with("access ") {
-            let mode = line.split_whitespace().nth(1).unwrap_or_default().to_owned();
+            let mode = line
+                .split_whitespace()
+                .nth(1)
+                .unwrap_or_default()
+                .to_owned();
             return format!("access {mode} [user]");
         }
         line
@@ -123,7 +129,10 @@ fn the_session_in_the_readme_goes_as_it_says() {
     let steps = steps(&readme);
     for command in ["create", "set", "get", "info", "dump", "check", "top"] {
         let is_it = |step: &Step| step.command.contains(&format!("shmkv {command} "));
-        assert!(steps.iter().any(is_it), "`shmkv {command}` is part of the session");
+        assert!(
+            steps.iter().any(is_it),
+            "`shmkv {command}` is part of the session"
+        );
     }
     let directory = tempfile::tempdir().unwrap();
     let own = format!("quotes-{}", std::process::id());
@@ -158,7 +167,9 @@ fn screen(command: &str, own: &str) -> String {
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    let shown = top.until("a rate", |it| it.contains("writers") && !it.contains("max 0"));
+    let shown = top.until("a rate", |it| {
+        it.contains("writers") && !it.contains("max 0")
+    });
     top.press("q");
     assert!(top.end_restored().success());
     // The name is longer than the one in the README, so columns have moved; blanks do not count.
