@@ -271,7 +271,7 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     }
 
     fn hash(&self, key: &K) -> Hashed {
-        self.table(One).hash(key.as_bytes())
+        self.shared.hasher.hash(key.as_bytes())
     }
 
     /// Copies the words of an entry, if the key is there, whatever its standing.
