@@ -132,7 +132,7 @@ impl<'a> Leases<'a> {
     }
 
     /// Who loads a key. Its home is locked, so nobody begins to meanwhile.
-    fn holder(self, hash: Hashed) -> Option<Holder<'a>> {
+    pub(crate) fn holder(self, hash: Hashed) -> Option<Holder<'a>> {
         self.window(hash).find_map(|cell| {
             // Acquire: pairs with the Release in `Lease::drop`: the hash of an owner whose cell was
             // freed is not taken for that of the next one.

@@ -5,10 +5,12 @@ mod support;
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use shmkv::schema::{Datum, Type, Unfit};
 use shmkv::{
-    Bytes, DynError, DynMap, LayoutError, Map, OpenError, ReadOnlyDynMap, Str, Verdict, WriteError,
+    Bytes, Cache, CacheSettings, DynError, DynMap, Kind, LayoutError, Map, OpenError,
+    ReadOnlyDynMap, Str, Verdict, WriteError,
 };
 use support::*;
 
@@ -19,9 +21,9 @@ struct Quote {
     ask: f32,
     side: Side,
     name: Str<6>,
-    raw: Bytes<3>,
-    levels: [i16; 3],
+    raw: Bytes<6>,
     is_live: bool,
+    levels: [i16; 3],
     mark: char,
 }
 
@@ -35,7 +37,7 @@ enum Side {
 #[shmkv::record]
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Route {
-    from: Str<3>,
+    from: Str<6>,
     number: u32,
 }
 
@@ -76,11 +78,11 @@ fn datum_of_quote(number: u32) -> Datum {
         ),
         field("name", Datum::Str(it.name.as_str().into())),
         field("raw", Datum::Bytes(it.raw.as_slice().to_vec())),
+        field("is_live", Datum::Bool(it.is_live)),
         field(
             "levels",
             Datum::Array(it.levels.iter().map(|&it| Datum::Int(it.into())).collect()),
         ),
-        field("is_live", Datum::Bool(it.is_live)),
         field("mark", Datum::Char(it.mark)),
     ])
 }
@@ -528,4 +530,175 @@ fn a_pulse_counts_what_was_published() {
     assert!(after.locks.is_empty());
     let resident = map.resident().unwrap();
     assert!(resident > 0 && resident <= map.layout().total_len().next_multiple_of(4096));
+}
+
+fn cache_settings(ttl: Option<Duration>, idle: Option<Duration>) -> CacheSettings {
+    let mut settings = CacheSettings::default();
+    settings.time_to_live = ttl;
+    settings.time_to_idle = idle;
+    settings
+}
+
+#[test]
+fn a_cache_made_without_types_is_the_cache_that_a_program_with_types_opens() {
+    for scratch in Scratch::each() {
+        let (key, value) = ("u64".parse().unwrap(), "[u32; 3]".parse().unwrap());
+        let minute = Duration::from_secs(60);
+        let map = DynMap::builder()
+            .capacity(100)
+            .cache(cache_settings(Some(minute), None))
+            .create(scratch.segment().clone(), &key, &value)
+            .unwrap();
+        let cache: Cache<u64, [u32; 3]> = Cache::builder()
+            .max_capacity(100)
+            .time_to_live(minute)
+            .open_or_create(scratch.segment().clone())
+            .unwrap();
+        assert_eq!(map.kind(), Kind::Cache);
+        assert_eq!(
+            map.cache_settings(),
+            Some(cache_settings(Some(minute), None))
+        );
+        let image = |number: u32| [number.to_ne_bytes(); 3].concat();
+        assert_eq!(map.insert(&1_u64.to_ne_bytes(), &image(5)).unwrap(), None);
+        assert_eq!(cache.get(&1).unwrap(), Some([5; 3]));
+        cache.insert(2, [6; 3]).unwrap();
+        assert_eq!(map.get(&2_u64.to_ne_bytes()).unwrap(), Some(image(6)));
+        let left = map
+            .time_left_of(&2_u64.to_ne_bytes())
+            .unwrap()
+            .flatten()
+            .unwrap();
+        assert!(left > Duration::from_secs(30) && left <= minute, "{left:?}");
+        // Updates keep the end that the entry had.
+        map.insert_with_ttl(&3_u64.to_ne_bytes(), &image(0), Duration::from_secs(3600))
+            .unwrap();
+        map.fetch_update(&3_u64.to_ne_bytes(), |_| Some(image(9)))
+            .unwrap();
+        assert_eq!(cache.get(&3).unwrap(), Some([9; 3]));
+        let left = map
+            .time_left_of(&3_u64.to_ne_bytes())
+            .unwrap()
+            .flatten()
+            .unwrap();
+        assert!(left > Duration::from_secs(600), "{left:?}");
+        // Never full, never more than it was made for, and counted.
+        for number in 0..1000_u64 {
+            map.insert(&number.to_ne_bytes(), &image(number as u32))
+                .unwrap();
+            assert!(map.len() <= 100);
+        }
+        let stats = map.cache_stats().unwrap();
+        assert_eq!(stats.len, map.len() as u64);
+        assert_eq!(
+            stats.inserts - stats.evicted_for_room - stats.evicted_expired,
+            stats.len
+        );
+        assert_eq!(stats.hits, 2, "only those of the typed handle");
+        assert!(map.check().is_sound(), "{}", map.check());
+        let entries = map.iter().map(Result::unwrap).inspect(|entry| {
+            assert!(entry.time_left.is_some());
+        });
+        assert_eq!(entries.count(), map.len());
+        cache.invalidate_all().unwrap();
+        assert_eq!(map.iter().count(), 0);
+        assert_eq!(map.get(&999_u64.to_ne_bytes()).unwrap(), None);
+        assert_eq!(
+            map.try_insert(&999_u64.to_ne_bytes(), &image(1)).unwrap(),
+            None
+        );
+        assert_eq!(cache.get(&999).unwrap(), Some([1; 3]));
+        map.clear().unwrap();
+        assert!(map.is_empty());
+    }
+}
+
+#[test]
+fn entries_of_a_cache_end_for_untyped_handles_too() {
+    let (key, value) = ("u64".parse().unwrap(), "u64".parse().unwrap());
+    for idle in [None, Some(Duration::from_secs(3600))] {
+        let map = DynMap::builder()
+            .capacity(10)
+            .cache(cache_settings(None, idle))
+            .create("memfd:dyn", &key, &value)
+            .unwrap();
+        let bytes = 7_u64.to_ne_bytes();
+        map.insert_with_ttl(&bytes, &bytes, Duration::from_millis(1))
+            .unwrap();
+        let started = std::time::Instant::now();
+        while map.get(&bytes).unwrap().is_some() {
+            assert!(started.elapsed() < Duration::from_secs(60), "it never ends");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(!map.contains_key(&bytes).unwrap());
+        assert_eq!(
+            map.remove(&bytes).unwrap(),
+            None,
+            "it was not there any more"
+        );
+        map.insert(&bytes, &bytes).unwrap();
+        assert_eq!(
+            map.time_left_of(&bytes)
+                .unwrap()
+                .is_some_and(|left| left.is_some()),
+            idle.is_some()
+        );
+    }
+}
+
+#[test]
+fn a_map_has_no_times_and_a_cache_only_possible_ones() {
+    let (key, value) = ("u8".parse().unwrap(), "u8".parse().unwrap());
+    let map = DynMap::builder()
+        .capacity(1)
+        .create("memfd:dyn", &key, &value)
+        .unwrap();
+    let second = Duration::from_secs(1);
+    assert_eq!(
+        map.insert_with_ttl(&[1], &[1], second),
+        Err(DynError::NoTimes)
+    );
+    assert_eq!((map.cache_settings(), map.cache_stats()), (None, None));
+    for time in [Duration::ZERO, Duration::MAX] {
+        let error = DynMap::builder()
+            .capacity(1)
+            .cache(cache_settings(Some(time), None))
+            .create("memfd:dyn", &key, &value)
+            .unwrap_err();
+        assert!(
+            matches!(
+                error,
+                OpenError::TimeOutOfRange {
+                    setting: "time_to_live",
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn there_is_none_is_no_entry_and_no_garbage() {
+    #[shmkv::record]
+    #[derive(Debug, PartialEq)]
+    enum Side {
+        Bid = 1,
+        Ask = 2,
+    }
+    let scratch = Scratch::shm();
+    let cache: Cache<u64, Side> = Cache::builder()
+        .max_capacity(10)
+        .negative_ttl(Duration::from_secs(3600))
+        .create(scratch.segment().clone())
+        .unwrap();
+    // Zero bytes, which stand for its value, are no Side.
+    let none = cache.get_or_insert_option_with(&1, || None).unwrap();
+    assert_eq!(none, None);
+    let map = open(&scratch);
+    assert_eq!(map.len(), 1);
+    assert_eq!(map.get(&1_u64.to_ne_bytes()).unwrap(), None);
+    assert_eq!(map.iter().count(), 0);
+    assert_eq!(map.remove_garbage().unwrap(), 0);
+    assert_eq!(map.len(), 1);
 }

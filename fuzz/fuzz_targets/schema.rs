@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shmkv::schema::{Type, from_json, parse_value, to_json};
+use shmkv::schema::{Datum, Type, from_json, parse_value, to_json};
 
 fuzz_target!(|input: (&str, &[u8])| {
     let (text, bytes) = input;
@@ -34,6 +34,8 @@ fuzz_target!(|input: (&str, &[u8])| {
         let back = from_json(&ty, &json).expect("what was shown can be read");
         assert!(ty.validate(&back).is_ok());
         assert_eq!(to_json(&ty, &back).unwrap(), json);
+        let tree = Datum::decode(&ty, &image).expect("a valid image is a tree");
+        assert_eq!(tree.encode(&ty).expect("and a tree is an image"), image);
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
         if let Ok(image) = parse_value(&ty, text) {

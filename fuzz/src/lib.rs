@@ -5,6 +5,8 @@
 //! command that makes the seeds does without.
 
 pub mod cache;
+#[cfg(fuzzing)]
+pub mod cache_op;
 pub mod model;
 pub mod op;
 #[cfg(fuzzing)]
@@ -16,12 +18,14 @@ pub mod strike;
 #[cfg(fuzzing)]
 pub mod survive;
 
+#[cfg(fuzzing)]
+pub use cache_op::{CacheOp, Times, new_cache, survive_cache};
 pub use model::agree;
 pub use op::Op;
 #[cfg(fuzzing)]
 pub use parts::{Parts, Scribble, Wild};
 pub use sample::Sample;
-pub use segment::{file_of, file_with, name_of, new_map};
+pub use segment::{file_of, file_of_cache, file_with, name_of, new_map};
 #[cfg(fuzzing)]
 pub use strike::{Attack, Strike};
 #[cfg(fuzzing)]

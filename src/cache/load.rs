@@ -270,7 +270,6 @@ impl<K: Key, V: Value> Cache<K, V> {
     }
 
     /// Looks again with the key's home locked, and if there is still nothing, claims the lease.
-    #[expect(clippy::type_complexity, reason = "used once, right above")]
     fn look_and_claim<'a>(
         &'a self,
         key: &K,

@@ -99,7 +99,7 @@ pub(crate) struct Rules {
     boot: u64,
     /// Words of a value, metadata not included.
     value_words: usize,
-    recorder: Arc<Recorder>,
+    recorder: Recorder,
 }
 
 impl Rules {
@@ -108,7 +108,7 @@ impl Rules {
             clock: Clock::of_this_process(),
             boot: boot_digest(),
             value_words: layout.counts.value_len.div_ceil(8) as usize,
-            recorder: Arc::new(Recorder::new(layout.counts.statistics != 0)),
+            recorder: Recorder::new(layout.counts.statistics != 0),
         }
     }
 
@@ -214,7 +214,7 @@ impl Rules {
         shared: &Arc<Shared>,
         outcome: Outcome,
         was_live: bool,
-        replacement: &Replacement,
+        replacement: &Replacement<'_>,
     ) {
         let count = |counter| self.recorder.add(shared, counter, 1);
         match outcome {

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use zerocopy::IntoBytes;
-
 use super::entry::declared_types;
 use super::map::{DynMap, ReadOnlyDynMap};
 use crate::cache::CacheSettings;
@@ -12,7 +10,6 @@ use crate::error::OpenError;
 use crate::layout::{Kind, Plan};
 use crate::mapping::Access;
 use crate::open::{EntryTypes, Settings, planned_size, settings_methods};
-use crate::restart::Reason;
 use crate::schema::{Type, Unfit};
 use crate::segment::{Attached, Segment, SegmentError};
 
@@ -127,26 +124,8 @@ impl DynMapBuilder {
     fn finish(&self, attached: Attached, access: Access) -> Result<ReadOnlyDynMap, OpenError> {
         let (shared, types) =
             self.settings
-                .finish(attached, access, declared_types, invalid_part)?;
+                .finish(attached, access, declared_types, EntryTypes::invalid_part)?;
         Ok(ReadOnlyDynMap::new(shared, Arc::new(types)))
-    }
-}
-
-/// What is wrong with the words of a key and of a value (which metadata may follow), by the
-/// types that the segment declares.
-fn invalid_part(types: &EntryTypes, key: &[u64], value: &[u64]) -> Option<Reason> {
-    let is_valid = |ty: &Type, words: &[u64]| {
-        words
-            .as_bytes()
-            .get(..ty.size())
-            .is_some_and(|bytes| ty.validate(bytes).is_ok())
-    };
-    if !is_valid(&types.key, key) {
-        Some(Reason::InvalidKey)
-    } else if !is_valid(&types.value, value) {
-        Some(Reason::InvalidValue)
-    } else {
-        None
     }
 }
 

@@ -1,9 +1,11 @@
 //! Types that are known when the program runs, and the checks that take the compiler's place.
 
 use super::error::DynError;
+use super::shape::to_bytes;
 use crate::error::OpenError;
 use crate::layout::{Kind, Layout};
 use crate::open::{EntryTypes, check_sizes, stored_types};
+use crate::restart::Reason;
 use crate::schema::Type;
 
 /// Which half of an entry.
@@ -47,6 +49,25 @@ impl EntryTypes {
             part: part.name(),
             reason,
         })
+    }
+}
+
+impl EntryTypes {
+    /// What is wrong with an entry, given as words, if anything is.
+    pub(super) fn invalid_part(&self, key: &[u64], value: &[u64]) -> Option<Reason> {
+        if self
+            .judge(Part::Key, to_bytes(key, self.key.size()))
+            .is_err()
+        {
+            Some(Reason::InvalidKey)
+        } else if self
+            .judge(Part::Value, to_bytes(value, self.value.size()))
+            .is_err()
+        {
+            Some(Reason::InvalidValue)
+        } else {
+            None
+        }
     }
 }
 

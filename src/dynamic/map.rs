@@ -22,6 +22,7 @@ use crate::map::{MapStats, clear, stats, sweep};
 use crate::open::EntryTypes;
 use crate::owner::{Participant, RegisterError};
 use crate::recovery::{self, Check, Recovery};
+use crate::restart::{self, Reason, Salvage, Synced};
 use crate::schema::Type;
 use crate::segment::{Segment, SegmentError};
 use crate::shared::Shared;
@@ -32,7 +33,6 @@ use crate::table::{Edit, Lookup, Outcome, Probe, Table};
 pub struct ReadOnlyDynMap {
     pub(super) shared: Arc<Shared>,
     pub(super) types: Arc<EntryTypes>,
-    pub(super) shape: Dimensions<'static>,
     /// Those of a cache; none in a map.
     rules: Option<Rules>,
 }
@@ -79,20 +79,23 @@ impl Deref for DynMap {
 
 impl ReadOnlyDynMap {
     pub(super) fn new(shared: Arc<Shared>, types: Arc<EntryTypes>) -> Self {
-        let shape = Dimensions::of(&shared.layout.counts);
         let is_cache = shared.layout.kind == Kind::Cache;
         let rules = is_cache.then(|| Rules::of(&shared.layout));
         Self {
             shared,
             types,
-            shape,
             rules,
         }
     }
 
     /// The table, for what inserts nothing.
+    /// The dimensions of its entries.
+    pub(super) fn shape(&self) -> Dimensions<'static> {
+        Dimensions::of(&self.shared.layout.counts)
+    }
+
     pub(super) fn table(&self) -> Table<'_, Dimensions<'static>> {
-        self.shared.table(self.shape)
+        self.shared.table(self.shape())
     }
 
     /// Whether an entry counts, by the words behind its key. All of a map's do.
@@ -158,7 +161,7 @@ impl ReadOnlyDynMap {
         let table = self.table();
         let hash = table.hash_of(&key);
         let probe = Probe { hash, words: &key };
-        let mut buffer = Words::uninit(self.shape.value_words());
+        let mut buffer = Words::uninit(self.shape().value_words());
         let mut value = Sink::new(buffer.words());
         let mut take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, &mut value);
         let lookup = match table.glance(probe, &mut take) {
@@ -214,7 +217,7 @@ impl ReadOnlyDynMap {
 
     /// How full the map is, bucket by bucket.
     pub fn stats(&self) -> MapStats {
-        stats(&self.shared, self.shape)
+        stats(&self.shared, self.shape())
     }
 
     /// The settings of a cache; `None` for a map.
@@ -233,12 +236,12 @@ impl ReadOnlyDynMap {
     /// [`ReadOnlyMap::check`](crate::ReadOnlyMap::check) does. Whether each stored byte is a
     /// value of its type is found out by [`iter`](Self::iter).
     pub fn check(&self) -> Check {
-        recovery::check(&self.shared, self.shape)
+        recovery::check(&self.shared, self.shape())
     }
 
     /// What goes on, at a glance: see [`Pulse`].
     pub fn pulse(&self) -> Pulse {
-        pulse::take(&self.shared, self.shape)
+        pulse::take(&self.shared, self.shape())
     }
 
     /// How many bytes of the segment are in memory at this moment, for whomever: shared memory
@@ -253,6 +256,12 @@ impl ReadOnlyDynMap {
     /// The processes that are registered as writers, the living and the dead.
     pub fn participants(&self) -> Vec<Participant> {
         self.shared.survey()
+    }
+
+    /// What was kept, if the segment had to be looked over after a crash of the machine when this
+    /// handle was opened: as [`ReadOnlyMap::salvage`](crate::ReadOnlyMap::salvage).
+    pub fn salvage(&self) -> Option<&Salvage> {
+        self.shared.salvage.get()
     }
 
     /// The segment, by a name under which it can be opened and removed.
@@ -288,7 +297,7 @@ impl DynMap {
             && !rules.is_settled(&map.shared)
         {
             // As a typed cache does. If it cannot be done now, the next one will.
-            let swept = sweep(&map.shared, map.shape, |_, words| {
+            let swept = sweep(&map.shared, map.shape(), |_, words| {
                 rules.has_end(&map.shared, words)
             });
             if swept.is_ok() {
@@ -375,7 +384,7 @@ impl DynMap {
         let started = Instant::now();
         let compared = match &self.rules {
             Some(rules) => rules.compared(),
-            None => self.shape.value_words(),
+            None => self.shape().value_words(),
         };
         let compared = |words: &[u64]| words.get(..compared).map(<[u64]>::to_vec);
         loop {
@@ -411,7 +420,7 @@ impl DynMap {
     /// # Errors
     /// If the walk or a removal fails; what was removed until then is.
     pub fn clear(&self) -> Result<usize, SweepError> {
-        let removed = clear(&self.shared, self.shape)?;
+        let removed = clear(&self.shared, self.shape())?;
         if let Some(rules) = &self.rules {
             rules.count_removed(&self.shared, removed as u64);
         }
@@ -425,17 +434,25 @@ impl DynMap {
     /// As [`clear`](Self::clear).
     pub fn remove_garbage(&self) -> Result<usize, SweepError> {
         let types = &self.types;
-        sweep(&self.shared, self.shape, |key, words| {
-            let key = to_bytes(key, types.key.size());
-            let value = to_bytes(words, types.value.size());
-            // The value of a cache's "there is none" means nothing.
-            let has_value = !self
-                .rules
-                .as_ref()
-                .is_some_and(|rules| rules.is_negative(words));
-            types.judge(Part::Key, key).is_err()
-                || has_value && types.judge(Part::Value, value).is_err()
+        sweep(&self.shared, self.shape(), |key, words| {
+            match types.invalid_part(key, words) {
+                None => false,
+                // The value of a cache's "there is none" means nothing.
+                Some(Reason::InvalidValue) => !self
+                    .rules
+                    .as_ref()
+                    .is_some_and(|rules| rules.is_negative(words)),
+                Some(_) => true,
+            }
         })
+    }
+
+    /// Writes everything to the disk, as [`Map::sync`](crate::Map::sync) does.
+    ///
+    /// # Errors
+    /// If the kernel cannot.
+    pub fn sync(&self) -> Result<Synced, SegmentError> {
+        restart::sync(&self.shared)
     }
 
     /// Takes over, in all buckets, what provably dead processes hold, and frees their slots, as
@@ -444,7 +461,7 @@ impl DynMap {
     /// # Errors
     /// If this process cannot register as a writer.
     pub fn recover(&self) -> Result<Recovery, RegisterError> {
-        recovery::recover(&self.shared, self.shape)
+        recovery::recover(&self.shared, self.shape())
     }
 
     /// The words of a new entry behind its key.
@@ -471,8 +488,8 @@ impl DynMap {
         let replacement = rules.map(|rules| rules.replacement(&self.shared));
         let table = self
             .shared
-            .table(self.shape.replacing(replacement.as_ref()));
-        let mut buffer = Words::uninit(self.shape.value_words());
+            .table(self.shape().replacing(replacement.as_ref()));
+        let mut buffer = Words::uninit(self.shape().value_words());
         let mut old = Sink::new(buffer.words());
         let decide = |current: Option<&[u64]>, _: &mut [u64]| decide(current);
         let probe = Probe {

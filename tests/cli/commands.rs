@@ -585,3 +585,115 @@ fn cp_copies_into_another_kind_and_another_size() {
         assert!(!to.segment().exists().unwrap());
     }
 }
+
+#[test]
+fn a_cache_is_created_filled_shown_dumped_and_copied() {
+    let scratch = Scratch::shm();
+    let name = &scratch.segment().to_string();
+    run(&[
+        "create",
+        name,
+        "--key",
+        "Str<20>",
+        "--value",
+        "u64",
+        "--capacity",
+        "50",
+        "--cache",
+        "--ttl",
+        "5m",
+    ])
+    .fine();
+    for number in 0..200 {
+        run_quietly(name, number);
+    }
+    run(&["set", name, "short", "7", "--ttl", "90s"]).fine();
+    let left: u64 = run(&["get", name, "short", "--ttl"])
+        .fine()
+        .trim()
+        .parse()
+        .unwrap();
+    assert!(left > 1000 && left <= 90_000, "{left}");
+    assert_eq!(run(&["incr", name, "short"]).fine(), "8\n");
+    let after: u64 = run(&["get", name, "short", "--ttl"])
+        .fine()
+        .trim()
+        .parse()
+        .unwrap();
+    assert!(after <= left, "{left} ms, then {after}");
+
+    let info = parse(&run(&["info", "--json", name]).fine());
+    assert_eq!(info["kind"], "cache");
+    assert_eq!(info["cache"]["ttl_ms"], 300_000);
+    assert!(info["entries"].as_u64().unwrap() <= 50, "{info:#}");
+    assert!(
+        info["cache"]["evicted_for_room"].as_u64().unwrap() > 0,
+        "{info:#}"
+    );
+    let text = run(&["info", name]).fine();
+    for words in [
+        "to live 5m",
+        "hit ratio",
+        "evicted for room",
+        "of 50 at most",
+    ] {
+        assert!(text.contains(words), "no {words:?} in {text}");
+    }
+    assert!(run(&["check", name]).fine().ends_with("sound\n"));
+
+    // Copied and loaded with their times.
+    let dump = run(&["dump", name]).fine();
+    assert!(
+        dump.lines()
+            .skip(1)
+            .all(|line| line.contains("\"ttl_ms\":")),
+        "{dump}"
+    );
+    for way in ["load", "cp"] {
+        let copy = Scratch::shm();
+        let target = &copy.segment().to_string();
+        match way {
+            "load" => feed(&["load", "--create", target], &dump).fine(),
+            _ => run(&["cp", name, target]).fine(),
+        };
+        let keys = |name: &str| {
+            let text = run(&["keys", name]).fine();
+            text.lines()
+                .map(str::to_owned)
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        // A bucket of the copy may have no room where one of the original had.
+        assert!(keys(target).is_subset(&keys(name)));
+        let copied = parse(&run(&["info", "--json", target]).fine());
+        assert_eq!(copied["cache"]["ttl_ms"], 300_000);
+        if run(&["exists", target, "short"]).code == 0 {
+            let ttl: u64 = run(&["get", target, "short", "--ttl"])
+                .fine()
+                .trim()
+                .parse()
+                .unwrap();
+            assert!(ttl <= after, "{way}: {after} ms, then {ttl}");
+        }
+    }
+    run(&[
+        "create",
+        "memfd:x",
+        "--key",
+        "u8",
+        "--value",
+        "u8",
+        "--capacity",
+        "1",
+        "--ttl",
+        "1s",
+    ])
+    .fails(2, &["--cache"]);
+    let map = Scratch::shm();
+    create(map.segment(), "u8", "u8", "1");
+    run(&["set", &map.segment().to_string(), "1", "1", "--ttl", "1s"])
+        .fails(2, &["no time to live"]);
+}
+
+fn run_quietly(name: &str, number: u32) {
+    run(&["set", name, &format!("k{number}"), "1"]).fine();
+}

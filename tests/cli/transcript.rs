@@ -3,7 +3,8 @@
 //! Each `console` block of the section "Command line" is a part of one session. Lines that begin
 //! with `$ ` are given to a shell, `\` at their end continues them; what follows is what they
 //! print. Only what differs from run to run is blotted out on both sides: process ids, ages,
-//! users; and on the screen of `top` all numbers.
+//! users; and on the screen of `top` all numbers. With `SHMKV_SHOW_SESSION=1` and `--nocapture` the
+//! whole session is printed, for the README.
 
 use std::path::Path;
 use std::process::Command;
@@ -136,17 +137,29 @@ fn the_session_in_the_readme_goes_as_it_says() {
     }
     let directory = tempfile::tempdir().unwrap();
     let own = format!("quotes-{}", std::process::id());
-    for Step { command, expected } in &steps {
+    let mut printed = Vec::new();
+    for Step { command, .. } in &steps {
         let ours = command.replace("shm:quotes", &format!("shm:{own}"));
-        let (found, expected) = match command.strip_prefix("shmkv top ") {
-            Some(_) => (blot_screen(&screen(&ours, &own)), blot_screen(expected)),
-            None => (blot(&output(&ours, directory.path())), blot(expected)),
+        let found = match command.starts_with("shmkv top ") {
+            true => screen(&ours, &own),
+            false => output(&ours, directory.path()),
         };
-        let found = found.replace(&own, "quotes");
-        assert_eq!(found.trim_end(), expected.trim_end(), "$ {command}");
+        printed.push(found.replace(&own, "quotes"));
     }
     for name in [own.clone(), format!("{own}-large")] {
         let _ = Segment::shm(&name).unwrap().remove();
+    }
+    if std::env::var_os("SHMKV_SHOW_SESSION").is_some() {
+        for (step, found) in steps.iter().zip(&printed) {
+            println!("$ {}\n{}", step.command, found.trim_end());
+        }
+    }
+    for (Step { command, expected }, found) in steps.iter().zip(&printed) {
+        let (found, expected) = match command.starts_with("shmkv top ") {
+            true => (blot_screen(found), blot_screen(expected)),
+            false => (blot(found), blot(expected)),
+        };
+        assert_eq!(found.trim_end(), expected.trim_end(), "$ {command}");
     }
 }
 

@@ -11,14 +11,14 @@ use crate::support::*;
 #[shmkv::record]
 #[derive(Debug, PartialEq)]
 struct Order {
+    owner: u128,
     price: Price,
+    weight: f32,
+    mark: char,
     side: Side,
     tags: [Str<5>; 2],
-    raw: Bytes<4>,
-    weight: f32,
+    raw: Bytes<6>,
     is_live: bool,
-    mark: char,
-    owner: u128,
 }
 
 #[shmkv::record]
@@ -31,7 +31,7 @@ struct Price {
 #[shmkv::record]
 #[derive(Debug, PartialEq)]
 enum Side {
-    Buy = -3,
+    Buy = 3,
     Sell = 100,
 }
 
@@ -39,7 +39,7 @@ enum Side {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Id {
     number: u32,
-    venue: Str<4>,
+    venue: Str<6>,
 }
 
 fn id(number: u32) -> Id {
@@ -97,7 +97,10 @@ fn contents(segment: &Segment) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let map = shmkv::DynMap::builder()
         .open_read_only(segment.clone())
         .unwrap();
-    map.iter().map(Result::unwrap).collect()
+    map.iter()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.key, entry.value))
+        .collect()
 }
 
 /// `shmkv dump FROM | shmkv load TO`, as a shell would do it.

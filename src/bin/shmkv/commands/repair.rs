@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::json;
-use shmkv::Segment;
+use shmkv::{AfterMachineCrash, DynMap, Segment};
 
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::open::Global;
@@ -16,17 +16,39 @@ use crate::text::escape;
 /// `check` finds lost or doubled cannot be put right in place: `shmkv cp` copies what is sound
 /// into a new segment.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  shmkv repair shm:quotes")]
+#[command(
+    after_help = "Examples:\n  shmkv repair shm:quotes\n  shmkv repair file:/var/cache/q.kv --after-crash keep"
+)]
 pub(crate) struct Repair {
     segment: Segment,
+    /// What to do with a file: segment that was in use when the machine crashed: keep what passes a
+    /// check (values may be old or mixed, unless their type tells), or discard all of it.
+    #[arg(long, value_name = "CHOICE")]
+    after_crash: Option<AfterCrash>,
     /// As JSON.
     #[arg(long)]
     json: bool,
 }
 
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum AfterCrash {
+    Keep,
+    Discard,
+}
+
 impl Repair {
     pub(crate) fn run(self, global: Global) -> Outcome {
-        let map = global.write(&self.segment)?;
+        let choice = match self.after_crash {
+            None => AfterMachineCrash::Refuse,
+            Some(AfterCrash::Keep) => AfterMachineCrash::Keep,
+            Some(AfterCrash::Discard) => AfterMachineCrash::Discard,
+        };
+        let map = DynMap::builder()
+            .segment_options(global.options())
+            .after_machine_crash(choice)
+            .open(self.segment.clone())
+            .map_err(|error| Failure::opening(&self.segment, error))?;
+        let salvage = map.salvage().map(ToString::to_string);
         let recovery = map
             .recover()
             .map_err(|error| Failure::about(&self.segment, error))?;
@@ -51,8 +73,12 @@ impl Repair {
                 "garbage_removed": garbage,
                 "slots_freed": freed,
                 "findings": findings,
+                "salvage": salvage,
             }))?;
         } else {
+            if let Some(salvage) = salvage {
+                output.text(&escape(&format!("{}: {salvage}\n", self.segment)))?;
+            }
             let text = format!(
                 "{}: {recovery}\n{garbage} entries of garbage removed\n",
                 self.segment
