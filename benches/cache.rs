@@ -85,7 +85,7 @@ fn cache<V: Value + Copy>(
     set: impl FnOnce(CacheBuilder<u64, V>) -> CacheBuilder<u64, V>,
 ) -> Cache<u64, V> {
     // As loose as the map, so that both find their keys in the same number of buckets.
-    let builder = Cache::builder().max_capacity(2 * ENTRIES as usize);
+    let builder = Cache::builder().max_capacity(4 * ENTRIES as usize);
     let cache = set(builder).create(name(what).as_str()).expect("memory");
     for number in 0..ENTRIES {
         cache.insert(key(number), value).expect("room");
@@ -97,7 +97,7 @@ fn cache<V: Value + Copy>(
 /// Whether all limits were kept.
 fn compare<V: Value + Copy>(types: &str, value: V, rounds: usize) -> bool {
     let map: Map<u64, V> = Map::builder()
-        .capacity(2 * ENTRIES as usize)
+        .capacity(4 * ENTRIES as usize)
         .create(name("map").as_str())
         .expect("memory");
     for number in 0..ENTRIES {

@@ -131,7 +131,7 @@ impl<'a> Leases<'a> {
         Claim::Crowded
     }
 
-    /// Who loads a key. (Without the lock of its home, what was true a moment ago.)
+    /// Who loads a key. Its home is locked, so nobody begins to meanwhile.
     pub(crate) fn holder(self, hash: Hashed) -> Option<Holder<'a>> {
         self.window(hash).find_map(|cell| {
             // Acquire: pairs with the Release in `Lease::drop`: the hash of an owner whose cell was
