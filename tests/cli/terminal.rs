@@ -61,7 +61,7 @@ impl Session {
             child,
             pty,
             output,
-            screen: vt100::Parser::new(24, 100, 0),
+            screen: vt100::Parser::new(cells(24), cells(100), 0),
             raw: Vec::new(),
         }
     }
@@ -103,7 +103,7 @@ impl Session {
     }
 
     fn resize(&mut self, rows: u16, columns: u16) {
-        self.screen.screen_mut().set_size(rows, columns);
+        self.screen.screen_mut().set_size(cells(rows), cells(columns));
         self.pty.resize(Size::new(rows, columns)).unwrap();
     }
 
@@ -143,6 +143,11 @@ impl Drop for Session {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A size of a screen.
+fn cells(number: u16) -> std::num::NonZero<u16> {
+    std::num::NonZero::new(number).expect("a screen has rows and columns")
 }
 
 /// Two segments, the names of which begin alike.

@@ -11,14 +11,14 @@ use crate::support::*;
 #[shmkv::record]
 #[derive(Debug, PartialEq)]
 struct Order {
-    price: Price,
-    side: Side,
-    tags: [Str<5>; 2],
-    raw: Bytes<4>,
-    weight: f32,
-    is_live: bool,
-    mark: char,
     owner: u128,
+    price: Price,
+    weight: f32,
+    mark: char,
+    tags: [Str<6>; 2],
+    raw: Bytes<4>,
+    side: Side,
+    is_live: bool,
 }
 
 #[shmkv::record]
@@ -30,6 +30,7 @@ struct Price {
 
 #[shmkv::record]
 #[derive(Debug, PartialEq)]
+#[repr(i8)]
 enum Side {
     Buy = -3,
     Sell = 100,
@@ -39,7 +40,7 @@ enum Side {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Id {
     number: u32,
-    venue: Str<4>,
+    venue: Str<6>,
 }
 
 fn id(number: u32) -> Id {
