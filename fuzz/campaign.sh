@@ -19,7 +19,7 @@ found=0
 # Options without which a target wastes its time.
 options() {
     case $1 in
-        ops | corrupt | scribble) echo "-len_control=0 -max_len=2048 -timeout=30" ;;
+        ops | corrupt | scribble | cache | cache_scribble) echo "-len_control=0 -max_len=2048 -timeout=30" ;;
         validate) echo "-max_len=16384 -timeout=30" ;;
         *) echo "-max_len=4096 -timeout=10" ;;
     esac

@@ -50,7 +50,7 @@ plant_and_run() {
     replace "$file" "$old" "$new"
     local log=$tree/$target.log options=(-timeout=10 -rss_limit_mb=2048)
     case $target in
-        ops | corrupt | scribble) options+=(-len_control=0 -max_len=2048) ;;
+        ops | corrupt | scribble | cache | cache_scribble) options+=(-len_control=0 -max_len=2048) ;;
     esac
     [ -f "fuzz/dictionaries/$target.dict" ] && options+=(-dict="fuzz/dictionaries/$target.dict")
     (cd "$tree" && cargo +nightly fuzz build "$target" > "$log" 2>&1) ||

@@ -69,6 +69,12 @@ impl<K: Key, V: Value> Handle for ReadOnlyMap<K, V> {
     }
 }
 
+impl<K: Key, V: Value> Handle for crate::ReadOnlyCache<K, V> {
+    fn words(&self) -> Words {
+        Words(self.clone_shared())
+    }
+}
+
 impl Words {
     fn all(&self) -> &[AtomicU64] {
         self.0.mapping.words()

@@ -44,7 +44,7 @@
 //!
 //! # Ghosts
 //!
-//! Two words a bucket hold the tags of the sixteen entries that it gave up last. A key that is
+//! Two words a bucket hold the tags (a byte each) of the sixteen entries that it gave up last. A key that is
 //! inserted and has its tag there begins in class 1: it would have been a hit in a larger cache.
 //! (One strange key of eight does as well, by coincidence; that is part of what is measured.)
 //!
@@ -326,7 +326,7 @@ impl Ghosts {
         const HIGH: u64 = 0x8080_8080_8080_8080;
         // A byte is zero where the tags agree; subtracting finds out whether any is.
         let has_zero = |bytes: u64| bytes.wrapping_sub(LOW) & !bytes & HIGH != 0;
-        (self.0.iter()).any(|tags| has_zero(tags ^ LOW * u64::from(tag)))
+        (self.0.iter()).any(|tags| has_zero(tags ^ (LOW * u64::from(tag))))
     }
 
     /// With one more, which makes them forget the oldest.

@@ -19,12 +19,12 @@ use support::*;
 struct Quote {
     bid: f64,
     ask: f32,
-    mark: char,
-    levels: [i16; 3],
+    side: Side,
     name: Str<6>,
     raw: Bytes<6>,
-    side: Side,
     is_live: bool,
+    levels: [i16; 3],
+    mark: char,
 }
 
 #[shmkv::record]
@@ -37,8 +37,8 @@ enum Side {
 #[shmkv::record]
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Route {
-    number: u32,
     from: Str<6>,
+    number: u32,
 }
 
 fn quote(number: u32) -> Quote {
@@ -72,18 +72,18 @@ fn datum_of_quote(number: u32) -> Datum {
     Datum::Struct(vec![
         field("bid", Datum::F64(it.bid)),
         field("ask", Datum::F32(it.ask)),
-        field("mark", Datum::Char(it.mark)),
-        field(
-            "levels",
-            Datum::Array(it.levels.iter().map(|&it| Datum::Int(it.into())).collect()),
-        ),
-        field("name", Datum::Str(it.name.as_str().into())),
-        field("raw", Datum::Bytes(it.raw.as_slice().to_vec())),
         field(
             "side",
             Datum::Variant(if it.side == Side::Bid { "Bid" } else { "Ask" }.into()),
         ),
+        field("name", Datum::Str(it.name.as_str().into())),
+        field("raw", Datum::Bytes(it.raw.as_slice().to_vec())),
         field("is_live", Datum::Bool(it.is_live)),
+        field(
+            "levels",
+            Datum::Array(it.levels.iter().map(|&it| Datum::Int(it.into())).collect()),
+        ),
+        field("mark", Datum::Char(it.mark)),
     ])
 }
 
@@ -129,7 +129,7 @@ fn what_a_typed_handle_writes_an_untyped_one_reads_and_the_other_way_round() {
                 let Datum::Struct(fields) = &key else {
                     panic!("{key}")
                 };
-                let (_, Datum::Int(number)) = &fields[0] else {
+                let (_, Datum::Int(number)) = &fields[1] else {
                     panic!("{key}")
                 };
                 let number = u32::try_from(*number).unwrap();

@@ -11,10 +11,12 @@
 //! limits     what issue "Speed" promises, judged against the record
 //! memory     bytes an entry
 //! report     tables and JSON
+//! hit_ratio  another comparison: of caches, by what they keep
 //! ```
 //!
 //! `unsafe` is needed only to open an LMDB environment (`subjects/lmdb`).
 
+pub mod hit_ratio;
 pub mod keys;
 pub mod limits;
 pub mod memory;

@@ -43,6 +43,7 @@ impl Child {
         }
     }
 
+    #[allow(dead_code, reason = "not every example asks for it")]
     pub(crate) fn pid(&self) -> Pid {
         self.pid
     }

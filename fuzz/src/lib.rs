@@ -4,6 +4,9 @@
 //! The parts that attack a segment need the library as fuzz targets see it (`--cfg fuzzing`). The
 //! command that makes the seeds does without.
 
+pub mod cache;
+#[cfg(fuzzing)]
+pub mod cache_op;
 pub mod model;
 pub mod op;
 #[cfg(fuzzing)]
@@ -15,12 +18,14 @@ pub mod strike;
 #[cfg(fuzzing)]
 pub mod survive;
 
+#[cfg(fuzzing)]
+pub use cache_op::{CacheOp, Times, new_cache, survive_cache};
 pub use model::agree;
 pub use op::Op;
 #[cfg(fuzzing)]
 pub use parts::{Parts, Scribble, Wild};
 pub use sample::Sample;
-pub use segment::{file_of, file_with, name_of, new_map};
+pub use segment::{file_of, file_of_cache, file_with, name_of, new_map};
 #[cfg(fuzzing)]
 pub use strike::{Attack, Strike};
 #[cfg(fuzzing)]

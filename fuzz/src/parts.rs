@@ -12,7 +12,7 @@ pub enum Scribble {
     Header { bucket: u8, word: u8, value: Wild },
     /// One word of a slot.
     Slot { bucket: u8, word: u16, value: Wild },
-    /// One word of the ring of moves.
+    /// One word of the ring of moves, or of what a cache has behind it.
     Moves { word: u16, value: Wild },
     /// One word of the participants.
     Participant { word: u8, value: Wild },
@@ -64,9 +64,15 @@ impl Parts {
         let half = |at: usize| (byte(at) >> (at % 8 * 8) & 0xFFFF_FFFF) as usize;
         let participants = (byte(24) / 8) as usize + 512;
         let moves = participants + 8 * half(156);
-        let buckets = (moves + (8 + 3 * half(160)).next_multiple_of(8)).next_multiple_of(512);
-        let slot = half(144).div_ceil(8) + half(148).div_ceil(8) + half(152);
+        let moves_end = moves + (8 + 3 * half(160)).next_multiple_of(8);
+        // What a cache has in between: leases, counters, the policy's words.
         let bucket_count = byte(136) as usize;
+        let of_cache = match half(40) {
+            2 => 8 * half(232) + 16 * half(236) + 512 + 2 * bucket_count,
+            _ => 0,
+        };
+        let buckets = (moves_end + of_cache).next_multiple_of(512);
+        let slot = half(144).div_ceil(8) + half(148).div_ceil(8) + half(152);
         let bucket_words = 8 + 16 * slot;
         let end = buckets + bucket_count * bucket_words;
         assert_eq!(end as u64 * 8, byte(32));

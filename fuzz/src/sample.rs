@@ -30,6 +30,13 @@ pub fn assert_valid<V: Value>(value: &V) {
     assert!(valid, "no {}: {bytes:?}", std::any::type_name::<V>());
 }
 
+/// The same for a key.
+pub fn assert_valid_key<K: Key>(key: &K) {
+    let bytes = black_box(black_box(key).as_bytes()).to_vec();
+    let valid = K::try_read_from_bytes(black_box(&bytes)).is_ok();
+    assert!(valid, "no {}: {bytes:?}", std::any::type_name::<K>());
+}
+
 impl Sample for () {
     fn sample(_: u16) {}
 }

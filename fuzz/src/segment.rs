@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use shmkv::{Key, Map, Segment, Value};
+use shmkv::{Cache, Key, Map, Segment, Value};
 
 /// A new map in a segment that nobody else can find.
 pub fn new_map<K: Key, V: Value>(capacity: usize) -> Map<K, V> {
@@ -22,6 +22,11 @@ pub fn new_map<K: Key, V: Value>(capacity: usize) -> Map<K, V> {
 /// The file behind a map.
 pub fn file_of<K: Key, V: Value>(map: &Map<K, V>) -> File {
     map.as_fd().unwrap().try_clone_to_owned().unwrap().into()
+}
+
+/// The file behind a cache.
+pub fn file_of_cache<K: Key, V: Value>(cache: &Cache<K, V>) -> File {
+    cache.as_fd().unwrap().try_clone_to_owned().unwrap().into()
 }
 
 /// A memfd with these bytes.

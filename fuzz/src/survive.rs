@@ -7,7 +7,7 @@ use shmkv::fuzzing::Stated;
 use shmkv::{Exchange, Key, Map, ReadOnlyMap, TryInsert, Value};
 
 use crate::op::Op;
-use crate::sample::{Sample, assert_valid};
+use crate::sample::{Sample, assert_valid, assert_valid_key};
 
 /// No step of the library takes longer, on the slowest machine, with the heaviest sanitizer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -175,14 +175,6 @@ fn answered<T, E: Display>(answer: Result<T, E>) {
 
 fn said(error: &impl Display) {
     assert!(!error.to_string().is_empty());
-}
-
-fn assert_valid_key<K: Key>(key: &K) {
-    let bytes = std::hint::black_box(key.as_bytes()).to_vec();
-    assert!(
-        K::try_read_from_bytes(std::hint::black_box(&bytes)).is_ok(),
-        "{bytes:?}"
-    );
 }
 
 /// What an operation may cost, in accesses to words that somebody rewrites all the time.

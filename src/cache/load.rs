@@ -95,7 +95,9 @@ impl<K: Key, V: Value> Cache<K, V> {
     /// returned all the same.
     ///
     /// # Errors
-    /// [`LoadError::Busy`], [`LoadError::Recursive`], and those of reading and of registering.
+    /// [`LoadError::Busy`], [`LoadError::Recursive`]; [`LoadError::Read`] if the stored bytes are not a
+    /// `V`; [`LoadError::Write`] if this process cannot register, or the key's bucket stays locked.
+    /// No loader has run then.
     pub fn get_or_insert_with(
         &self,
         key: &K,
@@ -181,9 +183,10 @@ impl<K: Key, V: Value> Cache<K, V> {
                 Some(Claim::Theirs(holder)) => {
                     let current = stale.filter(|_| matches!(look, Look::Stale(_)));
                     match self.wait_for(holder, &mut deadline, current.is_some()) {
-                        Waited::Changed => {}
-                        Waited::Died(word) => dead = Some(word),
-                        Waited::TooLong => {
+                        // It may be that somebody makes it change all the time.
+                        Waited::Changed if !deadline.passed() => {}
+                        Waited::Died(word) if !deadline.passed() => dead = Some(word),
+                        _ => {
                             return match current {
                                 Some(value) => self.served(value),
                                 None => Err(self.busy(holder)),
@@ -267,7 +270,6 @@ impl<K: Key, V: Value> Cache<K, V> {
     }
 
     /// Looks again with the key's home locked, and if there is still nothing, claims the lease.
-    #[expect(clippy::type_complexity, reason = "used once, right above")]
     fn look_and_claim<'a>(
         &'a self,
         key: &K,

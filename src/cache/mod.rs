@@ -205,6 +205,14 @@ enum Standing {
 /// Where an entry was found, if that is known.
 type Place<'a, 'r, K, V, M> = Option<(Bucket<'a, Cached<'r, K, V, M>>, Slot)>;
 
+#[cfg(fuzzing)]
+impl<K, V> ReadOnlyCache<K, V> {
+    /// What all clones of the handle have in common, to outlive this one.
+    pub(crate) fn clone_shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+}
+
 impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     fn new(shared: Arc<Shared>) -> Self {
         Self {
@@ -271,7 +279,7 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     }
 
     fn hash(&self, key: &K) -> Hashed {
-        self.table(One).hash(key.as_bytes())
+        self.shared.hasher.hash(key.as_bytes())
     }
 
     /// Copies the words of an entry, if the key is there, whatever its standing.

@@ -20,8 +20,9 @@ const SWEEP_EVERY: u64 = EPOCHS / 4;
 impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     /// All entries that count, in no particular order.
     ///
-    /// Each is whole, and yielded at most once. One that is there, and neither written nor
-    /// evicted, during the whole iteration is yielded. Is no hit. Nothing is locked.
+    /// Each is whole. One that is there, and neither written nor evicted, during the whole iteration
+    /// is yielded exactly once; one that goes and comes again meanwhile may be yielded twice, or
+    /// not at all. Is no hit. Nothing is locked.
     pub fn iter(&self) -> CacheIter<'_, K, V> {
         CacheIter {
             cache: self,

@@ -597,3 +597,73 @@ fn counts_of_keys_away_from_home_stay_low_under_churn() {
     // Nobody else held a lock, so each was counted down again.
     assert_eq!(counted, away);
 }
+
+/// Words anywhere behind the header become anything, again and again: every call comes back.
+#[test]
+fn any_words_anywhere_end_in_values_or_errors() {
+    let mut random = 3u64;
+    let mut next = move || {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        random >> 20 ^ random << 31
+    };
+    for round in 0..60u64 {
+        let name = Scratch::new();
+        let hour = Duration::from_secs(3600);
+        let settings = || {
+            let mut settings = Cache::<u64, [bool; 9]>::builder()
+                .max_capacity(40)
+                .max_writers(3)
+                .lock_timeout(Duration::ZERO)
+                .load_timeout(Duration::ZERO);
+            if round % 2 == 0 {
+                settings = settings.time_to_idle(hour).negative_ttl(hour);
+            }
+            if round % 3 == 0 {
+                settings = settings.time_to_live(hour).stale_while_revalidate(hour);
+            }
+            settings
+        };
+        let cache = settings().create(&*name.0).unwrap();
+        let reader = cache.read_only();
+        let words = cache.shared().mapping.words();
+        let behind = cache.shared().layout.places.shared;
+        let own = cache.shared().token().unwrap().to_word();
+        for _ in 0..500 {
+            let key = next() % 64;
+            match next() % 16 {
+                0..6 => {
+                    // Half of them where the buckets are, of which the others are few.
+                    let from = match next() % 2 {
+                        0 => behind,
+                        _ => cache.shared().layout.places.buckets,
+                    };
+                    let at = from + next() as usize % (words.len() - from);
+                    let word = match next() % 6 {
+                        0 => 0,
+                        1 => u64::MAX,
+                        2 => own,
+                        3 => own + (1 << 17),
+                        4 => next() & 0xFF,
+                        _ => next(),
+                    };
+                    words[at].store(word, Ordering::Relaxed);
+                }
+                6 | 7 => drop(cache.insert(key, [true; 9])),
+                8 => drop(cache.insert_with_ttl(key, [false; 9], hour)),
+                9 => drop((cache.get(&key), reader.get(&key), reader.contains_key(&key))),
+                10 => drop(cache.remove(&key)),
+                11 => drop(cache.get_or_insert_with(&key, || [true; 9])),
+                12 => drop(cache.get_or_insert_option_with(&key, || None)),
+                13 => drop((
+                    reader.iter().take(1000).count(),
+                    cache.stats(),
+                    reader.check(),
+                )),
+                14 => drop((cache.retain(|key, _| key % 2 == 0), cache.recover())),
+                _ => drop((cache.invalidate_all(), settings().open(&*name.0))),
+            }
+        }
+    }
+}

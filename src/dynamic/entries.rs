@@ -51,7 +51,7 @@ impl<'a> DynEntries<'a> {
     /// An entry whose words were copied; `None` if it does not count.
     fn entry(&self, words: &[u64]) -> Option<Result<DynEntry, DynError>> {
         let map = self.map;
-        let (key, value) = words.split_at(map.shape.key_words());
+        let (key, value) = words.split_at(map.shape().key_words());
         if !map.is_live(value) {
             return None;
         }

@@ -33,7 +33,6 @@ use crate::table::{Edit, Lookup, Outcome, Probe, Table};
 pub struct ReadOnlyDynMap {
     pub(super) shared: Arc<Shared>,
     pub(super) types: Arc<EntryTypes>,
-    pub(super) shape: Dimensions<'static>,
     /// Those of a cache; none in a map.
     rules: Option<Rules>,
 }
@@ -80,20 +79,23 @@ impl Deref for DynMap {
 
 impl ReadOnlyDynMap {
     pub(super) fn new(shared: Arc<Shared>, types: Arc<EntryTypes>) -> Self {
-        let shape = Dimensions::of(&shared.layout.counts);
         let is_cache = shared.layout.kind == Kind::Cache;
         let rules = is_cache.then(|| Rules::of(&shared.layout));
         Self {
             shared,
             types,
-            shape,
             rules,
         }
     }
 
     /// The table, for what inserts nothing.
+    /// The dimensions of its entries.
+    pub(super) fn shape(&self) -> Dimensions<'static> {
+        Dimensions::of(&self.shared.layout.counts)
+    }
+
     pub(super) fn table(&self) -> Table<'_, Dimensions<'static>> {
-        self.shared.table(self.shape)
+        self.shared.table(self.shape())
     }
 
     /// Whether an entry counts, by the words behind its key. All of a map's do.
@@ -159,7 +161,7 @@ impl ReadOnlyDynMap {
         let table = self.table();
         let hash = table.hash_of(&key);
         let probe = Probe { hash, words: &key };
-        let mut buffer = Words::uninit(self.shape.value_words());
+        let mut buffer = Words::uninit(self.shape().value_words());
         let mut value = Sink::new(buffer.words());
         let mut take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, &mut value);
         let lookup = match table.glance(probe, &mut take) {
@@ -215,7 +217,7 @@ impl ReadOnlyDynMap {
 
     /// How full the map is, bucket by bucket.
     pub fn stats(&self) -> MapStats {
-        stats(&self.shared, self.shape)
+        stats(&self.shared, self.shape())
     }
 
     /// The settings of a cache; `None` for a map.
@@ -234,12 +236,12 @@ impl ReadOnlyDynMap {
     /// [`ReadOnlyMap::check`](crate::ReadOnlyMap::check) does. Whether each stored byte is a
     /// value of its type is found out by [`iter`](Self::iter).
     pub fn check(&self) -> Check {
-        recovery::check(&self.shared, self.shape)
+        recovery::check(&self.shared, self.shape())
     }
 
     /// What goes on, at a glance: see [`Pulse`].
     pub fn pulse(&self) -> Pulse {
-        pulse::take(&self.shared, self.shape)
+        pulse::take(&self.shared, self.shape())
     }
 
     /// How many bytes of the segment are in memory at this moment, for whomever: shared memory
@@ -295,7 +297,7 @@ impl DynMap {
             && !rules.is_settled(&map.shared)
         {
             // As a typed cache does. If it cannot be done now, the next one will.
-            let swept = sweep(&map.shared, map.shape, |_, words| {
+            let swept = sweep(&map.shared, map.shape(), |_, words| {
                 rules.has_end(&map.shared, words)
             });
             if swept.is_ok() {
@@ -382,7 +384,7 @@ impl DynMap {
         let started = Instant::now();
         let compared = match &self.rules {
             Some(rules) => rules.compared(),
-            None => self.shape.value_words(),
+            None => self.shape().value_words(),
         };
         let compared = |words: &[u64]| words.get(..compared).map(<[u64]>::to_vec);
         loop {
@@ -418,7 +420,7 @@ impl DynMap {
     /// # Errors
     /// If the walk or a removal fails; what was removed until then is.
     pub fn clear(&self) -> Result<usize, SweepError> {
-        let removed = clear(&self.shared, self.shape)?;
+        let removed = clear(&self.shared, self.shape())?;
         if let Some(rules) = &self.rules {
             rules.count_removed(&self.shared, removed as u64);
         }
@@ -432,7 +434,7 @@ impl DynMap {
     /// As [`clear`](Self::clear).
     pub fn remove_garbage(&self) -> Result<usize, SweepError> {
         let types = &self.types;
-        sweep(&self.shared, self.shape, |key, words| {
+        sweep(&self.shared, self.shape(), |key, words| {
             match types.invalid_part(key, words) {
                 None => false,
                 // The value of a cache's "there is none" means nothing.
@@ -459,7 +461,7 @@ impl DynMap {
     /// # Errors
     /// If this process cannot register as a writer.
     pub fn recover(&self) -> Result<Recovery, RegisterError> {
-        recovery::recover(&self.shared, self.shape)
+        recovery::recover(&self.shared, self.shape())
     }
 
     /// The words of a new entry behind its key.
@@ -486,8 +488,8 @@ impl DynMap {
         let replacement = rules.map(|rules| rules.replacement(&self.shared));
         let table = self
             .shared
-            .table(self.shape.replacing(replacement.as_ref()));
-        let mut buffer = Words::uninit(self.shape.value_words());
+            .table(self.shape().replacing(replacement.as_ref()));
+        let mut buffer = Words::uninit(self.shape().value_words());
         let mut old = Sink::new(buffer.words());
         let decide = |current: Option<&[u64]>, _: &mut [u64]| decide(current);
         let probe = Probe {

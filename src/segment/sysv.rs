@@ -66,7 +66,7 @@ pub(super) struct SysV<'a> {
 /// How far a segment has come.
 enum Progress {
     /// It has contents.
-    Ready(Attached),
+    Ready(Box<Attached>),
     /// Its creator is, or may be, at work.
     Building { creator: Option<u32> },
     /// Nobody will ever finish it.
@@ -77,7 +77,7 @@ enum Progress {
 
 /// How waiting for a segment has ended.
 enum Outcome {
-    Ready(Attached),
+    Ready(Box<Attached>),
     /// Nothing has this name (any more).
     Missing,
     /// It was left unfinished, and may have been removed.
@@ -139,7 +139,7 @@ impl SysV<'_> {
         access: Access,
     ) -> Result<Attached, SegmentError> {
         match self.wait(options, access)? {
-            Outcome::Ready(attached) => Ok(attached),
+            Outcome::Ready(attached) => Ok(*attached),
             Outcome::Missing => Err(self.not_found()),
             Outcome::Abandoned { removed } => Err(SegmentError::Abandoned {
                 segment: self.segment.clone(),
@@ -155,7 +155,7 @@ impl SysV<'_> {
     ) -> Result<(Attached, Created), SegmentError> {
         for _ in 0..ATTEMPTS {
             match self.wait(options, Access::ReadWrite)? {
-                Outcome::Ready(attached) => return Ok((attached, Created::No)),
+                Outcome::Ready(attached) => return Ok((*attached, Created::No)),
                 Outcome::Abandoned { removed: false } => {
                     return Err(SegmentError::Abandoned {
                         segment: self.segment.clone(),
@@ -288,12 +288,12 @@ impl SysV<'_> {
             word = word_0(&mapping);
         }
         if !is_unfinished(word) {
-            return Ok(Progress::Ready(Attached {
+            return Ok(Progress::Ready(Box::new(Attached {
                 mapping,
                 segment: self.segment.clone(),
                 identity: Identity::SysV { shmid: id },
                 file: None,
-            }));
+            })));
         }
         let page = rustix::param::page_size();
         let words = page.min(len) / size_of::<u64>();

@@ -7,7 +7,7 @@ use ::shmkv::Segment;
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ran {
+pub(crate) struct Ran {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
@@ -28,14 +28,14 @@ impl Ran {
 
     /// It went well; what it printed.
     #[track_caller]
-    pub fn fine(self) -> String {
+    pub(crate) fn fine(self) -> String {
         assert_eq!(self.code, 0, "{self:#?}");
         self.stdout
     }
 
     /// It failed with this exit code, said all this on stderr, and nothing on stdout.
     #[track_caller]
-    pub fn fails(self, code: i32, words: &[&str]) {
+    pub(crate) fn fails(self, code: i32, words: &[&str]) {
         assert_eq!(self.code, code, "{self:#?}");
         for word in words {
             assert!(self.stderr.contains(word), "no {word:?} in {self:#?}");
@@ -48,12 +48,12 @@ impl Ran {
     }
 }
 
-pub fn binary() -> &'static str {
+pub(crate) fn binary() -> &'static str {
     env!("CARGO_BIN_EXE_shmkv")
 }
 
 /// The command, with nothing of the environment that would change what it prints.
-pub fn command(words: &[&str]) -> Command {
+pub(crate) fn command(words: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command
         .args(words)
@@ -62,12 +62,12 @@ pub fn command(words: &[&str]) -> Command {
     command
 }
 
-pub fn run(words: &[&str]) -> Ran {
+pub(crate) fn run(words: &[&str]) -> Ran {
     Ran::of(command(words).output().unwrap())
 }
 
 /// Runs with this on its stdin.
-pub fn feed(words: &[&str], input: &str) -> Ran {
+pub(crate) fn feed(words: &[&str], input: &str) -> Ran {
     let mut child = command(words)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -87,7 +87,7 @@ pub fn feed(words: &[&str], input: &str) -> Ran {
 
 /// Creates a segment by the command line.
 #[track_caller]
-pub fn create(segment: &Segment, key: &str, value: &str, capacity: &str) {
+pub(crate) fn create(segment: &Segment, key: &str, value: &str, capacity: &str) {
     let name = segment.to_string();
     run(&[
         "create",

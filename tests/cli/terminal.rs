@@ -20,7 +20,7 @@ use crate::support::*;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program on a terminal.
-pub struct Session {
+pub(crate) struct Session {
     child: Child,
     pty: std::sync::Arc<Pty>,
     output: Receiver<Vec<u8>>,
@@ -30,7 +30,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn start(words: &[&str]) -> Self {
+    pub(crate) fn start(words: &[&str]) -> Self {
         Self::start_with(words, &[])
     }
 
@@ -83,7 +83,7 @@ impl Session {
 
     /// Waits until the screen is as expected.
     #[track_caller]
-    pub fn until(&mut self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn until(&mut self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let contents = self.contents();
@@ -98,12 +98,14 @@ impl Session {
         }
     }
 
-    pub fn press(&self, keys: &str) {
+    pub(crate) fn press(&self, keys: &str) {
         (&*self.pty).write_all(keys.as_bytes()).unwrap();
     }
 
     fn resize(&mut self, rows: u16, columns: u16) {
-        self.screen.screen_mut().set_size(cells(rows), cells(columns));
+        self.screen
+            .screen_mut()
+            .set_size(cells(rows), cells(columns));
         self.pty.resize(Size::new(rows, columns)).unwrap();
     }
 
@@ -113,7 +115,7 @@ impl Session {
 
     /// Waits for the end; then the terminal must be as it was at the start.
     #[track_caller]
-    pub fn end_restored(&mut self) -> ExitStatus {
+    pub(crate) fn end_restored(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             self.take(Duration::from_millis(20));
@@ -143,11 +145,6 @@ impl Drop for Session {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A size of a screen.
-fn cells(number: u16) -> std::num::NonZero<u16> {
-    std::num::NonZero::new(number).expect("a screen has rows and columns")
 }
 
 /// Two segments, the names of which begin alike.
@@ -451,4 +448,9 @@ fn text_of_a_segment_does_nothing_to_the_terminal() {
         );
         assert!(raw.contains("owned"), "{words:?}: {raw:?}");
     }
+}
+
+/// A number of rows or columns.
+fn cells(number: u16) -> std::num::NonZero<u16> {
+    number.try_into().expect("a terminal has rows and columns")
 }

@@ -15,9 +15,9 @@ struct Order {
     price: Price,
     weight: f32,
     mark: char,
-    tags: [Str<6>; 2],
-    raw: Bytes<4>,
     side: Side,
+    tags: [Str<5>; 2],
+    raw: Bytes<6>,
     is_live: bool,
 }
 
@@ -30,9 +30,8 @@ struct Price {
 
 #[shmkv::record]
 #[derive(Debug, PartialEq)]
-#[repr(i8)]
 enum Side {
-    Buy = -3,
+    Buy = 3,
     Sell = 100,
 }
 
@@ -98,7 +97,10 @@ fn contents(segment: &Segment) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let map = shmkv::DynMap::builder()
         .open_read_only(segment.clone())
         .unwrap();
-    map.iter().map(Result::unwrap).collect()
+    map.iter()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.key, entry.value))
+        .collect()
 }
 
 /// `shmkv dump FROM | shmkv load TO`, as a shell would do it.

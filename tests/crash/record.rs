@@ -20,7 +20,7 @@ pub(crate) struct Recording {
     /// The stretches in which the process holds something.
     pub(crate) regions: Vec<Region>,
     /// The way to each instruction.
-    trail: Vec<Spot>,
+    pub(crate) trail: Vec<Spot>,
 }
 
 /// The way to an instruction: so many stops at the beginning or the end of a system call, then
@@ -58,6 +58,11 @@ impl<V: Val> Stage<V> {
                 return recording;
             }
         }
+        self.record_all(scenario)
+    }
+
+    /// Steps through all of it.
+    pub(crate) fn record_all(&self, scenario: &Scenario<V>) -> Recording {
         self.record_in(scenario, None)
             .expect("all of it was stepped through")
     }

@@ -5,7 +5,7 @@
 //! stands for the kernel's answer, never from a join.
 
 use crate::memory::{Draft, Fate, Narrow, Number, Wide, key, token};
-use crate::model::{explore, race, role};
+use crate::model::{explore, explore_within, race, role};
 use crate::sync;
 
 const BUCKETS: u64 = 3;
@@ -247,8 +247,11 @@ fn moves_home<V: Number>() -> (u64, Draft<V>) {
 /// lock and unlocking of the look at home before.
 const DISPLACEMENT_WRITES: usize = 23;
 
+/// Three threads with one preemption, and each two of them with more: three with two preemptions have
+/// shown no other outcome in the 150,000 executions that they take.
 fn death_in_a_displacement((e, draft): (u64, Draft<Narrow>), least: usize) {
     let k = k();
+    let (three, taken, read) = (draft.clone(), draft.clone(), draft);
     let expected = [
         "died from5 15 15,-",
         "died from5 15 15,9",
@@ -257,14 +260,35 @@ fn death_in_a_displacement((e, draft): (u64, Draft<Narrow>), least: usize) {
         "inserted from5 15 15,9",
         "inserted from5 5 15,9",
     ];
-    explore(DISPLACEMENT_WRITES + 1, least, &expected, move |writes| {
+    let variants = DISPLACEMENT_WRITES + 1;
+    explore_within(1, variants, least, &expected, move |writes| {
         let (writes, turn) = (writes as u32, writes % 3);
-        let [m, t, r, end] = draft.share();
+        let [m, t, r, end] = three.share();
         let mortal = role(move || m.mortal(0, writes, || m.insert(0, k, 9)));
         let taker = role(move || t.add(1, e, 10));
         let reader = role(move || r.get(e).to_string());
         let outcome = race(turn, [mortal, taker, reader]);
         // Whoever died may have left a lock that nobody has met yet: meet them all.
+        end.bury_all(2);
+        format!("{outcome} {}", end.settled(&[e, k], false))
+    });
+    let expected = ["died from5 15,-", "died from5 15,9", "inserted from5 15,9"];
+    explore(variants * 2, variants * 10, &expected, move |variant| {
+        let (writes, turn) = ((variant / 2) as u32, variant % 2);
+        let [m, t, end] = taken.share();
+        let mortal = role(move || m.mortal(0, writes, || m.insert(0, k, 9)));
+        let taker = role(move || t.add(1, e, 10));
+        let outcome = race(turn, [mortal, taker]);
+        end.bury_all(2);
+        format!("{outcome} {}", end.settled(&[e, k], false))
+    });
+    let expected = ["died 5 5,-", "died 5 5,9", "inserted 5 5,9"];
+    explore(variants * 2, variants * 10, &expected, move |variant| {
+        let (writes, turn) = ((variant / 2) as u32, variant % 2);
+        let [m, r, end] = read.share();
+        let mortal = role(move || m.mortal(0, writes, || m.insert(0, k, 9)));
+        let reader = role(move || r.get(e).to_string());
+        let outcome = race(turn, [mortal, reader]);
         end.bury_all(2);
         format!("{outcome} {}", end.settled(&[e, k], false))
     });
@@ -274,13 +298,13 @@ fn death_in_a_displacement((e, draft): (u64, Draft<Narrow>), least: usize) {
 /// updates one of the two copies; the reader finds the other.
 #[test]
 fn death_in_a_displacement_away_leaves_one_entry() {
-    death_in_a_displacement(moves_away(), 5000);
+    death_in_a_displacement(moves_away(), 3000);
 }
 
 /// As above, the other way.
 #[test]
 fn death_in_a_displacement_home_leaves_one_entry() {
-    death_in_a_displacement(moves_home(), 19000);
+    death_in_a_displacement(moves_home(), 6500);
 }
 
 /// What a displacement that died between its publications leaves: `e` is twice in the table, in

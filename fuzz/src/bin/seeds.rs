@@ -78,7 +78,7 @@ fn main() -> std::io::Result<()> {
                     (state >> 56) as u8
                 })
                 .collect();
-            for target in ["ops", "corrupt", "scribble"] {
+            for target in ["ops", "corrupt", "scribble", "cache", "cache_scribble"] {
                 seed(target, &bytes)?;
             }
         }

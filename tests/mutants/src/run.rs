@@ -18,6 +18,7 @@ edition = "2024"
 publish = false
 autotests = false
 autolib = false
+autobins = false
 
 [workspace]
 
