@@ -78,6 +78,13 @@ fn blot(text: &str) -> String {
         if let Some((_, rest)) = line.split_once(" ago by") {
             return format!("created     [age] ago by{rest}");
         }
+        // How much of it the kernel has at hand is for the kernel to say.
+        if let Some((memory, _)) = line
+            .rsplit_once("), ")
+            .filter(|_| line.ends_with(" resident"))
+        {
+            return format!("{memory}), [bytes] resident");
+        }
         if line.starts_with("access ") {
             let mode = line
                 .split_whitespace()
@@ -91,7 +98,7 @@ fn blot(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// A screen without its numbers and bars.
+/// A screen without its numbers, units, bars, rules and empty lines.
 fn blot_screen(text: &str) -> String {
     let line = |line: &str| {
         let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '▁'..='█');
@@ -102,11 +109,16 @@ fn blot_screen(text: &str) -> String {
                 false => word.to_owned(),
             })
             .collect();
-        let text = words.join(" ");
-        text.replace(" #", "").replace('#', "")
+        let is_left = |word: &&String| !matches!(word.as_str(), "#" | "k" | "M" | "G" | "%");
+        let left: Vec<&str> = words.iter().filter(is_left).map(String::as_str).collect();
+        left.join(" ").trim_end_matches('─').to_owned()
     };
     let lines: Vec<String> = text.lines().map(line).collect();
-    lines.join("\n").trim_end().to_owned()
+    lines
+        .into_iter()
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// What a command of the session prints, to stdout and stderr.
@@ -186,5 +198,6 @@ fn screen(command: &str, own: &str) -> String {
     top.press("q");
     assert!(top.end_restored().success());
     // The name is longer than the one in the README, so columns have moved; blanks do not count.
-    shown
+    let ours = std::fs::read_to_string("/proc/self/comm").unwrap();
+    shown.replace(ours.trim_end(), "feed")
 }
