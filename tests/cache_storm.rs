@@ -49,7 +49,7 @@ fn assert_whole(key: u64, found: &Value) {
 fn step(cache: &Cache<u64, Value>, random: &mut Random) -> Result<(), WriteError> {
     let bound = 1 + random.below(KEYS);
     let key = random.below(bound);
-    let number = random.next();
+    let number: u64 = random.next();
     let check = |found: Option<Value>| found.iter().for_each(|found| assert_whole(key, found));
     match random.below(100) {
         0..40 => check(cache.get(&key)?),
@@ -67,7 +67,7 @@ fn step(cache: &Cache<u64, Value>, random: &mut Random) -> Result<(), WriteError
             };
         }
         90..96 => {
-            let load = || (!u64::from(number).is_multiple_of(3)).then(|| value(key, number));
+            let load = || (!number.is_multiple_of(3)).then(|| value(key, number));
             match cache.get_or_insert_option_with(&key, load) {
                 Ok(found) => check(found),
                 Err(error) => panic!("{error}"),
@@ -86,7 +86,7 @@ fn step(cache: &Cache<u64, Value>, random: &mut Random) -> Result<(), WriteError
             });
             removed.expect("nothing is displaced");
         }
-        98 if u64::from(number).is_multiple_of(16) => cache.invalidate_all().expect("one store"),
+        98 if number.is_multiple_of(16) => cache.invalidate_all().expect("one store"),
         _ => assert!(cache.len() <= CAPACITY),
     }
     Ok(())
