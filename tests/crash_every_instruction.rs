@@ -82,10 +82,10 @@ use stage::{Scenario, Stage, Val};
 use trace::Child;
 
 /// Kills of one operation in the short form, about.
-const SHORT_KILLS: usize = 60;
+const SHORT_KILLS: usize = 24;
 
 /// Steps on the way to the kills of one operation in the short form, about.
-const SHORT_STEPS: usize = 30_000;
+const SHORT_STEPS: usize = 10_000;
 
 /// How often a judgement may be too slow before it is wrong.
 const SLOW: usize = 5;
