@@ -280,7 +280,9 @@ fn top_restores_the_terminal_after_a_panic_and_says_what_it_was() {
 #[test]
 fn top_restores_the_terminal_when_a_segment_is_cut_short() {
     use std::os::unix::process::ExitStatusExt;
-    let (scratches, _maps) = two_segments();
+    let (scratches, maps) = two_segments();
+    // A handle of our own would touch what is about to be gone.
+    drop(maps);
     let name = scratches[0].segment().to_string();
     let mut top = Session::start(&["top", &name, "--interval", "50ms"]);
     top.until("the segment", |it| it.contains(&name));
