@@ -388,11 +388,16 @@ fn locks_of_the_dead_that_are_forged_without_end_are_taken_over_so_often_and_no_
 #[test]
 fn a_read_of_an_honest_segment_takes_the_accesses_that_it_needs() {
     // The counter counts: two looks at the state, two words of tags, the key, the value.
-    let scene: Scene<u64, u64> = Scene::new(4, |number| (number, number));
-    let found = scene.count(at_rest(), None, || {
-        assert_eq!(scene.reader.get(&3), Ok(Some(3)))
-    });
-    assert_eq!(found, 6);
+    // One segment in some hundred needs another look at a key: of two with the same tag.
+    let accesses = |scene: &Scene<u64, u64>| {
+        scene.count(at_rest(), None, || {
+            assert_eq!(scene.reader.get(&3), Ok(Some(3)))
+        })
+    };
+    let scenes: [Scene<u64, u64>; 4] =
+        std::array::from_fn(|_| Scene::new(4, |number| (number, number)));
+    assert_eq!(scenes.iter().map(accesses).min(), Some(6));
+    let [scene, ..] = scenes;
     // And no header is among them, nor anything else in front of the buckets.
     let start = scene.map.layout().places.buckets;
     let behind = move |_: &[AtomicU64], index: usize| assert!(index >= start);
