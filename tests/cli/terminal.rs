@@ -183,6 +183,8 @@ fn top_shows_refreshes_sorts_resizes_and_quits() {
     let shown = top.until("both segments", |it| {
         it.contains(&first) && it.contains(&second)
     });
+    // The cursor is hidden behind the first drawing.
+    top.take(Duration::from_millis(500));
     assert!(top.screen.screen().alternate_screen() && top.screen.screen().hide_cursor());
     let modes = tcgetattr(top.pty.as_fd()).unwrap().local_modes;
     assert!(!modes.contains(LocalModes::ICANON), "keys come one by one");
