@@ -135,14 +135,15 @@ fn stop_everywhere<V: Val>(
     // Mapped before any fork, so that it is the same for all.
     told().store(0, Ordering::Release);
     let recording = stage.record(scenario);
-    let stride = if is_long() { 1 } else { 4 };
+    // In the short form about forty times in each region.
+    let stride = |len: usize| if is_long() { 1 } else { (len / 40).max(4) };
     let (mut stops, mut busy) = (0, 0);
     let mut at = |child: Child, number: usize, place: &dyn std::fmt::Display| {
         stops += 1;
         busy += usize::from(stopped(stage, scenario, &op, child, number, place));
     };
     for region in &recording.regions {
-        for step in (0..region.len + BEHIND).step_by(stride) {
+        for step in (0..region.len + BEHIND).step_by(stride(region.len)) {
             let mut child = stage.child_in(scenario, &recording, region);
             if child.steps(step) != Stop::Trap {
                 break;
