@@ -569,7 +569,11 @@ fn a_cache_made_without_types_is_the_cache_that_a_program_with_types_opens() {
             .unwrap()
             .flatten()
             .unwrap();
-        assert!(left > Duration::from_secs(30) && left <= minute, "{left:?}");
+        // An entry ends up to a tick after its time, never before.
+        assert!(
+            left > Duration::from_secs(30) && left <= minute + Duration::from_millis(20),
+            "{left:?}"
+        );
         // Updates keep the end that the entry had.
         map.insert_with_ttl(&3_u64.to_ne_bytes(), &image(0), Duration::from_secs(3600))
             .unwrap();

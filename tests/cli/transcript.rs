@@ -193,7 +193,8 @@ fn screen(command: &str, own: &str) -> String {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let shown = top.until("a rate", |it| {
-        it.contains("writers") && !it.contains("max 0")
+        // The last line of a drawing as well: it may be under way.
+        it.contains("writers") && it.contains("p pause") && !it.contains("max 0")
     });
     top.press("q");
     assert!(top.end_restored().success());
