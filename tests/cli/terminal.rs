@@ -181,7 +181,7 @@ fn top_shows_refreshes_sorts_resizes_and_quits() {
         .map(|scratch| scratch.segment().to_string());
     let mut top = Session::start(&["top", &first, &second, "--interval", "50ms"]);
     let shown = top.until("both segments", |it| {
-        it.contains(&first) && it.contains(&second)
+        it.contains(&first) && it.contains(&second) && it.contains("p pause")
     });
     // The cursor is hidden behind the first drawing.
     top.take(Duration::from_millis(500));
