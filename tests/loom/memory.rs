@@ -79,6 +79,8 @@ pub(crate) fn key(buckets: u64, home: u64, other: u64, class: u32, nth: usize) -
                 // Prefers the lowest slot that is free, so that models can say which that is.
                 && hash.choice() == 0
                 && hash.tag().in_slot(0) % 12 == sort
+                // All four before any is noted: a key that is passed over takes no tag away.
+                && (0..4).all(|slot| !tags.contains(&(slot, hash.tag().in_slot(slot))))
                 && (0..4).all(|slot| tags.insert((slot, hash.tag().in_slot(slot))))
         })
         .nth(nth)
