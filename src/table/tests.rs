@@ -252,7 +252,9 @@ fn an_owner_that_dies_as_the_deadline_passes_is_taken_over_and_not_called_busy()
     let home = table.bucket(hash.home(memory.buckets));
     core::mem::forget(home.try_lock_once(Token::new(1, 7)).expect("it is free"));
     let dying = Dying(std::cell::Cell::new(0));
-    let mut writer = Writer::new(&dying, Token::new(0, 1), Duration::ZERO);
+    // Less than it sleeps; under loom, where a millisecond is a turn, one turn.
+    let patience = Duration::from_millis(1);
+    let mut writer = Writer::new(&dying, Token::new(0, 1), patience);
     let mut old = Image::<[u64; 2]>::uninit();
     let mut old = old.sink();
     let probe = Probe {
