@@ -242,6 +242,52 @@ fn suspect<S: Shape>(table: &Table<'_, S>, hash: Hashed) -> Suspect {
     Suspect { last, hash: hash.0 }
 }
 
+/// A walk that hands out its entries one by one.
+pub(crate) struct Steps {
+    walk: Walk,
+    /// What the last bucket contributed.
+    entries: Entries,
+    /// How many of these have been handed out.
+    taken: usize,
+    is_over: bool,
+}
+
+impl Steps {
+    /// A walk that starts now.
+    pub(crate) fn new<S: Shape>(table: &Table<'_, S>) -> Self {
+        Self {
+            walk: Walk::new(table),
+            entries: Entries::default(),
+            taken: 0,
+            is_over: false,
+        }
+    }
+
+    /// How many buckets are done.
+    pub(crate) fn done(&self) -> u64 {
+        self.walk.done()
+    }
+
+    /// The words of the next entry, those of its key first. A walk that is lost says so once.
+    pub(crate) fn next<S: Shape>(&mut self, table: &Table<'_, S>) -> Option<Result<&[u64], Lost>> {
+        while self.taken == self.entries.count {
+            if self.is_over {
+                return None;
+            }
+            self.taken = 0;
+            match self.walk.advance(table, &mut self.entries) {
+                Ok(more) => self.is_over = !more,
+                Err(lost) => {
+                    self.is_over = true;
+                    return Some(Err(lost));
+                }
+            }
+        }
+        self.taken += 1;
+        self.entries.get(self.taken - 1).map(Ok)
+    }
+}
+
 /// Copies all entries of a bucket at one version.
 fn copy_bucket<S: Shape>(
     table: &Table<'_, S>,

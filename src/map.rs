@@ -14,7 +14,7 @@ use crate::error::{Exchange, IterError, ReadError, SweepError, TryInsert, WriteE
 use crate::hash::Hashed;
 use crate::image::{Image, Typed, decode, same};
 use crate::integer::Integer;
-use crate::iter::{Entries, Walk};
+use crate::iter::{Entries, Steps, Walk};
 use crate::layout::{Layout, SizeError};
 use crate::restart::{self, Salvage, Synced};
 use crate::schema::Schema;
@@ -321,10 +321,7 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     pub fn iter(&self) -> Iter<'_, K, V> {
         Iter {
             map: self,
-            walk: Walk::new(&self.table()),
-            entries: Entries::default(),
-            taken: 0,
-            done: false,
+            steps: Steps::new(&self.table()),
         }
     }
 
@@ -794,42 +791,27 @@ pub(crate) fn decoded<V: Value>(words: &[u64]) -> Result<V, ReadError> {
 /// Iterator over the entries of a map, see [`ReadOnlyMap::iter`].
 pub struct Iter<'a, K, V> {
     map: &'a ReadOnlyMap<K, V>,
-    walk: Walk,
-    entries: Entries,
-    taken: usize,
-    done: bool,
+    steps: Steps,
 }
 
 impl<K: Key, V: Value> Iterator for Iter<'_, K, V> {
     type Item = Result<(K, V), IterError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(entry) = self.entries.get(self.taken) {
-                self.taken += 1;
-                let (key, value) = entry.split_at(Image::<K>::WORDS);
-                let entry = decoded(key).and_then(|key| Ok((key, decoded(value)?)));
-                return Some(entry.map_err(IterError::from));
-            }
-            if self.done {
-                return None;
-            }
-            self.taken = 0;
-            match self.walk.advance(&self.map.table(), &mut self.entries) {
-                Ok(more) => self.done = !more,
-                Err(lost) => {
-                    self.done = true;
-                    return Some(Err(lost.into()));
-                }
-            }
-        }
+        let words = match self.steps.next(&self.map.table())? {
+            Ok(words) => words,
+            Err(lost) => return Some(Err(lost.into())),
+        };
+        let (key, value) = words.split_at(Image::<K>::WORDS);
+        let entry = decoded(key).and_then(|key| Ok((key, decoded(value)?)));
+        Some(entry.map_err(IterError::from))
     }
 }
 
 impl<K, V> fmt::Debug for Iter<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Iter")
-            .field("buckets_done", &self.walk.done())
+            .field("buckets_done", &self.steps.done())
             .finish_non_exhaustive()
     }
 }

@@ -30,9 +30,10 @@
 //! times in a row is wrong. A take-over that really had to wait for something would wait each
 //! time, since what it finds is each time the same. The number of repetitions is printed.
 //!
-//! The short form takes strides through each operation, about sixty kills each (fewer where a
-//! taker asks whether others live, which takes a hundred thousand instructions); `SHMKV_LONG=1` kills
-//! after every instruction of all of them.
+//! The short form takes strides through each operation, about two dozen kills each (fewer where a
+//! taker asks whether others live, which takes a hundred thousand instructions), and tries chains of
+//! takers that die with one type of values only; `SHMKV_LONG=1` kills after every instruction of all
+//! of them.
 //!
 //! # What else is shown here, and by which of the tests
 //!
@@ -76,6 +77,7 @@ mod trace;
 
 use std::time::Instant;
 
+use bytes::Image;
 use judge::{Tally, Wrong};
 use record::{MARGIN, Recording};
 use stage::{Scenario, Stage, Val};
@@ -161,14 +163,17 @@ fn judge_patiently<V: Val>(
     }
 }
 
-fn kill_everywhere<V: Val>(stage: &Stage<V>, scenario: &Scenario<V>) -> Tally {
-    let recording = stage.record(scenario);
+fn kill_everywhere<V: Val>(
+    stage: &Stage<V>,
+    scenario: &Scenario<V>,
+    recording: &Recording,
+) -> Tally {
     let Recording {
         states,
         instructions,
         regions,
         ..
-    } = &recording;
+    } = recording;
     let mut tally = Tally {
         instructions: *instructions,
         at_work: regions.iter().map(|region| region.len).sum(),
@@ -195,9 +200,7 @@ fn kill_everywhere<V: Val>(stage: &Stage<V>, scenario: &Scenario<V>) -> Tally {
     // Strides begin at different places of the regions.
     for (region, step) in inside.step_by(stride) {
         judge_patiently(stage, scenario, number % 2 == 0, &mut tally, || {
-            stage
-                .child_inside(scenario, &recording, region, step)
-                .kill();
+            stage.child_inside(scenario, recording, region, step).kill();
             format!("killed {step} instructions into {region:?}")
         });
         number += 1;
@@ -224,7 +227,7 @@ fn kill_everywhere<V: Val>(stage: &Stage<V>, scenario: &Scenario<V>) -> Tally {
     };
     for step in others.into_iter().step_by(stride) {
         judge_patiently(stage, scenario, number % 2 == 0, &mut tally, || {
-            stage.child_at(scenario, &recording, step).kill();
+            stage.child_at(scenario, recording, step).kill();
             format!("killed after instruction {step}")
         });
         number += 1;
@@ -233,24 +236,38 @@ fn kill_everywhere<V: Val>(stage: &Stage<V>, scenario: &Scenario<V>) -> Tally {
     tally
 }
 
-fn all_of<V: Val>(stage: &Stage<V>, filter: &str, sums: &mut Sums) {
-    let run = |scenario: &Scenario<V>, sums: &mut Sums| {
-        if scenario.name.contains(filter) {
-            sums.add(&scenario.name, &kill_everywhere(stage, scenario));
-        }
-    };
-    for scenario in scenarios::single_entry(stage) {
-        run(&scenario, sums);
+/// Judges the deaths of one operation, if it is wanted; returns its states.
+fn run<V: Val>(
+    stage: &Stage<V>,
+    scenario: &Scenario<V>,
+    filter: &str,
+    sums: &mut Sums,
+) -> Vec<(usize, Image)> {
+    let recording = stage.record(scenario);
+    if scenario.name.contains(filter) {
+        sums.add(
+            &scenario.name,
+            &kill_everywhere(stage, scenario, &recording),
+        );
     }
-    run(&scenarios::crowded_registration(stage), sums);
+    recording.states
+}
+
+fn all_of<V: Val>(stage: &Stage<V>, filter: &str, is_thorough: bool, sums: &mut Sums) {
+    let registration = scenarios::crowded_registration(stage);
+    for scenario in scenarios::single_entry(stage).iter().chain([&registration]) {
+        if scenario.name.contains(filter) {
+            run(stage, scenario, filter, sums);
+        }
+    }
     for mover in scenarios::displacements(stage) {
-        run(&mover, sums);
-        let is_thorough = is_long() || mover.name.starts_with("displacement, away");
-        for taker in scenarios::recoveries(stage, &mover, u32::from(is_thorough)) {
-            run(&taker, sums);
+        let states = run(stage, &mover, filter, sums);
+        let is_thorough = is_long() || is_thorough && mover.name.starts_with("displacement, away");
+        for taker in scenarios::recoveries(stage, &mover, states, u32::from(is_thorough)) {
+            let states = run(stage, &taker, filter, sums);
             if is_thorough && taker.name.starts_with("insert") {
-                for second in scenarios::second_recoveries(stage, &taker) {
-                    run(&second, sums);
+                for second in scenarios::second_recoveries(stage, &taker, states) {
+                    run(stage, &second, filter, sums);
                 }
             }
         }
@@ -285,7 +302,7 @@ fn main() {
     let mut sums = Sums::default();
     {
         let stage = Stage::<[u64; 4]>::new("wide");
-        all_of(&stage, &filter, &mut sums);
+        all_of(&stage, &filter, true, &mut sums);
         if "stopped".contains(&filter) {
             stopped::all(&stage);
         }
@@ -295,11 +312,9 @@ fn main() {
     }
     {
         let stage = Stage::<u64>::new("word");
-        all_of(&stage, &filter, &mut sums);
+        all_of(&stage, &filter, false, &mut sums);
         for scenario in scenarios::additions(&stage) {
-            if scenario.name.contains(&filter) {
-                sums.add(&scenario.name, &kill_everywhere(&stage, &scenario));
-            }
+            run(&stage, &scenario, &filter, &mut sums);
         }
         if "stopped".contains(&filter) {
             stopped::all(&stage);

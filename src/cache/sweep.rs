@@ -6,7 +6,7 @@ use super::{BOOT, Cache, EPOCH, ReadOnlyCache, RemovalCause, Standing, is_negati
 use crate::entry::{EPOCHS, Meta};
 use crate::error::{IterError, SweepError};
 use crate::image::{Annotated, Image};
-use crate::iter::{Entries, Walk};
+use crate::iter::{Entries, Steps, Walk};
 use crate::map::decoded;
 use crate::statistics::Counter;
 use crate::sync::Ordering;
@@ -26,10 +26,7 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     pub fn iter(&self) -> CacheIter<'_, K, V> {
         CacheIter {
             cache: self,
-            walk: Walk::new(&self.table(self.meta_words())),
-            entries: Entries::default(),
-            taken: 0,
-            done: false,
+            steps: Steps::new(&self.table(self.meta_words())),
         }
     }
 
@@ -197,40 +194,27 @@ enum Same {
 /// Iterator over the entries of a cache, see [`ReadOnlyCache::iter`].
 pub struct CacheIter<'a, K, V> {
     cache: &'a ReadOnlyCache<K, V>,
-    walk: Walk,
-    entries: Entries,
-    taken: usize,
-    done: bool,
+    steps: Steps,
 }
 
 impl<K: Key, V: Value> Iterator for CacheIter<'_, K, V> {
     type Item = Result<(K, V), IterError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let table = self.cache.table(self.cache.meta_words());
         loop {
-            while let Some(entry) = self.entries.get(self.taken) {
-                self.taken += 1;
-                let (key, value) = entry.split_at(Image::<K>::WORDS);
-                match self.cache.live_value(value) {
-                    Ok(None) => {}
-                    Ok(Some(value)) => {
-                        let entry = decoded(key).map(|key| (key, value));
-                        return Some(entry.map_err(IterError::from));
-                    }
-                    Err(error) => return Some(Err(error.into())),
+            let words = match self.steps.next(&table)? {
+                Ok(words) => words,
+                Err(lost) => return Some(Err(lost.into())),
+            };
+            let (key, value) = words.split_at(Image::<K>::WORDS);
+            match self.cache.live_value(value) {
+                Ok(None) => {}
+                Ok(Some(value)) => {
+                    let entry = decoded(key).map(|key| (key, value));
+                    return Some(entry.map_err(IterError::from));
                 }
-            }
-            if self.done {
-                return None;
-            }
-            self.taken = 0;
-            let table = self.cache.table(self.cache.meta_words());
-            match self.walk.advance(&table, &mut self.entries) {
-                Ok(more) => self.done = !more,
-                Err(lost) => {
-                    self.done = true;
-                    return Some(Err(lost.into()));
-                }
+                Err(error) => return Some(Err(error.into())),
             }
         }
     }
@@ -239,7 +223,7 @@ impl<K: Key, V: Value> Iterator for CacheIter<'_, K, V> {
 impl<K, V> fmt::Debug for CacheIter<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheIter")
-            .field("buckets_done", &self.walk.done())
+            .field("buckets_done", &self.steps.done())
             .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,7 @@ use super::map::ReadOnlyDynMap;
 use super::shape::to_bytes;
 use crate::bucket::Shape;
 use crate::error::IterError;
-use crate::iter::{Entries, Walk};
+use crate::iter::Steps;
 
 /// An entry of a segment, as encoded bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,69 +26,53 @@ pub struct DynEntry {
 /// Iterator over the entries of a segment, see [`ReadOnlyDynMap::iter`].
 pub struct DynEntries<'a> {
     map: &'a ReadOnlyDynMap,
-    walk: Walk,
-    entries: Entries,
-    taken: usize,
-    done: bool,
+    steps: Steps,
 }
 
 impl<'a> DynEntries<'a> {
     pub(super) fn new(map: &'a ReadOnlyDynMap) -> Self {
         Self {
             map,
-            walk: Walk::new(&map.table()),
-            entries: Entries::default(),
-            taken: 0,
-            done: false,
+            steps: Steps::new(&map.table()),
         }
     }
 
     /// How many buckets are done, of how many: for those who show progress.
     pub fn progress(&self) -> (u64, u64) {
-        (self.walk.done(), self.map.shared.layout.counts.buckets)
+        (self.steps.done(), self.map.shared.layout.counts.buckets)
     }
+}
 
-    /// An entry whose words were copied; `None` if it does not count.
-    fn entry(&self, words: &[u64]) -> Option<Result<DynEntry, DynError>> {
-        let map = self.map;
-        let (key, value) = words.split_at(map.shape().key_words());
-        if !map.is_live(value) {
-            return None;
-        }
-        let key = to_bytes(key, map.types.key.size());
-        let entry = map.types.judge(Part::Key, key).and_then(|()| {
-            Ok(DynEntry {
-                key: key.to_vec(),
-                value: map.value_of(value)?,
-                time_left: map.time_left(value),
-            })
-        });
-        Some(entry)
+/// An entry of `map` whose words were copied; `None` if it does not count.
+fn entry(map: &ReadOnlyDynMap, words: &[u64]) -> Option<Result<DynEntry, DynError>> {
+    let (key, value) = words.split_at(map.shape().key_words());
+    if !map.is_live(value) {
+        return None;
     }
+    let key = to_bytes(key, map.types.key.size());
+    let entry = map.types.judge(Part::Key, key).and_then(|()| {
+        Ok(DynEntry {
+            key: key.to_vec(),
+            value: map.value_of(value)?,
+            time_left: map.time_left(value),
+        })
+    });
+    Some(entry)
 }
 
 impl Iterator for DynEntries<'_> {
     type Item = Result<DynEntry, DynError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let table = self.map.table();
         loop {
-            while let Some(words) = self.entries.get(self.taken) {
-                let entry = self.entry(words);
-                self.taken += 1;
-                if entry.is_some() {
-                    return entry;
+            match self.steps.next(&table)? {
+                Ok(words) => {
+                    if let Some(entry) = entry(self.map, words) {
+                        return Some(entry);
+                    }
                 }
-            }
-            if self.done {
-                return None;
-            }
-            self.taken = 0;
-            match self.walk.advance(&self.map.table(), &mut self.entries) {
-                Ok(more) => self.done = !more,
-                Err(lost) => {
-                    self.done = true;
-                    return Some(Err(DynError::Iter(IterError::from(lost))));
-                }
+                Err(lost) => return Some(Err(DynError::Iter(IterError::from(lost)))),
             }
         }
     }

@@ -45,10 +45,11 @@ pub(crate) fn late_taker_gives_back_what_another_death_left<V: Val>(stage: &Stag
     // out whether he is dead, it makes system calls next. Which of the long stretches between
     // two system calls that is, is not known here: so in each of them.
     let (reach, stride) = if is_long() { (2000, 20) } else { (420, 60) };
-    let ends = (0..first).filter(|&step| {
-        let (here, next) = (way.trail[step], way.trail[step + 1]);
-        here.stops != next.stops && here.steps >= 1000
-    });
+    let calls: Vec<usize> = (0..first)
+        .filter(|&step| way.trail[step].stops != way.trail[step + 1].stops)
+        .collect();
+    let is_long_way = |pair: &&[usize]| pair[1] - pair[0] > 1000;
+    let ends = calls.windows(2).filter(is_long_way).map(|pair| pair[1]);
     let mut looked = 0;
     for step in ends.flat_map(|end| (0..reach).step_by(stride).map(move |back| end - back)) {
         let mut late = stage.child_at(&taker, &way, step);

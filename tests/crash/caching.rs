@@ -11,6 +11,7 @@ use shmkv::{Cache, Segment};
 
 use super::bytes::{Bytes, Image};
 use super::judge::Tally;
+use super::record::{Pathfinder, go_to};
 use super::stage::{Val, WRITE_LIMIT};
 use super::trace::{Child, Stop};
 use super::{SLOW, Sums, is_long};
@@ -132,9 +133,14 @@ impl Stage {
         let (image, keys) = self.prepare(before);
         let mut tally = Tally::default();
         let mut child = self.child(&image, act);
+        let mut way = Pathfinder::default();
+        let mut trail = vec![way.stopped(&child, 0)];
         loop {
             match child.step() {
-                Stop::Trap => tally.instructions += 1,
+                Stop::Trap => {
+                    tally.instructions += 1;
+                    trail.push(way.stepped(&child));
+                }
                 Stop::Boundary => break,
                 Stop::Gone(status) => panic!("{name}: the child ended: {status}"),
             }
@@ -148,7 +154,7 @@ impl Stage {
         for step in (0..=tally.instructions).step_by(stride) {
             for attempt in 1.. {
                 let mut child = self.child(&image, act);
-                child.steps(step);
+                go_to(&mut child, trail[step]);
                 child.kill();
                 tally.real_kills += 1;
                 if self.judge(name, before, &keys, step, &mut tally) {

@@ -4,7 +4,8 @@
 //! complete), with the exception of System V, where all see the segment from the first moment. So
 //! creators are killed at every system call, and after every instruction from the one on that
 //! makes the segment visible (`linkat`, `shmget`; a memfd is seen by nobody, its creation is
-//! stepped through for what it leaves) to the end. In the short form, every so many.
+//! stepped through for what it leaves) to the end. In the short form, every so many, and of System
+//! V only.
 //!
 //! All of it happens in a `/dev/shm` and a System V namespace of its own, if that is permitted:
 //! what lies there afterwards is left over, the lock files of System V segments included.
@@ -16,7 +17,7 @@ use std::time::Instant;
 use shmkv::{Map, Segment};
 
 use super::judge::Tally;
-use super::record::{Spot, at_system_call, go_to};
+use super::record::{Pathfinder, Spot, at_system_call, go_to};
 use super::stage::WRITE_LIMIT;
 use super::trace::{Child, Stop};
 use super::{SLOW, Sums, is_long};
@@ -116,7 +117,8 @@ impl Site {
     fn run(&self, visible: libc::c_long) -> Tally {
         let before = self.files();
         let mut tally = Tally::default();
-        let trail = self.trail(visible);
+        let is_stepped = is_long() || matches!(self.segment, Segment::SysV(_));
+        let trail = is_stepped.then(|| self.trail(visible)).unwrap_or_default();
         tally.instructions = trail.len();
         tally.at_work = trail.len();
         self.judge(&before, &mut tally, "at the end");
@@ -152,34 +154,28 @@ impl Site {
     /// The way to each instruction behind the system call that makes the segment visible.
     fn trail(&self, visible: libc::c_long) -> Vec<Spot> {
         let mut child = self.creator();
-        let mut spot = Spot::default();
+        let mut way = Pathfinder::default();
         let mut trail = Vec::new();
         loop {
-            let is_stepped = !trail.is_empty() && !at_system_call(&child);
-            let stop = if is_stepped {
-                spot.steps += 1;
-                child.step()
-            } else {
-                let stop = child.run_to_syscall();
-                spot = Spot {
-                    stops: spot.stops + 1,
-                    steps: 0,
-                };
-                // Behind the call: the second stop at it.
-                let is_it = !trail.is_empty() || is_in(&child, visible);
-                match stop {
-                    Stop::Trap if is_it => {
-                        spot.stops += 1;
-                        child.run_to_syscall()
+            let is_step = !trail.is_empty() && !at_system_call(&child);
+            let (stop, stops) = match is_step {
+                true => (child.step(), 0),
+                false => match child.run_to_syscall() {
+                    // Behind the call: the second stop at it.
+                    Stop::Trap if !trail.is_empty() || is_in(&child, visible) => {
+                        (child.run_to_syscall(), 2)
                     }
-                    Stop::Trap => continue,
-                    other => other,
-                }
+                    stop => (stop, 1),
+                },
             };
             if stop != Stop::Trap {
                 break;
             }
-            trail.push(spot);
+            match stops {
+                0 => trail.push(way.stepped(&child)),
+                1 => drop(way.stopped(&child, 1)),
+                _ => trail.push(way.stopped(&child, 2)),
+            }
         }
         child.kill();
         trail

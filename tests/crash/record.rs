@@ -4,6 +4,12 @@
 //! between them that touch nothing of the segment. So it is first run from system call to system
 //! call, to see between which of them anything changes; then only there it is stepped through.
 //! (`SHMKV_LONG=1` steps through all of it, and so counts all instructions.)
+//!
+//! A single step is slow: under a hypervisor tens of microseconds. So on the way back to an
+//! instruction a child runs freely to the last system call before it, then to a breakpoint at an
+//! instruction that has not been executed often since, and only from there by steps.
+
+use std::collections::HashMap;
 
 use super::bytes::Image;
 use super::is_long;
@@ -24,11 +30,67 @@ pub(crate) struct Recording {
 }
 
 /// The way to an instruction: so many stops at the beginning or the end of a system call, then
-/// so many steps.
+/// so many breakpoints at one address, then so many steps.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spot {
     pub(crate) stops: usize,
-    pub(crate) steps: usize,
+    address: u64,
+    breakpoints: usize,
+    steps: usize,
+}
+
+/// What going on from one breakpoint to the next takes, in steps.
+const BREAKPOINT_STEPS: usize = 3;
+
+impl Spot {
+    /// What the way takes, in steps.
+    fn cost(&self) -> usize {
+        self.stops + self.breakpoints * BREAKPOINT_STEPS + self.steps
+    }
+}
+
+/// Makes the ways while a child goes along for the first time.
+#[derive(Default)]
+pub(crate) struct Pathfinder {
+    spot: Spot,
+    /// How often each address has been come to since the last stop.
+    passed: HashMap<u64, usize>,
+}
+
+impl Pathfinder {
+    /// How many stops there were.
+    pub(crate) fn stops(&self) -> usize {
+        self.spot.stops
+    }
+
+    /// The child has come to `count` more beginnings or ends of system calls.
+    pub(crate) fn stopped(&mut self, child: &Child, count: usize) -> Spot {
+        self.spot = Spot {
+            stops: self.spot.stops + count,
+            ..Spot::default()
+        };
+        self.passed.clear();
+        self.passed.insert(address(child), 1);
+        self.spot
+    }
+
+    /// The child has made one more step.
+    pub(crate) fn stepped(&mut self, child: &Child) -> Spot {
+        self.spot.steps += 1;
+        let address = address(child);
+        let passed = self.passed.entry(address).or_default();
+        *passed += 1;
+        let by_breakpoints = Spot {
+            stops: self.spot.stops,
+            address,
+            breakpoints: *passed,
+            steps: 0,
+        };
+        if address != 0 && by_breakpoints.cost() < self.spot.cost() {
+            self.spot = by_breakpoints;
+        }
+        self.spot
+    }
 }
 
 /// Consecutive instructions during which a process holds a lock, or claims a slot.
@@ -75,35 +137,34 @@ impl<V: Val> Stage<V> {
     ) -> Option<Recording> {
         let is_hot = |stops: usize| hot.is_none_or(|hot| hot.contains(&stops));
         let mut child = self.child(scenario).unwrap();
-        let mut spot = Spot::default();
+        let mut way = Pathfinder::default();
         let mut recording = Recording {
             states: vec![(0, self.bytes.image())],
             instructions: 0,
             regions: Vec::new(),
-            trail: vec![spot],
+            trail: vec![way.stopped(&child, 0)],
         };
         let mut is_inside = false;
         loop {
             let is_call = at_system_call(&child);
-            let is_stepped = is_hot(spot.stops);
-            let stop = if is_stepped && !is_call {
-                spot.steps += 1;
-                child.step()
-            } else {
-                spot = Spot {
-                    stops: spot.stops + 2,
-                    steps: 0,
-                };
-                match child.run_to_syscall() {
+            let is_stepped = is_hot(way.stops());
+            let is_step = is_stepped && !is_call;
+            let stop = match is_step {
+                true => child.step(),
+                false => match child.run_to_syscall() {
                     Stop::Trap => child.run_to_syscall(),
                     other => other,
-                }
+                },
             };
             match stop {
                 Stop::Trap => {}
                 Stop::Boundary => break,
                 Stop::Gone(status) => panic!("{}: the child ended: {status}", scenario.name),
             }
+            let spot = match is_step {
+                true => way.stepped(&child),
+                false => way.stopped(&child, 2),
+            };
             let is_same = self.bytes.is(&recording.states.last().unwrap().1);
             if !is_stepped && !is_same {
                 return None;
@@ -176,7 +237,7 @@ impl<V: Val> Stage<V> {
         step: usize,
     ) -> Child {
         let spot = recording.trail.get(region.start + step);
-        if let Some(spot) = spot.filter(|spot| spot.stops + spot.steps < step / 2) {
+        if let Some(spot) = spot.filter(|spot| spot.cost() < step) {
             let mut child = self.child(scenario).unwrap();
             let is_inside = step < region.len;
             if go_to(&mut child, *spot) && self.bytes.is_at_work(child.pid()) == is_inside {
@@ -246,7 +307,21 @@ impl<V: Val> Stage<V> {
 /// Brings a child to a place; `false` if its way ended before.
 pub(crate) fn go_to(child: &mut Child, spot: Spot) -> bool {
     (0..spot.stops).all(|_| child.run_to_syscall() == Stop::Trap)
+        && (0..spot.breakpoints).all(|passed| {
+            (passed == 0 || child.step() == Stop::Trap) && run_to(child, spot.address)
+        })
         && child.steps(spot.steps) == Stop::Trap
+}
+
+#[cfg(target_arch = "x86_64")]
+fn run_to(child: &mut Child, address: u64) -> bool {
+    child.run_to(address) == Stop::Trap
+}
+
+/// No way has breakpoints there.
+#[cfg(not(target_arch = "x86_64"))]
+fn run_to(_: &mut Child, _: u64) -> bool {
+    false
 }
 
 #[cfg(target_arch = "x86_64")]

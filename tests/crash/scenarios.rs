@@ -156,15 +156,15 @@ pub(crate) fn displacements<V: Val>(stage: &Stage<V>) -> Vec<Scenario<V>> {
         .collect()
 }
 
-/// Take-overs of what a displacement left, one of which dies too.
+/// Take-overs of what a displacement left, one of which dies too. `states` are those that the
+/// displacement led through.
 pub(crate) fn recoveries<V: Val>(
     stage: &Stage<V>,
     mover: &Scenario<V>,
+    states: Vec<(usize, Image)>,
     depth: u32,
 ) -> Vec<Scenario<V>> {
-    let doubled: Vec<Image> = stage
-        .record(mover)
-        .states
+    let doubled: Vec<Image> = states
         .into_iter()
         .filter_map(|(_, image)| {
             stage.bytes.restore(&image);
@@ -212,15 +212,18 @@ pub(crate) fn recoveries<V: Val>(
     list
 }
 
-/// A second taker after a first one that died with two kinds of dead tokens in the locks.
-pub(crate) fn second_recoveries<V: Val>(stage: &Stage<V>, first: &Scenario<V>) -> Vec<Scenario<V>> {
+/// A second taker after a first one that died with two kinds of dead tokens in the locks, which
+/// led through `states`.
+pub(crate) fn second_recoveries<V: Val>(
+    stage: &Stage<V>,
+    first: &Scenario<V>,
+    states: Vec<(usize, Image)>,
+) -> Vec<Scenario<V>> {
     let owners = |locks: Vec<u64>| {
         let owned: BTreeSet<u64> = locks.into_iter().filter(|lock| *lock > 1).collect();
         owned.len()
     };
-    let mixed: Vec<Image> = stage
-        .record(first)
-        .states
+    let mixed: Vec<Image> = states
         .into_iter()
         .filter_map(|(_, image)| {
             stage.bytes.restore(&image);
