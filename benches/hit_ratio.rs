@@ -82,6 +82,7 @@ fn run(options: &Options) -> std::io::Result<usize> {
     let mut table = Table {
         cells: Vec::new(),
         is_recorded,
+        disorder: (sharing::LEAD * options.processes) as usize,
     };
     let shares = match options.short {
         true => &SHORT_SHARES[..],

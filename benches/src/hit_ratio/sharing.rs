@@ -20,7 +20,7 @@ use super::traces::{Source, Trace};
 const WORKER: &str = "--hit-ratio-worker";
 
 /// Requests of its own that a worker may be ahead of the others.
-const LEAD: u64 = 32;
+pub const LEAD: u64 = 32;
 
 /// How long the slowest may do nothing until the others give up.
 const PATIENCE: Duration = Duration::from_secs(60);
