@@ -261,13 +261,25 @@ fn all_of<V: Val>(stage: &Stage<V>, filter: &str, is_thorough: bool, sums: &mut 
         }
     }
     for mover in scenarios::displacements(stage) {
+        let prefixes = [
+            "",
+            "recover after ",
+            "insert after ",
+            "second taker: insert after ",
+        ];
+        let names = prefixes.map(|prefix| format!("{prefix}{}", mover.name));
+        if !names.iter().any(|name| name.contains(filter)) {
+            continue;
+        }
         let states = run(stage, &mover, filter, sums);
         let is_thorough = is_long() || is_thorough && mover.name.starts_with("displacement, away");
         for taker in scenarios::recoveries(stage, &mover, states, u32::from(is_thorough)) {
             let states = run(stage, &taker, filter, sums);
             if is_thorough && taker.name.starts_with("insert") {
                 for second in scenarios::second_recoveries(stage, &taker, states) {
-                    run(stage, &second, filter, sums);
+                    if second.name.contains(filter) {
+                        run(stage, &second, filter, sums);
+                    }
                 }
             }
         }

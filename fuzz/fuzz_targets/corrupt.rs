@@ -10,7 +10,9 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use shmkv::fuzzing::Handle;
 use shmkv::{AfterMachineCrash, Key, Map, OpenError, Str, Value};
-use shmkv_fuzz::{Op, Parts, Sample, Scribble, file_of, name_of, new_map, survive};
+use shmkv_fuzz::{
+    Op, Parts, Sample, Scribble, file_of, name_of, new_map, new_map_on_disk, survive,
+};
 
 #[derive(Arbitrary, Debug)]
 enum Step {
@@ -42,7 +44,11 @@ fn reopen<K: Key, V: Value>(file: &File, after: AfterMachineCrash) -> Result<Map
 }
 
 fn corrupt<K: Key + Sample, V: Value + Sample>(capacity: usize, entries: u8, steps: &[Step]) {
-    let mut map: Map<K, V> = new_map(capacity);
+    // A disk is slow, and of interest only where the machine is said to have crashed.
+    let mut map: Map<K, V> = match steps.iter().any(|step| matches!(step, Step::Reboot)) {
+        true => new_map_on_disk(capacity),
+        false => new_map(capacity),
+    };
     for key in 0..u16::from(entries) {
         if map.insert(K::sample(key), V::sample(key)).is_err() {
             break;

@@ -25,7 +25,7 @@ pub use op::Op;
 #[cfg(fuzzing)]
 pub use parts::{Parts, Scribble, Wild};
 pub use sample::Sample;
-pub use segment::{file_of, file_of_cache, file_with, name_of, new_map};
+pub use segment::{file_of, file_of_cache, file_with, name_of, new_map, new_map_on_disk};
 #[cfg(fuzzing)]
 pub use strike::{Attack, Strike};
 #[cfg(fuzzing)]

@@ -1,21 +1,49 @@
-//! Segments in memory.
+//! Segments that nobody else can find.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use shmkv::{Cache, Key, Map, Segment, Value};
+use shmkv::{Cache, Key, Map, Segment, Synced, Value};
 
-/// A new map in a segment that nobody else can find.
+/// A new map in memory.
 pub fn new_map<K: Key, V: Value>(capacity: usize) -> Map<K, V> {
+    create(capacity, Segment::memfd("fuzz").unwrap())
+}
+
+/// A new map on a disk: what lies there can outlive the machine. Its name is gone.
+///
+/// # Panics
+/// If the directory for temporary files is in memory only.
+pub fn new_map_on_disk<K: Key, V: Value>(capacity: usize) -> Map<K, V> {
+    // Not of the map itself: a sync would seal what is in it.
+    static IS_DISK: LazyLock<bool> =
+        LazyLock::new(|| nameless::<u8, ()>(1).sync().unwrap() != Synced::InMemory);
+    assert!(
+        *IS_DISK,
+        "{} is in memory, where nothing outlives a crash: set TMPDIR to a directory on a disk",
+        std::env::temp_dir().display()
+    );
+    nameless(capacity)
+}
+
+fn nameless<K: Key, V: Value>(capacity: usize) -> Map<K, V> {
+    let path = std::env::temp_dir().join(format!("shmkv-fuzz-{}", std::process::id()));
+    let map = create(capacity, Segment::file(&path).unwrap());
+    std::fs::remove_file(&path).unwrap();
+    map
+}
+
+fn create<K: Key, V: Value>(capacity: usize, segment: Segment) -> Map<K, V> {
     Map::builder()
         .capacity(capacity)
         .max_writers(2)
         // A lock word may name this very process: no need to wait for it.
         .lock_timeout(Duration::ZERO)
         .sync_on_close(false)
-        .create(Segment::memfd("fuzz").unwrap())
+        .create(segment)
         .unwrap()
 }
 
