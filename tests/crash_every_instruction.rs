@@ -3,8 +3,9 @@
 //! For each operation a child is stepped through it by ptrace, one instruction at a time. While it
 //! holds something that others could wait for (the lock of a bucket, a participant slot that is
 //! claimed and not filled in yet) it is really killed, by SIGKILL, after *every single
-//! instruction* (`SHMKV_LONG=1`; else in strides): one child for each, and a few more before and
-//! behind. Each death is then judged.
+//! instruction*: one child for each, and a few more before and behind. Each death is then judged.
+//! (In the short form that is so for all operations on one entry, a thousand instructions at most; in
+//! longer ones strides are taken, see below.)
 //!
 //! Everywhere else in an operation nothing of the segment changes, but for single stores (a slot
 //! that is given back). There, *every* state of the segment that there was is put back and judged
@@ -30,10 +31,11 @@
 //! times in a row is wrong. A take-over that really had to wait for something would wait each
 //! time, since what it finds is each time the same. The number of repetitions is printed.
 //!
-//! The short form takes strides through each operation, about two dozen kills each (fewer where a
-//! taker asks whether others live, which takes a hundred thousand instructions), and tries chains of
-//! takers that die with one type of values only; `SHMKV_LONG=1` kills after every instruction of all
-//! of them.
+//! The short form takes strides through operations that hold something for longer, about two dozen
+//! kills each (fewer where a taker asks whether others live, which takes a hundred thousand
+//! instructions), and tries chains of takers that die with one type of values only; `SHMKV_LONG=1`
+//! kills after every instruction of all of them, hours long. A name, or a part of it, chooses among
+//! the operations: `cargo test --test crash_every_instruction -- 'displacement, home'`.
 //!
 //! # What else is shown here, and by which of the tests
 //!
@@ -83,7 +85,10 @@ use record::{MARGIN, Recording};
 use stage::{Scenario, Stage, Val};
 use trace::Child;
 
-/// Kills of one operation in the short form, about.
+/// Instructions with something held of which each is killed at in the short form too.
+const SHORT_REGION: usize = 1000;
+
+/// Kills of one operation of more than these in the short form, about.
 const SHORT_KILLS: usize = 24;
 
 /// Steps on the way to the kills of one operation in the short form, about.
@@ -189,7 +194,7 @@ fn kill_everywhere<V: Val>(
     // Who asks whether another one lives, with a lock in his hands, takes a hundred thousand steps.
     let way = tally.at_work / regions.len().max(1) / 2;
     let kills = (SHORT_STEPS / way.max(1)).clamp(4, SHORT_KILLS);
-    let stride = match is_long() {
+    let stride = match is_long() || tally.at_work <= SHORT_REGION {
         true => 1,
         false => tally.at_work.div_ceil(kills).max(1),
     };
