@@ -16,6 +16,7 @@ pub(crate) struct Chown {
     /// USER, USER:GROUP or :GROUP, by name or number.
     #[arg(value_parser = parse_owner)]
     owner: Owner,
+    /// Such as shm:NAME or file:PATH.
     #[arg(required = true)]
     segments: Vec<Segment>,
 }
