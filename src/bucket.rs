@@ -66,6 +66,8 @@ use crate::tags::{self, Tag};
 
 /// Words before the first slot.
 pub(crate) const HEADER_WORDS: usize = 8;
+/// Words of a cache line.
+const LINE_WORDS: u32 = 8;
 /// Slots in a bucket.
 pub(crate) const SLOTS: usize = 16;
 
@@ -147,16 +149,6 @@ pub(crate) trait Shape: Copy {
         self.usable() as usize == SLOTS
     }
 
-    /// Slots of which one is preferred for a key, together: those that begin in one cache line,
-    /// as a power of two.
-    #[inline(always)]
-    fn group(self) -> u32 {
-        match self.slot_words() {
-            0 => SLOTS as u32,
-            words => (8 / words as u32).next_power_of_two().max(1),
-        }
-    }
-
     /// Words of a slot.
     #[inline(always)]
     fn slot_words(self) -> usize {
@@ -212,6 +204,7 @@ impl Slot {
     }
 
     /// Slot number `index`, of which the low four bits count.
+    #[inline(always)]
     pub(crate) fn new(index: u32) -> Self {
         Self(index & 15)
     }
@@ -347,20 +340,24 @@ impl<'a, S: Shape> Bucket<'a, S> {
         &self.slot(slot)[self.shape.key_words()..]
     }
 
-    /// The slots where a key with this choice of [`SLOTS`] prefers to be.
+    /// The slots where a key with this choice of [`SLOTS`] prefers to be: those that begin in the
+    /// cache line where the chosen one does. (The lowest first: if one of them reaches into the
+    /// next line, it is the highest.)
     #[inline(always)]
     pub(crate) fn preferred(&self, choice: u32) -> SlotSet {
-        let group = self.shape.group();
-        let first = choice & 15 & !(group - 1);
-        SlotSet((((1u32 << group) - 1) << first) as u16)
+        let words = self.shape.slot_words().max(1) as u32;
+        let line = Slot::new(choice).0 * words / LINE_WORDS;
+        let first_of = |line: u32| (line * LINE_WORDS).div_ceil(words).min(SLOTS as u32);
+        let below = |slot: u32| (1u32 << slot) - 1;
+        SlotSet((below(first_of(line + 1)) & !below(first_of(line))) as u16)
     }
 
     /// Asks for the line where a key with this choice begins, if it is where it prefers to be: the
     /// processor fetches it together with the header.
     #[inline(always)]
     pub(crate) fn prefetch_preferred(&self, choice: u32) {
-        let first = (choice & 15 & !(self.shape.group() - 1)) as usize;
-        prefetch_at::<HEADER_WORDS>(self.words, first * self.shape.slot_words());
+        let chosen = Slot::new(choice).index();
+        prefetch_at::<HEADER_WORDS>(self.words, chosen * self.shape.slot_words());
     }
 
     /// Where a reader starts: the state that all it sees from here on must belong to.
@@ -454,6 +451,7 @@ impl<'a, S: Shape> Bucket<'a, S> {
         let word = &self.words[POLICY];
         let before = word.load(Ordering::Relaxed);
         if let Some(after) = policy::hit(before, slot.index() as u32) {
+            core::hint::cold_path();
             // Relaxed: the policy's words order nothing, and any value of them is harmless.
             let _ = word.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed);
         }

@@ -24,12 +24,15 @@ const VECTOR_WORDS: usize = 8;
 #[inline(always)]
 pub(crate) fn load<'t>(from: &[AtomicU64], to: &'t mut [MaybeUninit<u64>]) -> &'t mut [u64] {
     assert_eq!(from.len(), to.len());
-    if !atomics_are_words() || to.len() < VECTOR_WORDS || !vector::load(from, to) {
-        for (word, to) in from.iter().zip(to.iter_mut()) {
-            to.write(word.load(Ordering::Relaxed));
-        }
+    let done = match atomics_are_words() && to.len() >= VECTOR_WORDS {
+        true => vector::load(from, to),
+        false => 0,
+    };
+    for (word, to) in from[done..].iter().zip(&mut to[done..]) {
+        to.write(word.load(Ordering::Relaxed));
     }
-    // SAFETY: `to` has as many words as `from`, and either copy wrote every one of them.
+    // SAFETY: `to` has as many words as `from`; the vectors wrote the first `done` of them, the
+    // loop the rest.
     #[expect(unsafe_code, reason = "the words were just initialised")]
     unsafe {
         to.assume_init_mut()
@@ -95,10 +98,11 @@ pub(crate) fn append(from: &[AtomicU64], to: &mut Vec<u64>) {
 #[inline(always)]
 pub(crate) fn store(from: &[u64], to: &[AtomicU64]) {
     assert_eq!(from.len(), to.len());
-    if atomics_are_words() && from.len() >= VECTOR_WORDS && vector::store(from, to) {
-        return;
-    }
-    for (from, word) in from.iter().zip(to) {
+    let done = match atomics_are_words() && from.len() >= VECTOR_WORDS {
+        true => vector::store(from, to),
+        false => 0,
+    };
+    for (from, word) in from[done..].iter().zip(&to[done..]) {
         word.store(*from, Ordering::Relaxed);
     }
 }
@@ -112,20 +116,21 @@ mod vector {
     /// Words that one turn of the loop moves.
     const STEP: usize = 8;
 
-    /// Copies all words and says so, in steps of 64 bytes and a last one that overlaps.
+    /// Copies whole steps of 64 bytes, and says how many words that were. The rest is left to the
+    /// caller, word by word, and not covered by a last step that overlaps the one before: a
+    /// processor that reads the copy while it is still in its store buffer can take each piece
+    /// from one store, never from two.
     ///
     /// Only the side in the segment is accessed in assembly. The compiler sees what is stored
     /// to the private side, and can often put it where it is wanted in the end.
     #[inline(always)]
-    pub(super) fn load(from: &[AtomicU64], to: &mut [MaybeUninit<u64>]) -> bool {
-        let words = from.len().min(to.len());
-        if words < STEP {
-            return false;
-        }
-        for start in steps(words) {
-            let target = to[start..start + STEP].as_mut_ptr().cast::<__m128i>();
-            let source = from[start..start + STEP].as_ptr();
-            // SAFETY: the slices above are 64 bytes each, which is what is read at `source` and
+    pub(super) fn load(from: &[AtomicU64], to: &mut [MaybeUninit<u64>]) -> usize {
+        let (from, _) = from.as_chunks::<STEP>();
+        let (to, _) = to.as_chunks_mut::<STEP>();
+        for (from, to) in from.iter().zip(to.iter_mut()) {
+            let target = to.as_mut_ptr().cast::<__m128i>();
+            let source = from.as_ptr();
+            // SAFETY: the chunks are 64 bytes each, which is what is read at `source` and
             // written at `target`, and do not overlap: `to` is borrowed mutably. The shared words
             // are read by single accesses to aligned 64-bit lanes (see the module's head).
             // `movups` and the intrinsic ask for no alignment, and for SSE2, which every
@@ -151,19 +156,17 @@ mod vector {
                 _mm_storeu_si128(target.add(3), d);
             }
         }
-        true
+        from.len().min(to.len()) * STEP
     }
 
     /// As `load`, the other way round.
     #[inline(always)]
-    pub(super) fn store(from: &[u64], to: &[AtomicU64]) -> bool {
-        let words = from.len().min(to.len());
-        if words < STEP {
-            return false;
-        }
-        for start in steps(words) {
-            let source = from[start..start + STEP].as_ptr().cast::<__m128i>();
-            let target = to[start..start + STEP].as_ptr();
+    pub(super) fn store(from: &[u64], to: &[AtomicU64]) -> usize {
+        let (from, _) = from.as_chunks::<STEP>();
+        let (to, _) = to.as_chunks::<STEP>();
+        for (from, to) in from.iter().zip(to) {
+            let source = from.as_ptr().cast::<__m128i>();
+            let target = to.as_ptr();
             // SAFETY: as in `load`. Writing through a pointer that came from a shared
             // reference is allowed because `AtomicU64` has interior mutability.
             #[expect(unsafe_code, reason = "inline assembly and vector intrinsics")]
@@ -182,14 +185,7 @@ mod vector {
                 );
             }
         }
-        true
-    }
-
-    /// Where each block of `STEP` words starts: side by side, the last one flush with the end.
-    #[inline(always)]
-    fn steps(words: usize) -> impl Iterator<Item = usize> {
-        let last = words - STEP;
-        (0..words.div_ceil(STEP)).map(move |step| (step * STEP).min(last))
+        from.len().min(to.len()) * STEP
     }
 }
 
@@ -197,12 +193,12 @@ mod vector {
 mod vector {
     use super::{AtomicU64, MaybeUninit};
 
-    pub(super) fn load(_: &[AtomicU64], _: &mut [MaybeUninit<u64>]) -> bool {
-        false
+    pub(super) fn load(_: &[AtomicU64], _: &mut [MaybeUninit<u64>]) -> usize {
+        0
     }
 
-    pub(super) fn store(_: &[u64], _: &[AtomicU64]) -> bool {
-        false
+    pub(super) fn store(_: &[u64], _: &[AtomicU64]) -> usize {
+        0
     }
 }
 

@@ -55,6 +55,12 @@ impl Meta {
         (self.0 >> EPOCH_SHIFT ^ epoch) & (EPOCHS - 1) == 0
     }
 
+    /// Whether it is of this epoch, never ends by itself, and has a value.
+    #[inline(always)]
+    pub(crate) fn says_nothing_but(self, epoch: u64) -> bool {
+        self.0 == (epoch & (EPOCHS - 1)) << EPOCH_SHIFT
+    }
+
     /// Whether it says that there is none.
     #[inline(always)]
     pub(crate) fn is_negative(self) -> bool {
@@ -90,6 +96,9 @@ mod tests {
                     assert!(meta.is_of(epoch) && meta.is_of(epoch + EPOCHS));
                     assert!(!meta.is_of(epoch + 1));
                     assert_eq!(meta.is_negative(), is_negative);
+                    let is_plain = deadline == 0 && !is_negative;
+                    assert_eq!(meta.says_nothing_but(epoch), is_plain);
+                    assert!(!meta.says_nothing_but(epoch + 1));
                 }
             }
         }

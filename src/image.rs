@@ -218,6 +218,17 @@ impl MetaWords for One {
     }
 }
 
+/// Two words.
+#[derive(Clone, Copy)]
+pub(crate) struct Two;
+
+impl MetaWords for Two {
+    #[inline(always)]
+    fn count(self) -> usize {
+        2
+    }
+}
+
 impl MetaWords for usize {
     #[inline(always)]
     fn count(self) -> usize {

@@ -266,8 +266,11 @@ impl Dice {
 /// The first word after a hit in `slot`; `None` if it stays as it is.
 #[inline(always)]
 pub(crate) fn hit(word: u64, slot: u32) -> Option<u64> {
-    let bit = 1 << (slot & 15);
-    (word & bit == 0).then_some(word | bit)
+    let slot = slot & 15;
+    match word >> slot & 1 {
+        0 => Some(word | 1 << slot),
+        _ => None,
+    }
 }
 
 /// One tick: hits since the last one count, all others get older. `seen` is told the past of each entry

@@ -20,6 +20,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
 
+use crate::owner::Owners;
 use crate::owner::token::{LockWord, Token, Verdict};
 use crate::shared::Shared;
 use crate::sync::{AtomicU64, Ordering};
@@ -49,11 +50,22 @@ pub(crate) enum Counter {
 
 const COUNTERS: usize = 10;
 
+/// Stands for the first word of line 0, and is beyond all lines.
+const NOBODYS: usize = usize::MAX - LINE_WORDS;
+
+/// The token of this process as a word; 0 if it has none.
+#[inline(always)]
+fn word_of(shared: &Shared) -> u64 {
+    let owners = shared.owners.as_ref();
+    owners.map_or(0, Owners::current_word)
+}
+
 /// The line that this thread used last. No destructor, so that looking at it costs nothing.
 struct Last {
     recorder: Cell<u64>,
     token: Cell<u64>,
-    line: Cell<usize>,
+    /// The first word of the line; [`NOBODYS`] if it is the one that belongs to nobody.
+    start: Cell<usize>,
 }
 
 thread_local! {
@@ -61,7 +73,7 @@ thread_local! {
         Last {
             recorder: Cell::new(0),
             token: Cell::new(0),
-            line: Cell::new(0),
+            start: Cell::new(NOBODYS),
         }
     };
     /// All lines of this thread.
@@ -80,7 +92,7 @@ impl Drop for Claimed {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade()
             // Not in the child of a fork, which has a copy of the list.
-            && shared.current_token().map_or(0, Token::to_word) == self.token
+            && word_of(&shared) == self.token
             && let Some(owner) = shared.mapping.statistics().get(self.line * LINE_WORDS)
         {
             // Release: the next claimant goes on from what this thread counted last.
@@ -113,24 +125,21 @@ impl Recorder {
     /// Adds to a counter.
     #[inline(always)]
     pub(crate) fn add(&self, shared: &Arc<Shared>, counter: Counter, more: u64) {
-        if !self.is_on {
-            return;
-        }
-        let token = shared.current_token().map_or(0, Token::to_word);
-        let line = LAST.with(|last| {
+        // The usual case first, so that it asks for nothing that it can do without.
+        let token = word_of(shared);
+        let start = LAST.with(|last| {
             let is_mine = last.recorder.get() == self.id && last.token.get() == token;
-            is_mine.then(|| last.line.get())
+            is_mine.then(|| last.start.get())
         });
-        match line {
-            Some(line) if line != 0 => {
-                let at = line * LINE_WORDS + counter as usize;
-                if let Some(word) = shared.mapping.statistics().get(at) {
-                    // Nobody else writes here. Relaxed: a counter orders nothing.
-                    let sum = word.load(Ordering::Relaxed).wrapping_add(more);
-                    word.store(sum, Ordering::Relaxed);
-                }
-            }
-            _ => self.add_elsewhere(shared, counter, more),
+        let words = shared.mapping.statistics();
+        if let Some(start) = start
+            && let Some(word) = words.get(start.wrapping_add(counter as usize))
+        {
+            // Nobody else writes here. Relaxed: a counter orders nothing.
+            let sum = word.load(Ordering::Relaxed).wrapping_add(more);
+            word.store(sum, Ordering::Relaxed);
+        } else if self.is_on {
+            self.add_elsewhere(shared, counter, more);
         }
     }
 
@@ -152,10 +161,14 @@ impl Recorder {
         let word = token.map_or(0, Token::to_word);
         let known = LAST.with(|last| {
             let is_known = last.recorder.get() == self.id && last.token.get() == word;
-            is_known.then(|| last.line.get())
+            is_known.then(|| last.start.get())
         });
-        if let Some(line) = known {
-            return line;
+        if let Some(start) = known {
+            return if start == NOBODYS {
+                0
+            } else {
+                start / LINE_WORDS
+            };
         }
         // While the thread is ending there is no list any more, and nothing is claimed.
         let line = CLAIMED.try_with(|claimed| {
@@ -179,7 +192,11 @@ impl Recorder {
         LAST.with(|last| {
             last.recorder.set(self.id);
             last.token.set(word);
-            last.line.set(line);
+            last.start.set(if line == 0 {
+                NOBODYS
+            } else {
+                line * LINE_WORDS
+            });
         });
         line
     }

@@ -247,8 +247,8 @@ impl<K: Key, V: Value> Cache<K, V> {
         let look = self.judge(sink.words(), none_counts)?;
         if let Look::Known(_) = look {
             self.note_hit(place);
-            if meta > 1 {
-                self.refresh(key, place, sink.words());
+            if let Some(accessed) = sink.words().get(Image::<V>::WORDS + 1) {
+                self.refresh(key, place, self.clock.now(), *accessed);
             }
         }
         Ok(look)

@@ -42,7 +42,7 @@ use crate::entry::Meta;
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::evict::{Replaced, Replacement};
 use crate::hash::Hashed;
-use crate::image::{Annotated, Cached, Image, MetaWords, One};
+use crate::image::{Annotated, Cached, Image, MetaWords, One, Two};
 use crate::layout::{CacheFields, Layout, SizeError};
 use crate::map::decoded;
 use crate::restart::boot_id;
@@ -202,6 +202,28 @@ enum Standing {
     Void,
 }
 
+/// What a look at an entry tells whoever asked for its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// Its value.
+    Value,
+    /// That it is known that there is none.
+    ThereIsNone,
+    /// Nothing: it does not count any more.
+    Unknown,
+}
+
+impl Answer {
+    #[inline(always)]
+    fn new(meta: Meta, standing: Standing) -> Self {
+        match standing {
+            Standing::Live if meta.is_negative() => Self::ThereIsNone,
+            Standing::Live => Self::Value,
+            Standing::Ended(_) | Standing::Void => Self::Unknown,
+        }
+    }
+}
+
 /// Where an entry was found, if that is known.
 type Place<'a, 'r, K, V, M> = Option<(Bucket<'a, Cached<'r, K, V, M>>, Slot)>;
 
@@ -252,23 +274,25 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     }
 
     /// Judges an entry by its words, value first. Reads the clock only if the entry has an end.
-    #[inline(always)]
     fn standing(&self, words: &[u64]) -> Standing {
         let meta = &words[Image::<V>::WORDS..];
-        let word = Meta(meta[0]);
-        let accessed = meta.get(1).copied().unwrap_or(0);
+        let (word, accessed) = (Meta(meta[0]), meta.get(1).copied().unwrap_or(0));
+        if word.end(accessed, self.fields().time_to_idle) == 0 {
+            return self.standing_at(0, word, accessed);
+        }
+        self.standing_at(self.clock.now(), word, accessed)
+    }
+
+    /// The same by a time that is known, which does not matter if the entry has no end.
+    #[inline]
+    fn standing_at(&self, now: u64, word: Meta, accessed: u64) -> Standing {
         if !word.is_of(self.epoch()) {
             return Standing::Void;
         }
-        match word.end(accessed, self.fields().time_to_idle) {
-            0 => Standing::Live,
-            end => self.standing_at(end),
+        let end = word.end(accessed, self.fields().time_to_idle);
+        if end == 0 {
+            return Standing::Live;
         }
-    }
-
-    #[inline]
-    fn standing_at(&self, end: u64) -> Standing {
-        let now = self.clock.now();
         if self.word(BOOT).load(Ordering::Relaxed) != self.boot {
             return Standing::Void; // By a clock that is gone.
         }
@@ -278,12 +302,34 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
         }
     }
 
+    /// What an entry says to whoever asks, by its words, value first.
+    #[inline(always)]
+    fn answer_of(&self, words: &[u64]) -> Answer {
+        let meta = &words[Image::<V>::WORDS..];
+        let word = Meta(meta[0]);
+        match meta.get(1) {
+            None if word.says_nothing_but(self.epoch()) => Answer::Value,
+            None => self.answer_by(word),
+            Some(_) => Answer::new(word, self.standing(words)),
+        }
+    }
+
+    /// The same where one word of metadata has something to say. Not part of its callers, which
+    /// need none of its registers where that has not.
+    #[inline(never)]
+    fn answer_by(&self, word: Meta) -> Answer {
+        let now = match word.deadline() {
+            0 => 0,
+            _ => self.clock.now(),
+        };
+        Answer::new(word, self.standing_at(now, word, 0))
+    }
+
     fn hash(&self, key: &K) -> Hashed {
         self.shared.hasher.hash(key.as_bytes())
     }
 
     /// Copies the words of an entry, if the key is there, whatever its standing.
-    #[inline(always)]
     fn find<'s, M: MetaWords>(
         &'s self,
         key: &K,
@@ -306,7 +352,7 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
         }
     }
 
-    /// The rest of `find`, out of its caller's way.
+    /// The rest of `find`: what follows a glance that did not do.
     #[inline(never)]
     fn find_elsewhere<'s, M: MetaWords>(
         &'s self,
@@ -339,12 +385,48 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     /// # Errors
     /// [`ReadError::InvalidValue`] if the stored bytes are not a `V`; [`ReadError::Contended`],
     /// which is no miss, as told there.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, key: &K) -> Result<Option<V>, ReadError> {
-        let meta = self.meta_words();
+        match self.fields().time_to_idle {
+            0 => self.get_as(key, One),
+            _ => self.get_idle(key),
+        }
+    }
+
+    /// `get` where entries have to be asked for to stay.
+    #[inline(never)]
+    fn get_idle(&self, key: &K) -> Result<Option<V>, ReadError> {
+        self.get_as(key, Two)
+    }
+
+    #[inline(always)]
+    fn get_as<M: MetaWords>(&self, key: &K, meta: M) -> Result<Option<V>, ReadError> {
+        let table = self.table(meta);
+        let hash = table.hash(key.as_bytes());
+        let mut key_image = Image::uninit();
+        let words = &*key_image.write(key);
         let mut room = Annotated::<V>::uninit();
-        let mut sink = room.sink(meta);
-        match self.find(key, meta, &mut sink)? {
+        let mut sink = room.sink(meta.count());
+        let take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, &mut sink);
+        match table.glance(Probe { hash, words }, take) {
+            Some(Lookup::Hit) => self.live_value(sink.words()),
+            Some(_) => Ok(None),
+            None => self.get_elsewhere(key, hash, meta),
+        }
+    }
+
+    /// The rest of `get_as`, out of its caller's way, which shares no memory with it: what one
+    /// copies into is in registers then.
+    #[inline(never)]
+    fn get_elsewhere<M: MetaWords>(
+        &self,
+        key: &K,
+        hash: Hashed,
+        meta: M,
+    ) -> Result<Option<V>, ReadError> {
+        let mut room = Annotated::<V>::uninit();
+        let mut sink = room.sink(meta.count());
+        match self.find_elsewhere(key, hash, meta, &mut sink)? {
             Some(_) => self.live_value(sink.words()),
             None => Ok(None),
         }
@@ -353,10 +435,10 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     /// The value of an entry, if it counts and is one.
     #[inline(always)]
     fn live_value(&self, words: &[u64]) -> Result<Option<V>, ReadError> {
-        if self.standing(words) != Standing::Live || is_negative::<V>(words) {
-            return Ok(None);
+        match self.answer_of(words) {
+            Answer::Value => decoded(&words[..Image::<V>::WORDS]).map(Some),
+            Answer::ThereIsNone | Answer::Unknown => Ok(None),
         }
-        decoded(&words[..Image::<V>::WORDS]).map(Some)
     }
 
     /// Whether the key is there and has not ended. Is no hit: neither counted nor a reason to keep
@@ -484,6 +566,12 @@ impl<K: Key, V: Value> Cache<K, V> {
         self.recorder.add(self.shared(), counter, 1);
     }
 
+    /// Not part of its callers, which are of hits most of all.
+    #[inline(never)]
+    fn count_miss(&self) {
+        self.count(Counter::Misses);
+    }
+
     /// The value of a key, if it is there and has not ended. A hit is noted for the policy, and
     /// counted.
     ///
@@ -492,25 +580,98 @@ impl<K: Key, V: Value> Cache<K, V> {
     /// which is no miss, as told there.
     #[inline(always)]
     pub fn get(&self, key: &K) -> Result<Option<V>, ReadError> {
-        if self.fields().time_to_idle != 0 {
-            return self.get_idle(key);
+        match self.fields().time_to_idle {
+            0 => self.get_as(key, One),
+            _ => self.get_idle(key),
         }
+    }
+
+    /// `get` where entries have to be asked for to stay.
+    #[inline(never)]
+    fn get_idle(&self, key: &K) -> Result<Option<V>, ReadError> {
+        self.get_as(key, Two)
+    }
+
+    #[inline(always)]
+    fn get_as<'s, M: MetaWords>(&'s self, key: &K, meta: M) -> Result<Option<V>, ReadError> {
+        let table = self.table(meta);
+        let hash = table.hash(key.as_bytes());
+        let mut key_image = Image::uninit();
+        let words = &*key_image.write(key);
         let mut room = Annotated::<V>::uninit();
-        let mut sink = room.sink(1);
-        let Some(place) = self.find(key, One, &mut sink)? else {
-            self.count(Counter::Misses);
-            return Ok(None);
+        let mut sink = room.sink(meta.count());
+        let mut place = None;
+        let take = |bucket: Bucket<'s, _>, slot| {
+            bucket.load_value(slot, &mut sink);
+            place = Some((bucket, slot));
         };
-        let words = sink.words();
-        if self.standing(words) != Standing::Live {
-            self.count(Counter::Misses);
+        match table.glance(Probe { hash, words }, take) {
+            Some(Lookup::Hit) => self.answer(key, place, sink.words()),
+            Some(_) => {
+                self.count_miss();
+                Ok(None)
+            }
+            None => self.get_elsewhere(key, hash, meta),
+        }
+    }
+
+    /// The rest of `get_as`, as the reader's.
+    #[inline(never)]
+    fn get_elsewhere<M: MetaWords>(
+        &self,
+        key: &K,
+        hash: Hashed,
+        meta: M,
+    ) -> Result<Option<V>, ReadError> {
+        let mut room = Annotated::<V>::uninit();
+        let mut sink = room.sink(meta.count());
+        match self.find_elsewhere(key, hash, meta, &mut sink)? {
+            Some(place) => self.answer(key, place, sink.words()),
+            None => {
+                self.count_miss();
+                Ok(None)
+            }
+        }
+    }
+
+    /// What `get` says of an entry that it has found, by its words. Notes the hit, if it is one.
+    #[inline(always)]
+    fn answer<M: MetaWords>(
+        &self,
+        key: &K,
+        place: Place<'_, 'static, K, V, M>,
+        words: &[u64],
+    ) -> Result<Option<V>, ReadError> {
+        let (value, meta) = words.split_at(Image::<V>::WORDS);
+        let word = Meta(meta[0]);
+        let Some(accessed) = meta.get(1).copied() else {
+            // Apart from the rest, so that it needs no registers for it.
+            if word.says_nothing_but(self.epoch()) {
+                self.note_hit(place);
+                return decoded(value).map(Some);
+            }
+            let answer = self.answer_by(word);
+            if answer == Answer::Unknown {
+                self.count_miss();
+                return Ok(None);
+            }
+            self.note_hit(place);
+            return match answer {
+                Answer::Value => decoded(value).map(Some),
+                _ => Ok(None),
+            };
+        };
+        let now = self.clock.now();
+        if self.standing_at(now, word, accessed) != Standing::Live {
+            self.count_miss();
             return Ok(None);
         }
         self.note_hit(place);
-        if is_negative::<V>(words) {
-            return Ok(None);
+        self.refresh(key, place, now, accessed);
+        match word.is_negative() {
+            true => Ok(None),
+            false => decoded(value).map(Some),
         }
-        decoded(&words[..Image::<V>::WORDS]).map(Some)
     }
 
     /// What a hit leaves behind.
@@ -522,37 +683,23 @@ impl<K: Key, V: Value> Cache<K, V> {
         self.count(Counter::Hits);
     }
 
-    /// `get` where entries have to be asked for to stay.
-    #[inline(never)]
-    fn get_idle(&self, key: &K) -> Result<Option<V>, ReadError> {
-        let meta = self.meta_words();
-        let mut room = Annotated::<V>::uninit();
-        let mut sink = room.sink(meta);
-        let Some(place) = self.find(key, meta, &mut sink)? else {
-            self.count(Counter::Misses);
-            return Ok(None);
-        };
-        let words = sink.words();
-        if self.standing(words) != Standing::Live {
-            self.count(Counter::Misses);
-            return Ok(None);
+    /// Notes when an entry was last asked for, if that is worth it and can be done at once.
+    #[inline(always)]
+    fn refresh<M: MetaWords>(
+        &self,
+        key: &K,
+        place: Place<'_, 'static, K, V, M>,
+        now: u64,
+        accessed: u64,
+    ) {
+        let fraction = (self.fields().time_to_idle / 16).max(1);
+        if accessed > now || now - accessed >= fraction {
+            self.refresh_now(key, place, now);
         }
-        self.note_hit(place);
-        self.refresh(key, place, words);
-        if is_negative::<V>(words) {
-            return Ok(None);
-        }
-        decoded(&words[..Image::<V>::WORDS]).map(Some)
     }
 
-    /// Notes when an entry was last asked for, if that is worth it and can be done at once.
-    fn refresh<M: MetaWords>(&self, key: &K, place: Place<'_, 'static, K, V, M>, words: &[u64]) {
-        let accessed = words.get(Image::<V>::WORDS + 1).copied().unwrap_or(0);
-        let now = self.clock.now();
-        let fraction = (self.fields().time_to_idle / 16).max(1);
-        if accessed <= now && now - accessed < fraction {
-            return;
-        }
+    #[inline(never)]
+    fn refresh_now<M: MetaWords>(&self, key: &K, place: Place<'_, 'static, K, V, M>, now: u64) {
         let hash = self.hash(key);
         let mut image = Image::uninit();
         let key = &*image.write(key);

@@ -155,6 +155,12 @@ impl Owners {
         Token::from_word(self.private.token())
     }
 
+    /// The same as the word that it is written as; 0 if this process is not registered.
+    #[inline(always)]
+    pub(crate) fn current_word(&self) -> u64 {
+        self.private.token()
+    }
+
     /// Gives the slot back. A fork of the process that registered has nothing to give.
     /// No lock may be held any more.
     pub(crate) fn release(&self, table: &[AtomicU64]) {
