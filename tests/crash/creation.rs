@@ -118,7 +118,10 @@ impl Site {
         let before = self.files();
         let mut tally = Tally::default();
         let is_stepped = is_long() || matches!(self.segment, Segment::SysV(_));
-        let trail = is_stepped.then(|| self.trail(visible)).unwrap_or_default();
+        let trail = match is_stepped {
+            true => self.trail(visible),
+            false => Vec::new(),
+        };
         tally.instructions = trail.len();
         tally.at_work = trail.len();
         self.judge(&before, &mut tally, "at the end");
