@@ -1,16 +1,19 @@
 //! What a hit on a cache costs beside one on a map of the same types, in the same run:
 //! `cargo bench -p shmkv-benches --bench cache`.
 //!
-//! Blocks of hits are timed by turns, each subject once a round in an order that rotates, so that
-//! whatever else the machine does meets all of them. Per subject, the median over the rounds
-//! counts; ratio and difference are those of medians of one run.
+//! Short blocks of hits are timed by turns, each subject once a round in an order that rotates, with
+//! the same keys, so that whatever else the machine does meets all of them. The tenth percentile
+//! over the rounds counts: a block takes some 30 microseconds, so on a machine that is shared most
+//! blocks may be interrupted, but one in ten is not.
 //!
 //! ```text
-//! --rounds N    rounds (default 101)
+//! --rounds N    rounds (default 1001)
 //! ```
 //!
 //! Exits with 1 if a hit without time limits costs more than 1.3 times a map's, one with a limit
-//! more than 12 ns beyond a map's, or counting more than 2 ns.
+//! more than 12 ns beyond a map's, or counting more than 2 ns, in a table that fits into a core's
+//! cache. Larger ones are measured and printed as well, and not judged: there it counts how many
+//! hits a core can have under way at once, which is how many of their instructions fit into it.
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -18,10 +21,14 @@ use std::time::{Duration, Instant};
 
 use shmkv::{Cache, CacheBuilder, Map, Value};
 
-/// Entries: the table fits into a core's cache, so that nothing but the work itself counts.
-const ENTRIES: u64 = 4096;
+/// Entries of a table that fits into a core's cache, so that nothing but the work itself counts.
+const JUDGED: u64 = 1000;
+/// Of those that do not.
+const LARGER: [u64; 2] = [100_000, 1_000_000];
 /// Hits that are timed at a stretch.
-const BLOCK: usize = 100_000;
+const BLOCK: usize = 4096;
+/// Blocks of different keys.
+const BLOCKS: usize = 64;
 
 /// Most that a hit may cost.
 const RATIO_MAX: f64 = 1.3;
@@ -51,10 +58,10 @@ impl<'a> Subject<'a> {
         }
     }
 
-    fn median(&self) -> f64 {
+    fn undisturbed(&self) -> f64 {
         let mut ns = self.ns.clone();
         ns.sort_by(f64::total_cmp);
-        ns[ns.len() / 2]
+        ns[ns.len() / 10]
     }
 }
 
@@ -63,14 +70,14 @@ fn key(number: u64) -> u64 {
     number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-fn stream() -> Vec<u64> {
+fn stream(entries: u64) -> Vec<u64> {
     let mut random = 1u64;
-    (0..BLOCK)
+    (0..BLOCK * BLOCKS)
         .map(|_| {
             random = random
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            key((random >> 33) % ENTRIES)
+            key((random >> 33) % entries)
         })
         .collect()
 }
@@ -82,12 +89,13 @@ fn name(what: &str) -> String {
 fn cache<V: Value + Copy>(
     what: &str,
     value: V,
+    entries: u64,
     set: impl FnOnce(CacheBuilder<u64, V>) -> CacheBuilder<u64, V>,
 ) -> Cache<u64, V> {
     // As loose as the map, so that both find their keys in the same number of buckets.
-    let builder = Cache::builder().max_capacity(4 * ENTRIES as usize);
+    let builder = Cache::builder().max_capacity(4 * entries as usize);
     let cache = set(builder).create(name(what).as_str()).expect("memory");
-    for number in 0..ENTRIES {
+    for number in 0..entries {
         cache.insert(key(number), value).expect("room");
     }
     assert_eq!(cache.stats().evicted_for_room, 0);
@@ -95,20 +103,23 @@ fn cache<V: Value + Copy>(
 }
 
 /// Whether all limits were kept.
-fn compare<V: Value + Copy>(types: &str, value: V, rounds: usize) -> bool {
+fn compare<V: Value + Copy>(types: &str, value: V, entries: u64, rounds: usize) -> bool {
     let map: Map<u64, V> = Map::builder()
-        .capacity(4 * ENTRIES as usize)
+        .capacity(4 * entries as usize)
         .create(name("map").as_str())
         .expect("memory");
-    for number in 0..ENTRIES {
+    for number in 0..entries {
         map.insert(key(number), value).expect("room");
     }
     let hour = Duration::from_secs(3600);
-    let plain = cache("plain", value, |builder| builder);
-    let silent = cache("silent", value, |builder| builder.statistics(false));
-    let limited = cache("ttl", value, |builder| builder.time_to_live(hour));
-    let idle = cache("tti", value, |builder| builder.time_to_idle(hour));
-    let reader = plain.read_only();
+    let plain = cache("plain", value, entries, |builder| builder);
+    let silent = cache("silent", value, entries, |builder| {
+        builder.statistics(false)
+    });
+    let limited = cache("ttl", value, entries, |builder| builder.time_to_live(hour));
+    let idle = cache("tti", value, entries, |builder| builder.time_to_idle(hour));
+    // A table of its own, or it would find in the processor's cache what another has just read.
+    let reader = cache("reader", value, entries, |builder| builder).read_only();
     let mut subjects = [
         Subject::new("map", |key| map.get(&key)),
         Subject::new("cache", |key| plain.get(&key)),
@@ -117,13 +128,14 @@ fn compare<V: Value + Copy>(types: &str, value: V, rounds: usize) -> bool {
         Subject::new("cache, time to live", |key| limited.get(&key)),
         Subject::new("cache, time to idle", |key| idle.get(&key)),
     ];
-    let keys = stream();
+    let keys = stream(entries);
     for round in 0..rounds + 2 {
+        let block = &keys[round % BLOCKS * BLOCK..][..BLOCK];
         for turn in 0..subjects.len() {
             let at = (turn + round) % subjects.len();
             let subject = &mut subjects[at];
             let started = Instant::now();
-            (subject.block)(&keys);
+            (subject.block)(block);
             let ns = started.elapsed().as_nanos() as f64 / BLOCK as f64;
             // The first rounds warm up.
             if round >= 2 {
@@ -131,28 +143,31 @@ fn compare<V: Value + Copy>(types: &str, value: V, rounds: usize) -> bool {
             }
         }
     }
-    let medians = subjects.each_ref().map(Subject::median);
-    println!("u64 to {types}, {ENTRIES} entries, median of {rounds} rounds");
-    for (subject, ns) in subjects.iter().zip(medians) {
-        let (ratio, more) = (ns / medians[0], ns - medians[0]);
+    let times = subjects.each_ref().map(Subject::undisturbed);
+    println!("u64 to {types}, {entries} entries, tenth percentile of {rounds} rounds");
+    for (subject, ns) in subjects.iter().zip(times) {
+        let (ratio, more) = (ns / times[0], ns - times[0]);
         println!(
             "  {:<22} {ns:6.2} ns  {ratio:5.2} x map  {more:+6.2} ns",
             subject.name
         );
     }
-    let counting = medians[1] - medians[2];
+    let counting = times[1] - times[2];
     println!("  counting a hit         {counting:6.2} ns");
     let mut is_good = true;
+    if entries != JUDGED {
+        return is_good;
+    }
     let mut limit = |what: &str, found: f64, most: f64| {
         if found > most {
             println!("  LIMIT PASSED: {what} {found:.2}, at most {most}");
             is_good = false;
         }
     };
-    limit("cache by map", medians[1] / medians[0], RATIO_MAX);
+    limit("cache by map", times[1] / times[0], RATIO_MAX);
     limit(
         "nanoseconds of a time to live",
-        medians[4] - medians[0],
+        times[4] - times[0],
         LIMIT_NS_MAX,
     );
     limit("nanoseconds of counting", counting, COUNT_NS_MAX);
@@ -160,7 +175,7 @@ fn compare<V: Value + Copy>(types: &str, value: V, rounds: usize) -> bool {
 }
 
 fn main() -> ExitCode {
-    let mut rounds = 101;
+    let mut rounds = 1001;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -174,9 +189,13 @@ fn main() -> ExitCode {
         }
     }
     let good = [
-        compare("u64", 7u64, rounds),
-        compare("[u64; 4]", [7u64; 4], rounds),
-        compare("[u64; 32]", [7u64; 32], rounds),
+        compare("u64", 7u64, JUDGED, rounds),
+        compare("[u64; 4]", [7u64; 4], JUDGED, rounds),
+        compare("[u64; 8]", [7u64; 8], JUDGED, rounds),
+        compare("[u64; 32]", [7u64; 32], JUDGED, rounds),
     ];
+    for entries in LARGER {
+        compare("u64", 7u64, entries, rounds.min(201));
+    }
     ExitCode::from(u8::from(good.contains(&false)))
 }
