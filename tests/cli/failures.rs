@@ -98,7 +98,14 @@ fn run_all_on_usable(name: &str, mut prepare: impl FnMut(), codes: impl Fn(&str)
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         println!("{words:?}");
-        let ran = run(&words);
+        let ran = match words[..] {
+            // CSV without a line of column names is none.
+            ["load", "--format", "csv", _] => {
+                let dump = run(&["dump", "--format", "csv", name]).fine();
+                feed(&words, dump.lines().next().unwrap())
+            }
+            _ => run(&words),
+        };
         match words[0] {
             "top" => ran.fails(2, &["needs a terminal"]),
             command => assert_eq!(ran.code, codes(command), "{ran:#?}"),
@@ -336,7 +343,8 @@ fn a_full_map_takes_no_new_key_and_everything_else_works() {
     run(&["cp", name, &copy.segment().to_string(), "--capacity", "100"]).fine();
     assert_eq!(run(&["del", name, "3"]).fine(), "1\n");
     run(&["set", name, &absent, "1"]).fine();
-    // Full again, and that is no reason for anything else to fail.
+    // Full again, and that is no reason for anything else to fail. (Not `rm`: we are a writer.)
+    drop(map);
     run_all_on_usable(name, || (), |_| 0);
 }
 

@@ -78,7 +78,8 @@ impl Session {
         self.screen.screen().contents()
     }
 
-    fn take(&mut self, wait: Duration) -> bool {
+    /// Shows what comes within this time; whether anything did.
+    pub(crate) fn take(&mut self, wait: Duration) -> bool {
         match self.output.recv_timeout(wait) {
             Ok(bytes) => {
                 self.screen.process(&bytes);
