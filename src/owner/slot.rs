@@ -11,6 +11,9 @@
 //!  word 7  seal       digest of words 0 to 6 (of word 0: generation and pid)
 //! ```
 //!
+//! Words 1 to 6 are stored under a mask that is made of the claim, so that no two claims ever
+//! store the same.
+//!
 //! *Claiming.* All that arbitrates is word 0, by compare-exchange:
 //!
 //! ```text
@@ -27,6 +30,13 @@
 //! any other. A claimant owns no bucket lock yet; if one that lives is mistaken for
 //! dead, its own last step fails and it looks for another slot.
 //!
+//! *Writing the record.* Such a claimant may be stopped before it has written its record, and go
+//! on when the slot is long another's, whose record must survive: a holder whose record cannot
+//! be read can never be proven dead, and its locks would stand for ever. So each word is
+//! exchanged, against what stood there while the claim was still ours. A word that a later
+//! claimant has written is another by its mask, so the exchange fails. The later one
+//! does the same, so of two exchanges of one word the later claimant's comes last.
+//!
 //! *Reading.* The words are read in any state, while others write them. They are
 //! believed only if word 0 was the same before and after, and the seal fits.
 //!
@@ -37,6 +47,10 @@ use crate::sync::{AtomicU64, Ordering, fence};
 
 /// Words (of 8 bytes) that a slot takes.
 pub(crate) const SLOT_WORDS: usize = 8;
+
+/// How often a record is written anew because an earlier claimant wrote as well. It does so once,
+/// and there are seldom two; a hostile peer is not waited for.
+const PUBLISH_TRIES: u32 = 8;
 
 /// A slot's generations have this many bits (a token has room for more).
 const GENERATION_BITS: u32 = 39;
@@ -106,6 +120,11 @@ impl Claim {
         Self((self.0 & !STATE_BITS) | 2)
     }
 
+    /// What the words of this claim's record are stored under.
+    fn mask(self) -> u64 {
+        self.held().0.wrapping_mul(0xD6E8_FEB8_6659_FD93)
+    }
+
     fn freed(self) -> Self {
         Self(self.generation() << GENERATION_SHIFT)
     }
@@ -142,7 +161,18 @@ impl Record {
         ]
     }
 
-    fn from_words(words: [u64; 6]) -> Self {
+    /// Words 1 to 7, as they are stored.
+    fn stored(self, claim: Claim) -> [u64; 7] {
+        let words = self.words();
+        std::array::from_fn(|i| match words.get(i) {
+            Some(word) => word ^ claim.mask(),
+            None => self.seal(claim),
+        })
+    }
+
+    /// From words 1 to 6, as they are stored.
+    fn from_stored(words: [u64; 6], claim: Claim) -> Self {
+        let words = words.map(|word| word ^ claim.mask());
         Self {
             started: words[0],
             namespaces: words[1],
@@ -203,9 +233,8 @@ impl<'a> Slot<'a> {
         let before = Claim(self.0[0].load(Ordering::Relaxed));
         // Acquire: pairs with `publish`; a held slot's words are those of its holder or later.
         fence(Ordering::Acquire);
-        let record = Record::from_words(std::array::from_fn(|i| {
-            self.0[i + 1].load(Ordering::Relaxed)
-        }));
+        let words = std::array::from_fn(|i| self.0[i + 1].load(Ordering::Relaxed));
+        let record = Record::from_stored(words, before);
         let seal = self.0[7].load(Ordering::Relaxed);
         // Acquire: if any of the words was a later claimant's, word 0 is seen to have changed.
         fence(Ordering::Acquire);
@@ -224,7 +253,8 @@ impl<'a> Slot<'a> {
             return None;
         }
         // Release: pairs with the second fence in `read`, which must not pair our record
-        // with the claim of our predecessor.
+        // with the claim of our predecessor, and with that in `publish`, where a predecessor
+        // who sees a word of ours must see that its claim is gone.
         fence(Ordering::Release);
         Some(claim)
     }
@@ -232,11 +262,28 @@ impl<'a> Slot<'a> {
     /// Second step: says who we are, then that it is complete. `None` if somebody took
     /// the claim away from us, which is harmless: no token was given out yet.
     pub(super) fn publish(self, claim: Claim, record: Record) -> Option<Claim> {
-        for (word, value) in self.0[1..7].iter().zip(record.words()) {
-            word.store(value, Ordering::Relaxed);
+        let words = &self.0[1..];
+        for _ in 0..PUBLISH_TRIES {
+            let found: [u64; 7] = std::array::from_fn(|i| words[i].load(Ordering::Relaxed));
+            // Acquire: pairs with the fence in `try_claim`: had one of them been written by
+            // whoever took the claim away, word 0 would be seen to have changed.
+            fence(Ordering::Acquire);
+            if Claim(self.0[0].load(Ordering::Relaxed)) != claim {
+                return None;
+            }
+            let mut is_written = true;
+            for ((word, found), ours) in words.iter().zip(found).zip(record.stored(claim)) {
+                // Relaxed: published by the exchange of word 0.
+                let exchanged =
+                    word.compare_exchange(found, ours, Ordering::Relaxed, Ordering::Relaxed);
+                is_written &= exchanged.is_ok();
+            }
+            if is_written {
+                return self.replace(claim, claim.held()).then_some(claim.held());
+            }
         }
-        self.0[7].store(record.seal(claim), Ordering::Relaxed);
-        self.replace(claim, claim.held()).then_some(claim.held())
+        self.free(claim);
+        None
     }
 
     /// Gives the slot back, or takes it from a holder who is proven dead. Whoever finds
@@ -259,15 +306,14 @@ impl<'a> Slot<'a> {
     /// Puts another record under the same claim, sealed.
     #[cfg(test)]
     pub(super) fn overwrite(self, claim: Claim, record: Record) {
-        for (word, value) in self.0[1..7].iter().zip(record.words()) {
-            word.store(value, Ordering::Relaxed);
+        for (word, value) in self.0[1..].iter().zip(record.stored(claim)) {
+            word.store(value, Ordering::Release);
         }
-        self.0[7].store(record.seal(claim), Ordering::Release);
     }
 
     fn replace(self, seen: Claim, new: Claim) -> bool {
-        // Release: publishes the words written before. Acquire: orders our words after
-        // those of the previous holder.
+        // Release: publishes the words written before. Acquire: what we find in the words is no
+        // older than what the previous holder published.
         self.0[0]
             .compare_exchange(seen.0, new.0, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
@@ -321,6 +367,27 @@ mod tests {
         let second = slot.try_claim(first, 43, true).unwrap();
         assert_eq!(slot.publish(first, Record::default()), None);
         assert_eq!(slot.claim(), second);
+    }
+
+    #[test]
+    fn a_robbed_claimant_spoils_nobodys_record() {
+        let table = table();
+        let slot = Slot::of(&table, 0).unwrap();
+        let first = slot.try_claim(slot.claim(), 42, false).unwrap();
+        let second = slot.try_claim(first, 43, true).unwrap();
+        let record = Record {
+            started: 5,
+            ..Record::default()
+        };
+        let held = slot.publish(second, record).unwrap();
+        assert_eq!(slot.publish(first, Record::default()), None);
+        assert_eq!(
+            slot.read(),
+            Snapshot {
+                claim: held,
+                record: Some(record)
+            }
+        );
     }
 
     #[test]

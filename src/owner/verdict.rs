@@ -68,7 +68,8 @@ impl Owners {
         }
     }
 
-    /// It has no record yet. A mistake costs it another attempt, nothing else.
+    /// It has no record yet. A mistake costs it another attempt, and the next holder nothing (see
+    /// [`slot`](super::slot)).
     fn judge_claimant(&self, index: u32, claim: Claim) -> Verdict {
         if !claim.is_lockless()
             && let Some((file, _)) = self.private.file()

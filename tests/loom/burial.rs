@@ -349,6 +349,7 @@ fn waiter_that_raises_its_flag_does_not_stop_a_burial_half_way() {
     let (e, mut draft) = twice([0, 0, 0]);
     draft.fate(0, Fate::Mortal);
     explore(1, 17000, &["- removed inserted -,7"], move |_| {
+        sync::spin_nimbly(4);
         let [kernel, a, b, end] = draft.share();
         let kernel = role(move || {
             kernel.bury(0);
@@ -412,5 +413,22 @@ fn late_taker_does_not_unlock_what_another_death_left() {
         let outcome = race(turn, [first, second]);
         end.bury_all(3);
         format!("{outcome} {}", end.settled(&[e, f, p], true))
+    });
+}
+
+/// Smallest interesting schedule: the taker finds the entry twice and pauses; another one buries
+/// the dead and displaces the entry once more, which is then away from home, and nowhere else. The first
+/// taker must not take it for the second copy.
+#[test]
+fn late_taker_does_not_remove_the_only_copy() {
+    let (e, draft) = twice([0, 0, 0]);
+    explore_within(1, 2, 50, &["from5 inserted 15,9"], move |turn| {
+        sync::spin_nimbly(30);
+        let [a, b, end] = draft.share();
+        let first = role(move || a.add(1, e, 10));
+        let second = role(move || b.insert(2, k(), 9));
+        let outcome = race(turn, [first, second]);
+        end.bury_all(3);
+        format!("{outcome} {}", end.settled(&[e, k()], true))
     });
 }

@@ -205,24 +205,26 @@ fn removed_key_stays_removed_when_it_moves() {
     }
 }
 
-/// Smallest interesting schedule: bucket 2 fills up between the displacer's peek and its lock.
+fn bucket_that_fills_up<V: Number>() {
+    let (n, p) = (n(), key(BUCKETS, 2, 0, 0, 0));
+    let (e, mut draft) = away::<V>();
+    draft.fill(2, 0, 0..14).live(2, &[14, 15]);
+    let expected = ["full inserted 5,-,7", "inserted full 5,9,-"];
+    explore(2, 49, &expected, move |turn| {
+        let [a, b, end] = draft.share();
+        let displacer = role(move || a.insert(0, n, 9));
+        let other = role(move || b.insert(1, p, 7));
+        let outcome = race(turn, [displacer, other]);
+        format!("{outcome} {}", end.settled(&[e, n, p], true))
+    });
+}
+
+/// Smallest interesting schedule: bucket 2 fills up between the displacer's peek and its lock. Of
+/// wide values, its last slot must stay spare.
 #[test]
 fn displacement_into_a_bucket_that_fills_up() {
-    let (n, p) = (n(), key(BUCKETS, 2, 0, 0, 0));
-    let (e, mut draft) = away::<Narrow>();
-    draft.fill(2, 0, 0..14).live(2, &[14, 15]);
-    explore(
-        2,
-        49,
-        &["full inserted 5,-,7", "inserted full 5,9,-"],
-        move |turn| {
-            let [a, b, end] = draft.share();
-            let displacer = role(move || a.insert(0, n, 9));
-            let other = role(move || b.insert(1, p, 7));
-            let outcome = race(turn, [displacer, other]);
-            format!("{outcome} {}", end.settled(&[e, n, p], true))
-        },
-    );
+    bucket_that_fills_up::<Narrow>();
+    bucket_that_fills_up::<Wide>();
 }
 
 /// A full home and a key of it that lives, or is going to live, in bucket 1.
@@ -300,20 +302,26 @@ fn saturated_counter_is_never_lowered() {
 }
 
 /// Smallest interesting schedule: the reader has loaded the state of the other bucket; the
-/// writer moves the key to another slot there by an update and fills the old one again.
+/// writer moves the key to another slot there by an update and fills the old one again. One reader
+/// begins with a glance, the other one looks into both buckets from the start: only that one meets the
+/// two commits in the look whose miss would count.
 #[test]
 fn key_away_from_home_is_not_missed_when_its_old_slot_is_filled_again() {
     let (k, mut draft) = full_home::<Wide>(true);
     let next = key(BUCKETS, 1, 2, 0, 0);
     draft.live(1, &[0, 1, 2]);
-    explore(2, 1000, &["- 1", "- 2"], move |turn| {
+    explore(4, 1000, &["- 1", "- 2"], move |variant| {
+        let (turn, is_patient) = (variant % 2, variant / 2 == 1);
         let [w, r, end] = draft.share();
         let writer = role(move || {
             assert_eq!(w.put(0, k, 2), "replaced");
             assert_eq!(w.insert(0, next, 50), "inserted");
             "-".to_owned()
         });
-        let reader = role(move || r.get(k).to_string());
+        let reader = role(move || match is_patient {
+            false => r.get(k).to_string(),
+            true => r.get_read_only(k).to_string(),
+        });
         let outcome = race(turn, [writer, reader]);
         assert_eq!(end.settled(&[k, next], true), "2,50");
         outcome

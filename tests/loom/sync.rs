@@ -46,6 +46,8 @@ thread_local! {
     /// Whether a sleeper wakes when its slice of time is over: else only if somebody wakes it,
     /// or dies.
     static SLICES: Cell<bool> = const { Cell::new(false) };
+    /// How often who spins looks again at once, instead of letting others run before.
+    static NIMBLE: Cell<u32> = const { Cell::new(0) };
     /// The owners that died in this execution, as they stand in lock words.
     static DEAD: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
     /// The threads of the model that are going to die, and the writes that each has left.
@@ -57,6 +59,7 @@ pub(crate) fn begin_execution() {
     IN_MODEL.set(true);
     QUIET.set(false);
     SLICES.set(false);
+    NIMBLE.set(0);
     DEAD.take();
     MORTALS.take();
 }
@@ -80,6 +83,13 @@ pub(crate) fn quiet<R>(f: impl FnOnce() -> R) -> R {
 /// owner of the lock is never scheduled, are schedules without number and without interest.
 pub(crate) fn sleep_in_slices() {
     SLICES.set(true);
+}
+
+/// The next `spins` times in this execution, who spins does not yield. loom does not run a
+/// thread that has yielded while any other can run, so else no thread could stand still in the middle
+/// of a step while another one comes past a lock that is held.
+pub(crate) fn spin_nimbly(spins: u32) {
+    NIMBLE.set(spins);
 }
 
 /// Says that an owner has died: who sleeps on one of `words` wakes up and asks, and nobody falls
@@ -312,6 +322,13 @@ pub(crate) fn fence(order: Ordering) {
 }
 
 pub(crate) fn spin_hint() {
+    match NIMBLE.get().checked_sub(1) {
+        Some(fewer) => NIMBLE.set(fewer),
+        None => let_others_run(),
+    }
+}
+
+fn let_others_run() {
     if !IN_MODEL.get() {
         std::thread::yield_now();
     } else if !panicking() {
@@ -320,16 +337,20 @@ pub(crate) fn spin_hint() {
 }
 
 pub(crate) fn futex_wait(word: &AtomicU64, expected: u64, _timeout_us: u32) {
-    let is_dead = DEAD.with_borrow(|dead| dead.contains(&(expected & !1)));
-    if SLICES.get() || !IN_MODEL.get() || is_dead {
+    let is_dead = || DEAD.with_borrow(|dead| dead.contains(&(expected & !1)));
+    if SLICES.get() || !IN_MODEL.get() || is_dead() {
         // The slice of time is over when somebody else has run.
-        return spin_hint();
+        return let_others_run();
     }
     let live = word.live_word();
     // The kernel reads the word's latest value, and nothing comes between that and falling asleep.
     let found = live.word.fetch_or(0, Ordering::Relaxed);
     if found as u32 != expected as u32 {
         return;
+    }
+    // The owner may have died during that access, and woken those who slept by then.
+    if is_dead() {
+        return let_others_run();
     }
     let woken = Rc::new(Cell::new(false));
     let sleeper = (loom::thread::current(), woken.clone());

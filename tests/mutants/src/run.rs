@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -88,8 +89,14 @@ pub(crate) fn mutant() -> u32 {
 }
 "#;
 
-/// Far beyond what all models take on a busy machine. A mutant may loop for ever.
+/// Far beyond what all models take on a busy machine. A mutant may stand still for ever.
 const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Seconds of a processor's time, several times what all models take. A mutant may loop for ever.
+const PATIENCE_CPU: u32 = 600;
+
+/// What a process is sent that has used up its time.
+const SIGXCPU: i32 = 24;
 
 /// The test program.
 pub struct Program {
@@ -234,7 +241,11 @@ impl Program {
         } else {
             filters
         };
-        let mut child = Command::new(&self.path)
+        // The limit is the shell's affair, since the standard library has no word for it.
+        let limited = format!("ulimit -t {PATIENCE_CPU}; exec \"$0\" \"$@\"");
+        let mut child = Command::new("sh")
+            .args(["-c", &limited])
+            .arg(&self.path)
             .args(filters)
             .arg("--test-threads=1")
             .env("SHMKV_MUTANT", mutant.to_string())
@@ -273,7 +284,8 @@ impl Program {
             }
             return None;
         }
-        let (by, executions) = what_failed(&log, status.is_none());
+        let is_timeout = status.is_none_or(|status| status.signal() == Some(SIGXCPU));
+        let (by, executions) = what_failed(&log, is_timeout);
         Some(Noticed {
             by,
             executions,
