@@ -17,6 +17,8 @@
 
 use std::fmt;
 
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use serde_json::{Map, Number, Value};
 
 use super::datum::inline;
@@ -462,39 +464,16 @@ fn read_bytes(text: &str) -> Option<Vec<u8>> {
 /// Base64 of RFC 4648, of either alphabet, padded or not. Bits that belong to no byte must be
 /// zero: otherwise two texts would be the same bytes, one of them by a mistake.
 fn unbase64(text: &str) -> Option<Vec<u8>> {
-    let (digits, padding) = match text.find('=') {
-        Some(end) => text.split_at(end),
-        None => (text, ""),
+    let padding = match text.contains('=') {
+        true => DecodePaddingMode::RequireCanonical,
+        false => DecodePaddingMode::RequireNone,
     };
-    let is_padded = match padding {
-        "" => true,
-        "=" | "==" => text.len().is_multiple_of(4),
-        _ => false,
+    let alphabet = match text.contains(['-', '_']) {
+        true => &alphabet::URL_SAFE,
+        false => &alphabet::STANDARD,
     };
-    // A lone digit is less than a byte.
-    if !is_padded || digits.len() % 4 == 1 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
-    let (mut bits, mut count) = (0_u32, 0);
-    for digit in digits.bytes() {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-            bits &= (1 << count) - 1;
-        }
-    }
-    (bits == 0).then_some(bytes)
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(padding);
+    GeneralPurpose::new(alphabet, config).decode(text).ok()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
