@@ -10,7 +10,7 @@
 //! | enums | the variant's name as a string |
 //! | arrays | arrays |
 //! | `Str<N>` | a string |
-//! | `Bytes<N>` | a string of hexadecimal digits |
+//! | `Bytes<N>` | a string of hexadecimal digits; read also behind `0x`, and as base64 behind `base64:` |
 //! | structs | objects with exactly the fields of the struct |
 //!
 //! Reading back what was printed gives the same bytes.
@@ -168,7 +168,7 @@ pub fn from_json(ty: &Type, value: &Value) -> Result<Vec<u8>, ValueError> {
 /// The bytes of a value as a human writes it on a command line.
 ///
 /// JSON as in [`from_json`]; without quotes where the type is text, bytes, a `char` or
-/// an enum; integers also in hexadecimal (`0x51`); a struct also as `field=value`
+/// an enum; integers also in hexadecimal (`0x51`), bytes also as base64 (`base64:AP8=`); a struct also as `field=value`
 /// pairs, separated by commas or white space, whose values are written likewise
 /// (in quotes if they contain a separator).
 pub fn parse_value(ty: &Type, text: &str) -> Result<Vec<u8>, ValueError> {
@@ -284,9 +284,13 @@ fn read(ty: &Type, value: &Value, bytes: &mut Vec<u8>) -> Result<(), InvalidValu
             inline(*max, text.as_bytes(), bytes)
                 .ok_or_else(|| expected(format!("text of at most {max} bytes")))?;
         }
-        (Type::Bytes(max), Value::String(text)) => unhex(text)
+        (Type::Bytes(max), Value::String(text)) => read_bytes(text)
             .and_then(|content| inline(*max, &content, bytes))
-            .ok_or_else(|| expected(format!("hexadecimal digits for at most {max} bytes")))?,
+            .ok_or_else(|| {
+                expected(format!(
+                    "at most {max} bytes as hexadecimal digits, or as base64 behind `base64:`"
+                ))
+            })?,
         (Type::Enum(it), Value::String(name)) => match it.variant(name) {
             Some(variant) => bytes.extend(it.repr().narrow(variant.discriminant() as u128)),
             None => {
@@ -309,11 +313,11 @@ fn read(ty: &Type, value: &Value, bytes: &mut Vec<u8>) -> Result<(), InvalidValu
             }
         }
         (Type::Array { element, len }, Value::String(text)) if **element == Type::Int(Int::U8) => {
-            match unhex(text) {
+            match read_bytes(text) {
                 Some(content) if content.len() == *len => bytes.extend(content),
                 _ => {
                     return Err(expected(format!(
-                        "{} hexadecimal digits",
+                        "{} hexadecimal digits, or {len} bytes as base64 behind `base64:`",
                         len.saturating_mul(2)
                     )));
                 }
@@ -445,6 +449,52 @@ fn hex(bytes: &[u8]) -> String {
         .flat_map(|b| [b >> 4, b & 15])
         .map(|nibble| DIGITS[usize::from(nibble)])
         .collect()
+}
+
+/// Bytes as a human or another program writes them.
+fn read_bytes(text: &str) -> Option<Vec<u8>> {
+    match text.strip_prefix("base64:") {
+        Some(text) => unbase64(text),
+        None => unhex(text.strip_prefix("0x").unwrap_or(text)),
+    }
+}
+
+/// Base64 of RFC 4648, of either alphabet, padded or not. Bits that belong to no byte must be
+/// zero: otherwise two texts would be the same bytes, one of them by a mistake.
+fn unbase64(text: &str) -> Option<Vec<u8>> {
+    let (digits, padding) = match text.find('=') {
+        Some(end) => text.split_at(end),
+        None => (text, ""),
+    };
+    let is_padded = match padding {
+        "" => true,
+        "=" | "==" => text.len().is_multiple_of(4),
+        _ => false,
+    };
+    // A lone digit is less than a byte.
+    if !is_padded || digits.len() % 4 == 1 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
+    let (mut bits, mut count) = (0_u32, 0);
+    for digit in digits.bytes() {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    (bits == 0).then_some(bytes)
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

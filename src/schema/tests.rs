@@ -831,6 +831,52 @@ mod json_text {
     }
 
     #[test]
+    fn bytes_are_read_as_hexadecimal_or_as_base64() {
+        for ty in ["Bytes<4>", "[u8; 4]"] {
+            let bytes = [0xfb, 0xef, 0xff, 0xff];
+            for text in [
+                "fbefffff",
+                "0xFBEFFFFF",
+                "base64:++///w==",
+                "base64:++///w",
+                // The alphabet for files and addresses.
+                "base64:--___w",
+                "\"base64:++///w==\"",
+            ] {
+                assert!(read(ty, text).ends_with(&bytes), "{ty} {text}");
+            }
+            for text in [
+                "base64:AP++Pg=",
+                "base64:AP++Pg===",
+                "base64:AP++P",
+                "base64:AP++Ph==",
+                "base64:AP++ Pg",
+                "base64:=AP++Pg",
+                "base64:AP++Pg=A",
+                "AP++Pg==",
+                "0x00ffbe3",
+                "0x0x00ffbe3e",
+                "base64:AAAAAAA=",
+            ] {
+                assert!(reason(ty, text).contains("hexadecimal"), "{ty} {text}");
+            }
+        }
+        // RFC 4648, section 10.
+        for (text, plain) in [
+            ("", ""),
+            ("Zg==", "f"),
+            ("Zm8=", "fo"),
+            ("Zm9v", "foo"),
+            ("Zm9vYg==", "foob"),
+            ("Zm9vYmE=", "fooba"),
+            ("Zm9vYmFy", "foobar"),
+        ] {
+            let hex: String = plain.bytes().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(echo("Bytes<6>", &format!("base64:{text}")), json!(hex));
+        }
+    }
+
+    #[test]
     fn text_needs_no_quotes_and_keeps_its_spaces() {
         assert_eq!(echo("Str<16>", " a 1 "), json!(" a 1 "));
         assert_eq!(echo("Str<16>", "123"), json!("123"));
