@@ -27,6 +27,8 @@ pub(crate) enum Failure {
     Message(String),
     /// The user has been told already.
     Said,
+    /// This signal asked for the end, and everything is in order.
+    Interrupted(i32),
 }
 
 pub(crate) type Outcome<T = Verdict> = Result<T, Failure>;
@@ -64,6 +66,12 @@ impl Failure {
                 "{segment} belongs to uid {found}, not to uid {expected} who runs this: if that \
                  user is to be trusted with it, say --any-owner"
             )),
+            SegmentError::NotFound { segment } => Self::Message(format!(
+                "{segment} does not exist: `shmkv ls` shows what does, `shmkv create` makes a new one"
+            )),
+            SegmentError::AlreadyExists { segment } => Self::Message(format!(
+                "{segment} exists already: choose another name, or remove it first with `shmkv rm`"
+            )),
             error => Self::Message(error.to_string()),
         }
     }
@@ -73,6 +81,11 @@ impl Failure {
         match self {
             Self::BrokenPipe => ExitCode::SUCCESS,
             Self::Said => ExitCode::from(2),
+            Self::Interrupted(signal) => {
+                // As if we had not caught it: whoever waits for us sees what it was.
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+                ExitCode::from(2)
+            }
             Self::Message(message) => {
                 complain(&message);
                 ExitCode::from(2)

@@ -6,6 +6,7 @@
 
 mod commands;
 mod failure;
+mod interrupt;
 mod open;
 mod output;
 mod process;
@@ -24,7 +25,7 @@ use open::Global;
 /// A segment has one name everywhere: shm:NAME (/dev/shm/NAME), file:PATH, sysv:KEY, sysv:PATH#N,
 /// sysv-id:N, or fd:N for a descriptor that this process inherits.
 ///
-/// Keys and values are written as JSON; text, bytes (hexadecimal) and names of enum variants may
+/// Keys and values are written as JSON; text, bytes (hexadecimal, or base64 behind base64:) and names of enum variants may
 /// go without quotes, and a struct may be written as field=value pairs.
 #[derive(Debug, Parser)]
 #[command(

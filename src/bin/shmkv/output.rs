@@ -28,7 +28,7 @@ impl Output {
 
     /// Text of ours, in which other people's text has been escaped.
     pub(crate) fn text(&mut self, text: &str) -> Outcome<()> {
-        Ok(self.to.write_all(text.as_bytes())?)
+        Ok(self.put(text.as_bytes())?)
     }
 
     /// Other people's text: as it is for a program, escaped for a terminal.
@@ -46,21 +46,29 @@ impl Output {
 
     /// A value as JSON on one line.
     pub(crate) fn json(&mut self, value: &Value) -> Outcome<()> {
-        let text = harmless(value.to_string());
-        writeln!(self.to, "{text}")?;
-        Ok(())
+        self.text(&harmless(format!("{value}\n")))
     }
 
     /// A document as JSON, for programs and for people.
     pub(crate) fn document(&mut self, value: &Value) -> Outcome<()> {
-        let text = harmless(format!("{value:#}"));
-        writeln!(self.to, "{text}")?;
-        Ok(())
+        self.text(&harmless(format!("{value:#}\n")))
     }
 
     /// Writes what is buffered. Must be called at the end: errors in a drop are lost.
     pub(crate) fn flush(&mut self) -> Outcome<()> {
-        Ok(self.to.flush()?)
+        Ok(Write::flush(self)?)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.to.write_all(bytes).map_err(named)
+    }
+}
+
+/// An error that says what could not be done. A broken pipe is left as it is: it is none.
+fn named(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => error,
+        kind => io::Error::new(kind, format!("cannot write to stdout: {error}")),
     }
 }
 
@@ -70,15 +78,15 @@ impl Write for Output {
         match self.is_terminal {
             true => {
                 let text = String::from_utf8_lossy(bytes);
-                self.to.write_all(escape(&text).as_bytes())?;
+                self.put(escape(&text).as_bytes())?;
             }
-            false => self.to.write_all(bytes)?,
+            false => self.put(bytes)?,
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
+        self.to.flush().map_err(named)
     }
 }
 

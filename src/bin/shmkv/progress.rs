@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::failure::complain;
+use crate::output::Output;
+
 /// How far a long command is, with its rate and the time that is left. In a pipe, a file or a log
 /// it shows nothing at all.
 pub(crate) struct Progress(ProgressBar);
@@ -24,6 +27,20 @@ impl Progress {
         bar.set_style(style);
         bar.set_prefix(what);
         Self(bar)
+    }
+
+    /// As [`new`](Self::new), unless the results go to the terminal as well: there the two would
+    /// overwrite each other.
+    pub(crate) fn beside(output: &Output, what: &'static str, total: Option<u64>) -> Self {
+        match output.is_terminal() {
+            true => Self(ProgressBar::hidden()),
+            false => Self::new(what, total),
+        }
+    }
+
+    /// Says something on stderr without drawing into it.
+    pub(crate) fn complain(&self, message: &str) {
+        self.0.suspend(|| complain(message));
     }
 
     /// So much of the work is done, which was so many entries.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use shmkv::schema::Type;
 use shmkv::{Map, Segment};
 
+use super::create::ty;
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::output::Output;
 use crate::progress::Progress;
@@ -30,9 +31,9 @@ pub(crate) struct Bench {
     /// Where to create the segment, which is removed at the end.
     #[arg(default_value = "memfd:shmkv-bench")]
     segment: Segment,
-    #[arg(long, default_value = "u64", value_name = "TYPE")]
+    #[arg(long, default_value = "u64", value_name = "TYPE", value_parser = ty)]
     key: Type,
-    #[arg(long, default_value = "u64", value_name = "TYPE")]
+    #[arg(long, default_value = "u64", value_name = "TYPE", value_parser = ty)]
     value: Type,
     /// Entries in the map: how much of it fits into the processor's caches decides.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]

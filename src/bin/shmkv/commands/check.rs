@@ -8,6 +8,7 @@ use super::scan::{Seen, walk};
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::open::Global;
 use crate::output::Output;
+use crate::progress::Progress;
 use crate::text::escape;
 
 /// Compares a segment with what the protocol promises. Changes nothing; others may go on writing.
@@ -18,6 +19,7 @@ use crate::text::escape;
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  shmkv check shm:quotes || shmkv repair shm:quotes")]
 pub(crate) struct Check {
+    /// Such as shm:NAME or file:PATH.
     segment: Segment,
     /// As JSON.
     #[arg(long)]
@@ -50,7 +52,9 @@ impl Check {
             .iter()
             .filter(|writer| dead(writer.owner.verdict()))
             .count();
-        let garbage = walk(&map, None, None, |_| Ok(Seen::Counts))?;
+        let progress = Progress::new("check", Some(map.layout().buckets()));
+        let garbage = walk(&map, None, Some(&progress), |_| Ok(Seen::Counts))?;
+        drop(progress);
         let is_sound =
             checked.is_sound() && dead_locks == 0 && dead_writers == 0 && garbage == Verdict::Fine;
         if self.json {
@@ -103,7 +107,7 @@ impl Check {
 
 /// Whether it was a segment of this program once. Another program's file, or another version's
 /// segment, is not for us to judge.
-fn is_damage(error: &LayoutError) -> bool {
+pub(super) fn is_damage(error: &LayoutError) -> bool {
     matches!(
         error,
         LayoutError::BadChecksum { .. }

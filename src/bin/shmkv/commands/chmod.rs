@@ -16,6 +16,7 @@ pub(crate) struct Chmod {
     /// In octal.
     #[arg(value_parser = octal)]
     mode: u32,
+    /// Such as shm:NAME or file:PATH.
     #[arg(required = true)]
     segments: Vec<Segment>,
 }

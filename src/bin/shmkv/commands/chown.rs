@@ -10,12 +10,13 @@ use crate::process::{gid_of, uid_of};
 /// Changes owner and group of segments, those of System V as well.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  shmkv chown www-data shm:quotes\n  shmkv chown :traders shm:quotes"
+    after_help = "Examples:\n  shmkv chown nobody shm:quotes\n  shmkv chown :daemon shm:quotes"
 )]
 pub(crate) struct Chown {
     /// USER, USER:GROUP or :GROUP, by name or number.
     #[arg(value_parser = parse_owner)]
     owner: Owner,
+    /// Such as shm:NAME or file:PATH.
     #[arg(required = true)]
     segments: Vec<Segment>,
 }

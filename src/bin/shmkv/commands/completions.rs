@@ -13,6 +13,7 @@ use crate::output::Output;
     after_help = "Example:\n  shmkv completions bash > ~/.local/share/bash-completion/completions/shmkv"
 )]
 pub(crate) struct Completions {
+    /// Which one.
     shell: Shell,
 }
 

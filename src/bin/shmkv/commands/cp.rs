@@ -8,6 +8,7 @@ use shmkv::{DynError, DynMap, Segment};
 use super::create::octal;
 use super::scan::{Seen, walk};
 use crate::failure::{Failure, Outcome, complain};
+use crate::interrupt::Interrupt;
 use crate::open::Global;
 use crate::progress::Progress;
 use crate::text;
@@ -16,13 +17,16 @@ use crate::text;
 /// make a segment larger.
 ///
 /// Others may go on writing to the source; what they write to keys that have been copied is not in
-/// the copy. Entries of a cache keep the time that they have left. If anything fails, the new segment is removed.
+/// the copy. Entries of a cache keep the time that they have left. If anything fails, or
+/// Ctrl-C ends it, the new segment is removed.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  shmkv cp --capacity 100000 shm:quotes file:/var/cache/quotes.kv"
 )]
 pub(crate) struct Cp {
+    /// The segment to copy.
     from: Segment,
+    /// The segment to create: shm:NAME, file:PATH, sysv:KEY or sysv:PATH#N.
     to: Segment,
     /// Capacity of the new segment, instead of that of the old one.
     #[arg(long, value_name = "N")]
@@ -38,6 +42,7 @@ pub(crate) struct Cp {
 impl Cp {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let from = global.read(&self.from)?;
+        let interrupt = Interrupt::catch()?;
         let mut builder = DynMap::builder();
         if let Some(settings) = from.cache_settings() {
             builder = builder.cache(settings);
@@ -52,6 +57,7 @@ impl Cp {
         let progress = Progress::new("cp", Some(from.layout().buckets()));
         let mut copied = 0_u64;
         let result = walk(&from, None, Some(&progress), |entry| {
+            interrupt.check()?;
             insert(&to, &entry.key, &entry.value, entry.time_left)
                 .map_err(|error| Failure::about(&self.to, error))?;
             copied += 1;

@@ -12,10 +12,10 @@ use crate::text;
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Plan {
     /// Type of the keys: u64, Str<32>, [u8; 16], struct { a: u32, b: char }, …
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", value_parser = ty)]
     pub(crate) key: Type,
     /// Type of the values, likewise; () makes it a set.
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", value_parser = ty)]
     pub(crate) value: Type,
     /// How many entries shall fit, whatever their keys.
     #[arg(long, value_name = "N")]
@@ -49,6 +49,7 @@ impl Plan {
     after_help = "Examples:\n  shmkv create shm:quotes --key u64 --value 'struct { bid: f64, ask: f64 }' --capacity 10000\n  shmkv create shm:pages --key 'Str<60>' --value 'Bytes<4000>' --capacity 5000 --cache --ttl 5m"
 )]
 pub(crate) struct Create {
+    /// Its name: shm:NAME, file:PATH, sysv:KEY or sysv:PATH#N.
     segment: Segment,
     #[command(flatten)]
     plan: Plan,
@@ -97,6 +98,16 @@ impl Create {
         }
         Ok(Verdict::Fine)
     }
+}
+
+/// A type as people write it.
+pub(crate) fn ty(text: &str) -> Result<Type, String> {
+    Type::parse(text).map_err(|error| {
+        format!(
+            "{error}; types are u64, i32, f64, bool, Str<32>, Bytes<16>, [u8; 4], \
+             struct {{ a: u32, b: char }} and more: see `shmkv help create`"
+        )
+    })
 }
 
 /// Permission bits as people write them.

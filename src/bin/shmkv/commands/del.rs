@@ -11,8 +11,10 @@ use crate::output::Output;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  shmkv del shm:quotes 840 841\n  shmkv del shm:quotes --all")]
 pub(crate) struct Del {
+    /// Such as shm:NAME or file:PATH.
     segment: Segment,
-    #[arg(required_unless_present = "all")]
+    /// As JSON; text needs no quotes.
+    #[arg(required_unless_present = "all", allow_negative_numbers = true)]
     keys: Vec<String>,
     /// Remove all entries.
     #[arg(long, conflicts_with = "keys")]

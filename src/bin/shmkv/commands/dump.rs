@@ -22,6 +22,7 @@ use crate::progress::Progress;
     after_help = "Examples:\n  shmkv dump shm:quotes > quotes.jsonl\n  shmkv dump --format csv shm:quotes | sort > quotes.csv"
 )]
 pub(crate) struct Dump {
+    /// Such as shm:NAME or file:PATH.
     segment: Segment,
     #[arg(long, short, default_value = "jsonl")]
     format: Format,
@@ -40,7 +41,7 @@ impl Dump {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let map = global.read(&self.segment)?;
         let mut output = Output::new();
-        let progress = Progress::new("dump", Some(map.layout().buckets()));
+        let progress = Progress::beside(&output, "dump", Some(map.layout().buckets()));
         let verdict = match self.format {
             Format::Jsonl => dump_json(&map, &mut output, &progress),
             Format::Csv => dump_csv(&map, &mut output, &progress),

@@ -11,7 +11,10 @@ use crate::output::Output;
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  shmkv exists shm:quotes 840 && echo there")]
 pub(crate) struct Exists {
+    /// Such as shm:NAME or file:PATH.
     segment: Segment,
+    /// As JSON; text needs no quotes.
+    #[arg(allow_negative_numbers = true)]
     key: String,
 }
 

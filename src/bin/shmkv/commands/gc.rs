@@ -116,7 +116,11 @@ impl Gc {
             .open_read_only(segment.clone());
         let map = match opened {
             Ok(map) => map,
-            Err(error) => return Some(Err(format!("it is damaged ({error}); see shmkv rm"))),
+            Err(error) => {
+                return Some(Err(format!(
+                    "it cannot be read ({error}); `shmkv rm --force` removes it"
+                )));
+            }
         };
         let age = text::age(map.layout().created_at());
         if age < self.older_than {

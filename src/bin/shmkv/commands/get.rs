@@ -12,7 +12,10 @@ use crate::output::Output;
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  shmkv get shm:quotes 840")]
 pub(crate) struct Get {
+    /// Such as shm:NAME or file:PATH.
     segment: Segment,
+    /// As JSON; text needs no quotes.
+    #[arg(allow_negative_numbers = true)]
     key: String,
     /// Print text, names and the content of Bytes as they are, without quotes.
     #[arg(long, short)]

@@ -17,7 +17,10 @@ use crate::output::Output;
     after_help = "Examples:\n  shmkv incr shm:hits /index.html\n  shmkv incr shm:stats 7 --field bytes --by 512"
 )]
 pub(crate) struct Incr {
+    /// Such as shm:NAME or file:PATH.
     segment: Segment,
+    /// As JSON; text needs no quotes.
+    #[arg(allow_negative_numbers = true)]
     key: String,
     /// How much to add; may be negative.
     #[arg(long, default_value_t = 1, allow_hyphen_values = true)]

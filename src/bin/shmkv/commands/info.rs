@@ -25,6 +25,7 @@ use crate::text::{self, escape, thousands};
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  shmkv info shm:quotes --json | jq .load")]
 pub(crate) struct Info {
+    /// Such as shm:NAME or file:PATH.
     segment: Segment,
     /// As JSON.
     #[arg(long)]

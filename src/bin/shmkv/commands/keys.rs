@@ -13,6 +13,7 @@ use crate::output::Output;
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  shmkv keys shm:pages --prefix /blog/ --limit 10")]
 pub(crate) struct Keys {
+    /// Such as shm:NAME or file:PATH.
     segment: Segment,
     /// Only keys whose text begins so: the text of a Str, and otherwise what is printed.
     #[arg(long)]

@@ -28,6 +28,7 @@ use crate::text;
     after_help = "Examples:\n  shmkv load shm:quotes < quotes.jsonl\n  shmkv load --create --capacity 20000 shm:quotes2 < quotes.jsonl\n  shmkv load --format csv shm:quotes < quotes.csv"
 )]
 pub(crate) struct Load {
+    /// Such as shm:NAME or file:PATH.
     segment: Segment,
     #[arg(long, short, default_value = "jsonl")]
     format: Format,
@@ -90,7 +91,8 @@ impl Load {
         let mut line = Vec::new();
         for number in 1_u64.. {
             line.clear();
-            if input.reader.read_until(b'\n', &mut line)? == 0 {
+            let read = input.reader.read_until(b'\n', &mut line);
+            if read.map_err(unreadable)? == 0 {
                 break;
             }
             if line.trim_ascii().is_empty() {
@@ -143,7 +145,10 @@ impl Load {
         };
         let broken = |error: csv::Error| {
             let line = error.position().map_or(1, csv::Position::line);
-            about(line, format!("this is no CSV: {error}"))
+            match error.into_kind() {
+                csv::ErrorKind::Io(error) => unreadable(error),
+                kind => about(line, format!("this is no CSV: {}", csv_problem(&kind))),
+            }
         };
         let mut rows = csv::Reader::from_reader(&mut input.reader);
         let names = rows.headers().map_err(broken)?.clone();
@@ -219,6 +224,21 @@ impl Load {
                 error => Failure::opening(&self.segment, error),
             }))
     }
+}
+
+/// In our words: those of the library count bytes, and name the line again.
+fn csv_problem(kind: &csv::ErrorKind) -> String {
+    match kind {
+        csv::ErrorKind::Utf8 { err, .. } => format!("{err}"),
+        csv::ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => format!("expected {expected_len} fields, found {len}"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn unreadable(error: io::Error) -> Failure {
+    Failure::new(format!("cannot read stdin: {error}"))
 }
 
 /// Whether a dump of other types is being loaded, which is told before any line of it is.

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use shmkv::{DynMap, ReadOnlyDynMap, Segment, SegmentMetadata, SegmentOptions};
+use shmkv::{
+    DynMap, LayoutError, OpenError, ReadOnlyDynMap, Segment, SegmentMetadata, SegmentOptions,
+};
 
+use super::check::is_damage;
 use super::rm::living;
 use crate::failure::{Outcome, Verdict};
 use crate::output::Output;
@@ -16,7 +19,9 @@ use crate::text::{self, Table};
 /// this user may read them.
 ///
 /// ENTRIES are those that are there, of CAPACITY that were promised to fit. WRITERS are
-/// processes that are registered as writers and live. AGE counts from the creation.
+/// processes that are registered as writers and live. AGE counts from the creation. In place of a
+/// kind stands "version" if another version of shmkv made the segment, "crashed" if the machine
+/// crashed while it was in use, "damaged" or "unknown" if it cannot be read; the reason follows.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  shmkv ls\n  shmkv ls /var/cache --json | jq -r '.[].name'")]
 pub(crate) struct Ls {
@@ -31,7 +36,7 @@ pub(crate) struct Ls {
 struct Found {
     segment: Segment,
     metadata: SegmentMetadata,
-    map: Result<ReadOnlyDynMap, String>,
+    map: Result<ReadOnlyDynMap, OpenError>,
 }
 
 impl Ls {
@@ -58,8 +63,7 @@ fn look(segment: Segment) -> Option<Found> {
     let map = DynMap::builder()
         // Looking is harmless; a list of one's own segments only would hide the others.
         .segment_options(SegmentOptions::new().any_owner())
-        .open_read_only(segment.clone())
-        .map_err(|error| error.to_string());
+        .open_read_only(segment.clone());
     Some(Found {
         segment,
         metadata,
@@ -106,8 +110,8 @@ fn table(found: &[Found]) -> Table {
             ]),
             Err(error) => table.row([
                 name,
-                "damaged".to_owned(),
-                brief(error),
+                state(error).to_owned(),
+                brief(&error.to_string()),
                 "-".to_owned(),
                 "-".to_owned(),
                 "-".to_owned(),
@@ -120,6 +124,16 @@ fn table(found: &[Found]) -> Table {
         }
     }
     table
+}
+
+/// What is wrong with a segment that cannot be shown, in the column for its kind.
+fn state(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::Layout(LayoutError::WrongVersion { .. }) => "version",
+        OpenError::Layout(error) if is_damage(error) => "damaged",
+        OpenError::MachineCrash { .. } => "crashed",
+        _ => "unknown",
+    }
 }
 
 /// A type in one cell.
@@ -156,7 +170,7 @@ fn describe(found: &Found) -> Value {
             "writers": living(map.participants()).len(),
             "age_seconds": text::age(map.layout().created_at()).as_secs(),
         }),
-        Err(error) => json!({"error": error}),
+        Err(error) => json!({"state": state(error), "error": error.to_string()}),
     };
     if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
         object.extend(more);

@@ -93,3 +93,78 @@ impl Command {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use crate::Cli;
+
+    /// The words of a command line as a shell splits it, as far as our examples go: single
+    /// quotes, and operators that stand on their own, which begin another command.
+    fn commands_of(line: &str) -> Vec<Vec<String>> {
+        let mut commands = vec![Vec::new()];
+        let mut word: Option<String> = None;
+        let mut is_quoted = false;
+        let mut is_after_redirection = false;
+        for c in line.chars().chain([' ']) {
+            match c {
+                '\'' => {
+                    is_quoted = !is_quoted;
+                    word.get_or_insert_default();
+                }
+                ' ' if !is_quoted => match word.take().as_deref() {
+                    None => {}
+                    Some("|" | "||" | "&&") => commands.push(Vec::new()),
+                    Some("<" | ">") => is_after_redirection = true,
+                    Some(_) if is_after_redirection => is_after_redirection = false,
+                    Some(word) => commands.last_mut().unwrap().push(word.to_owned()),
+                },
+                c => word.get_or_insert_default().push(c),
+            }
+        }
+        assert!(!is_quoted, "{line}");
+        commands
+    }
+
+    #[test]
+    fn every_example_of_the_help_is_a_command_that_is_understood() {
+        let mut seen = 0;
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            let help = command
+                .get_after_help()
+                .expect("it has an example")
+                .to_string();
+            let mut lines = help.lines();
+            assert!(
+                matches!(lines.next(), Some("Example:" | "Examples:")),
+                "{name}: {help}"
+            );
+            for line in lines {
+                let line = line.strip_prefix("  ").expect("examples are indented");
+                let commands = commands_of(line);
+                let first = &commands[0][..2];
+                assert_eq!(first, ["shmkv", name], "{line}");
+                for words in commands.iter().filter(|words| words[0] == "shmkv") {
+                    if let Err(error) = Cli::try_parse_from(words) {
+                        panic!("{line}\n{error}");
+                    }
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen >= 25, "{seen} examples");
+        // It can fail.
+        assert!(Cli::try_parse_from(["shmkv", "get", "shm:quotes"]).is_err());
+        assert_eq!(
+            commands_of("a 'b c' > d | e"),
+            [vec!["a", "b c"], vec!["e"]]
+        );
+    }
+
+    #[test]
+    fn the_description_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -20,6 +20,7 @@ use crate::text::escape;
     after_help = "Examples:\n  shmkv repair shm:quotes\n  shmkv repair file:/var/cache/q.kv --after-crash keep"
 )]
 pub(crate) struct Repair {
+    /// Such as shm:NAME or file:PATH.
     segment: Segment,
     /// What to do with a file: segment that was in use when the machine crashed: keep what passes a
     /// check (values may be old or mixed, unless their type tells), or discard all of it.

@@ -15,6 +15,7 @@ use crate::process;
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  shmkv rm shm:quotes sysv:0x51")]
 pub(crate) struct Rm {
+    /// Such as shm:NAME or file:PATH.
     #[arg(required = true)]
     segments: Vec<Segment>,
     /// Remove it all the same: also while there are writers, and whatever it is.
@@ -44,7 +45,12 @@ impl Rm {
         // Also with --force: what is not there cannot be removed.
         segment.metadata()?;
         if !self.force {
-            let map = global.read(segment)?;
+            let map = global.read(segment).map_err(|failure| match failure {
+                Failure::Message(message) => Failure::Message(format!(
+                    "{message}\n(--force removes it whatever it is, if this user may)"
+                )),
+                other => other,
+            })?;
             let writers = living(map.participants());
             if !writers.is_empty() {
                 return Err(Failure::new(format!(

@@ -18,6 +18,7 @@ use crate::progress::Progress;
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  shmkv scan shm:quotes --limit 3")]
 pub(crate) struct Scan {
+    /// Such as shm:NAME or file:PATH.
     segment: Segment,
     /// Only keys whose text begins so.
     #[arg(long)]
@@ -72,6 +73,10 @@ pub(crate) fn walk(
 ) -> Outcome {
     /// Whoever has more garbage than this knows it by then.
     const MAX_COMPLAINTS: u64 = 20;
+    let tell = |message: &str| match progress {
+        Some(progress) => progress.complain(message),
+        None => complain(message),
+    };
     let (mut counted, mut garbage) = (0_u64, 0_u64);
     let mut entries = map.iter();
     while limit.is_none_or(|limit| counted < limit) {
@@ -83,7 +88,7 @@ pub(crate) fn walk(
             Some(Err(error @ DynError::Garbage { .. })) => {
                 garbage += 1;
                 if garbage <= MAX_COMPLAINTS {
-                    complain(&format!("{}: {error}", map.segment()));
+                    tell(&format!("{}: {error}", map.segment()));
                 }
             }
             Some(Err(error)) => return Err(Failure::about(map.segment(), error)),
@@ -96,7 +101,7 @@ pub(crate) fn walk(
     }
     if garbage > MAX_COMPLAINTS {
         let more = garbage - MAX_COMPLAINTS;
-        complain(&format!(
+        tell(&format!(
             "{}: {more} more entries of garbage",
             map.segment()
         ));

@@ -18,8 +18,12 @@ use crate::open::{self, Global};
                   shmkv set shm:quotes 840 '{\"bid\": 1.0, \"ask\": 1.5}'"
 )]
 pub(crate) struct Set {
+    /// Such as shm:NAME or file:PATH.
     segment: Segment,
+    /// As JSON; text needs no quotes.
+    #[arg(allow_negative_numbers = true)]
     key: String,
+    /// JSON, a bare word, or field=value pairs.
     #[arg(allow_hyphen_values = true)]
     value: String,
     /// Only if the key is not there; otherwise exit code 1.

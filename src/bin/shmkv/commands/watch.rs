@@ -18,7 +18,10 @@ use crate::output::Output;
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  shmkv watch shm:quotes 840 --interval 100ms")]
 pub(crate) struct Watch {
+    /// Such as shm:NAME or file:PATH.
     segment: Segment,
+    /// As JSON; text needs no quotes.
+    #[arg(allow_negative_numbers = true)]
     key: String,
     /// How often to look.
     #[arg(long, default_value = "20ms", value_parser = humantime::parse_duration)]

@@ -56,22 +56,12 @@ impl Top {
         }
         let mut model = Model::new(global, self.segments, self.interval);
         let mut screen = Screen::enter()?;
-        let signal = main_loop(&mut model, &mut screen, self.panic_after)?;
-        drop(screen);
-        if let Some(signal) = signal {
-            // As if we had not caught it: whoever waits for us sees what it was.
-            signal_hook::low_level::emulate_default_handler(signal)?;
-        }
-        Ok(Verdict::Fine)
+        main_loop(&mut model, &mut screen, self.panic_after)
     }
 }
 
-/// Until the user quits (`None`) or a signal ends it.
-fn main_loop(
-    model: &mut Model,
-    screen: &mut Screen,
-    panic_after: Option<u64>,
-) -> Outcome<Option<i32>> {
+/// Until the user quits, or a signal ends it.
+fn main_loop(model: &mut Model, screen: &mut Screen, panic_after: Option<u64>) -> Outcome {
     /// How long a signal may go unnoticed.
     const SLICE: Duration = Duration::from_millis(50);
     let mut frames = 0;
@@ -89,9 +79,7 @@ fn main_loop(
             is_stale = false;
             assert!(panic_after != Some(frames), "this panic was asked for");
         }
-        if let Some(signal) = screen.signal() {
-            return Ok(Some(signal));
-        }
+        screen.check()?;
         let wait = next_look
             .saturating_duration_since(Instant::now())
             .min(SLICE);
@@ -99,7 +87,7 @@ fn main_loop(
         let wait = if model.is_paused() { SLICE } else { wait };
         if event::poll(wait)? {
             match keys::action(&event::read()?) {
-                Some(Action::Quit) => return Ok(None),
+                Some(Action::Quit) => return Ok(Verdict::Fine),
                 Some(action) => {
                     model.act(action);
                     // A new interval counts from now.

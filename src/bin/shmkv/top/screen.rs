@@ -7,17 +7,19 @@
 //!   so the handler itself restores, with system calls alone, and lets the signal have its way.
 
 use std::io::{self, Write as _};
-use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use ratatui::{DefaultTerminal, Frame};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use signal_hook::consts::{SIGBUS, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::SIGBUS;
+
+use crate::failure::Outcome;
+use crate::interrupt::Interrupt;
 
 pub(super) struct Screen {
     terminal: DefaultTerminal,
-    caught: Arc<AtomicUsize>,
+    interrupt: Interrupt,
 }
 
 /// How the terminal was before, for the handler of SIGBUS.
@@ -28,28 +30,24 @@ static IS_TAKEN: AtomicI32 = AtomicI32::new(0);
 
 impl Screen {
     pub(super) fn enter() -> io::Result<Self> {
-        let caught = Arc::new(AtomicUsize::new(0));
-        for signal in [SIGTERM, SIGHUP, SIGINT, SIGQUIT] {
-            let number = usize::try_from(signal).unwrap_or(0);
-            signal_hook::flag::register_usize(signal, Arc::clone(&caught), number)?;
-        }
+        let interrupt = Interrupt::catch()?;
         let _ = BEFORE.set(tcgetattr(io::stdin())?);
         restore_on_bus_error()?;
         let terminal = ratatui::try_init()?;
         IS_TAKEN.store(1, Ordering::Relaxed);
-        Ok(Self { terminal, caught })
+        Ok(Self {
+            terminal,
+            interrupt,
+        })
     }
 
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         self.terminal.draw(draw).map(drop)
     }
 
-    /// The signal that is to end us, if there was one.
-    pub(super) fn signal(&self) -> Option<i32> {
-        match self.caught.load(Ordering::Relaxed) {
-            0 => None,
-            number => i32::try_from(number).ok(),
-        }
+    /// Fails once a signal has asked for the end.
+    pub(super) fn check(&self) -> Outcome<()> {
+        self.interrupt.check()
     }
 }
 
