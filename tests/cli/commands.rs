@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shmkv::{Map, Segment, Str};
 
-use crate::shmkv::{command, create, feed, run};
+use crate::shmkv::{command, commands_of_the_help, create, feed, run};
 use crate::support::*;
 
 const QUOTE: &str = "struct Quote { bid: f64, ask: f64, side: enum: u8 { Bid, Ask } }";
@@ -142,6 +142,46 @@ fn raw_values_have_no_quotes() {
     run(&["set", name, "1", "two words"]).fine();
     assert_eq!(run(&["get", name, "1"]).fine(), "\"two words\"\n");
     assert_eq!(run(&["get", "--raw", name, "1"]).fine(), "two words");
+}
+
+#[test]
+fn negative_keys_and_values_need_nothing_special() {
+    let scratch = Scratch::shm();
+    let name = &scratch.segment().to_string();
+    create(scratch.segment(), "i64", "i64", "10");
+    run(&["set", name, "-1", "-5"]).fine();
+    assert_eq!(run(&["get", name, "-1"]).fine(), "-5\n");
+    assert_eq!(run(&["incr", name, "-1", "--by", "-2"]).fine(), "-7\n");
+    assert_eq!(run(&["exists", name, "-1"]).fine(), "true\n");
+    let watched = run(&["watch", name, "-1", "--count", "1"]).fine();
+    assert_eq!(watched, "-7\n");
+    assert_eq!(run(&["del", name, "-1", "-2"]).fine(), "1\n");
+    // What looks like an option is still none that anybody knows.
+    run(&["get", name, "--nothing"]).fails(2, &["--nothing"]);
+}
+
+#[test]
+fn bytes_are_taken_as_hexadecimal_and_as_base64() {
+    let scratch = Scratch::shm();
+    let name = &scratch.segment().to_string();
+    create(
+        scratch.segment(),
+        "Bytes<4>",
+        "struct { b: Bytes<4>, h: [u8; 2] }",
+        "10",
+    );
+    run(&["set", name, "base64:AP8=", "b=base64:aGk= h=base64:AQI="]).fine();
+    let expected = "{\"key\":\"00ff\",\"value\":{\"b\":\"6869\",\"h\":[1,2]}}\n";
+    assert_eq!(run(&["scan", name]).fine(), expected);
+    assert_eq!(
+        run(&["get", name, "0x00FF"]).fine(),
+        run(&["get", name, "00ff"]).fine()
+    );
+    let line = "{\"key\":\"base64:AP8=\",\"value\":{\"b\":\"base64:\",\"h\":\"0304\"}}\n";
+    feed(&["load", name], line).fine();
+    let expected = "{\"key\":\"00ff\",\"value\":{\"b\":\"\",\"h\":[3,4]}}\n";
+    assert_eq!(run(&["scan", name]).fine(), expected);
+    run(&["get", name, "AP8="]).fails(2, &["hexadecimal digits", "base64:", "Bytes<4>"]);
 }
 
 #[test]
@@ -410,18 +450,7 @@ fn completions_and_manual_pages_are_made_from_the_help() {
 
 #[test]
 fn every_command_has_an_example_in_its_help() {
-    let help = run(&["--help"]).fine();
-    let commands: Vec<&str> = help
-        .lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1)
-        .take_while(|line| !line.is_empty())
-        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
-        .collect();
-    assert_eq!(commands.len(), 25, "{commands:?}");
-    for name in commands {
+    for name in &commands_of_the_help() {
         let help = run(&[name, "--help"]).fine();
         assert!(help.contains("Example"), "{name}: {help}");
         assert!(
@@ -583,6 +612,38 @@ fn cp_copies_into_another_kind_and_another_size() {
         to.segment().remove().unwrap();
         run(&["cp", &source, &target, "--capacity", "1"]).fails(2, &["no room"]);
         assert!(!to.segment().exists().unwrap());
+    }
+}
+
+#[test]
+fn a_copy_that_is_interrupted_leaves_nothing_behind() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::os::unix::process::ExitStatusExt;
+    use std::time::{Duration, Instant};
+    let (from, to) = (Scratch::shm(), Scratch::shm());
+    let map: Map<u32, [u64; 16]> = Map::builder()
+        .capacity(200_000)
+        .create(from.segment().clone())
+        .unwrap();
+    for key in 0..200_000 {
+        map.insert(key, [7; 16]).unwrap();
+    }
+    let names = [&from, &to].map(|scratch| scratch.segment().to_string());
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut copy = command(&["cp", &names[0], &names[1]])
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_child(&copy);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !to.segment().exists().unwrap() {
+            assert!(Instant::now() < deadline, "it never began");
+            std::thread::yield_now();
+        }
+        kill_process(pid, signal).unwrap();
+        let status = copy.wait().unwrap();
+        assert_eq!(status.signal(), Some(signal.as_raw()), "{status}");
+        assert!(!to.segment().exists().unwrap(), "half a copy was left");
     }
 }
 

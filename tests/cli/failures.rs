@@ -4,13 +4,39 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use shmkv::{Map, Segment};
 
-use crate::shmkv::{Ran, binary, create, feed, run};
+use crate::holder;
+use crate::shmkv::{Ran, binary, command, commands_of_the_help, create, feed, run};
 use crate::support::*;
+
+/// Commands that are not among those of [`commands`], and why.
+const APART: [(&str, &str); 7] = [
+    ("ls", "it shows whatever it meets: see below"),
+    ("gc", "likewise"),
+    (
+        "create",
+        "it wants what is missing, and leaves alone what is there: see below",
+    ),
+    ("bench", "likewise: it creates a segment of its own"),
+    ("size", "it has to do with no segment"),
+    ("completions", "likewise"),
+    ("man", "likewise"),
+];
+
+#[test]
+fn every_command_meets_everything_that_can_be_wrong_or_is_apart_for_a_reason() {
+    let mut met: Vec<String> = commands("shm:x").iter().map(|it| it[0].clone()).collect();
+    met.extend(APART.iter().map(|(name, _)| (*name).to_owned()));
+    met.sort_unstable();
+    met.dedup();
+    let mut all = commands_of_the_help();
+    all.sort_unstable();
+    assert_eq!(met, all);
+    assert_eq!(all.len(), 25);
+}
 
 /// Every command that works on a segment, with arguments that would be right for `u64` to `u64`.
 fn commands(name: &str) -> Vec<Vec<String>> {
@@ -53,13 +79,54 @@ fn run_all(name: &str, mut judge: impl FnMut(&[&str], Ran)) {
     }
 }
 
+/// Runs every command on a segment that can be used, those last that empty or remove it, and
+/// judges the exit code; `top` finds no terminal, and `watch` ends with its first line. Before each,
+/// `prepare` makes the segment what it is to be.
+fn run_all_on_usable(name: &str, mut prepare: impl FnMut(), codes: impl Fn(&str) -> i32) {
+    let mut all = commands(name);
+    all.sort_by_key(|words| match &*words[0] {
+        "rm" => 3,
+        "del" => 1 + i32::from(words.contains(&"--all".to_owned())),
+        _ => 0,
+    });
+    for mut words in all {
+        prepare();
+        match &*words[0] {
+            "watch" => words.extend(["--count".to_owned(), "1".to_owned()]),
+            "cp" => drop(words[2].parse::<Segment>().unwrap().remove()),
+            _ => {}
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        println!("{words:?}");
+        let ran = match words[..] {
+            // CSV without a line of column names is none.
+            ["load", "--format", "csv", _] => {
+                let dump = run(&["dump", "--format", "csv", name]).fine();
+                feed(&words, dump.lines().next().unwrap())
+            }
+            _ => run(&words),
+        };
+        match words[0] {
+            "top" => ran.fails(2, &["needs a terminal"]),
+            command => assert_eq!(ran.code, codes(command), "{ran:#?}"),
+        }
+        if words[0] == "cp" {
+            words[2].parse::<Segment>().unwrap().remove().unwrap();
+        }
+    }
+    assert!(
+        !name.parse::<Segment>().unwrap().exists().unwrap(),
+        "removed"
+    );
+}
+
 #[test]
 fn a_missing_segment_is_named_and_exits_with_2() {
     for scratch in Scratch::each() {
         let name = scratch.segment().to_string();
         run_all(&name, |words, ran| {
             println!("{words:?}");
-            ran.fails(2, &[&name, "does not exist"]);
+            ran.fails(2, &[&name, "does not exist", "shmkv ls", "shmkv create"]);
         });
         assert!(!scratch.segment().exists().unwrap(), "nothing was created");
     }
@@ -276,6 +343,9 @@ fn a_full_map_takes_no_new_key_and_everything_else_works() {
     run(&["cp", name, &copy.segment().to_string(), "--capacity", "100"]).fine();
     assert_eq!(run(&["del", name, "3"]).fine(), "1\n");
     run(&["set", name, &absent, "1"]).fine();
+    // Full again, and that is no reason for anything else to fail. (Not `rm`: we are a writer.)
+    drop(map);
+    run_all_on_usable(name, || (), |_| 0);
 }
 
 #[test]
@@ -359,66 +429,19 @@ fn a_segment_cannot_be_created_to_impossible_wishes() {
     run(&["size", "--key", "u8", "--value", "u8", "--capacity", "0"]).fails(2, &["capacity is 0"]);
 }
 
-/// A writer that was killed while it held the lock of a bucket.
-fn with_killed_writer(scratch: &Scratch) -> u32 {
-    const TEST: &str = "failures::a_segment_whose_writer_was_just_killed_is_served_and_repaired";
-    let map: Map<u64, [u64; 2048]> = Map::builder()
-        .capacity(10)
-        .create(scratch.segment().clone())
-        .unwrap();
-    map.insert(1, [0; 2048]).unwrap();
-    let mut worker = Worker::start(child(TEST, "writer", scratch.segment()));
-    worker.expect("ready");
-    worker.say("go");
-    let pid = rustix::process::Pid::from_raw(worker.pid()).unwrap();
-    let is_held = |map: &Map<u64, [u64; 2048]>| {
-        let check = map.check();
-        check.problems.iter().any(|problem| {
-            matches!(problem, shmkv::Problem::Locked { owner, .. } if owner.pid() == Some(worker.pid() as u32))
-        })
-    };
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
-        // Stopped when /proc says so; then nothing moves.
-        while !std::fs::read_to_string(format!("/proc/{}/stat", worker.pid()))
-            .unwrap()
-            .contains(") T ")
-        {
-            std::thread::yield_now();
-        }
-        if is_held(&map) {
-            break;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "the writer was never met with its lock held"
-        );
-        rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
-        std::thread::sleep(Duration::from_micros(200));
-    }
-    let number = worker.pid() as u32;
-    worker.kill();
-    drop(worker);
-    number
-}
-
 #[test]
 fn a_segment_whose_writer_was_just_killed_is_served_and_repaired() {
+    const TEST: &str = "failures::a_segment_whose_writer_was_just_killed_is_served_and_repaired";
     if role().is_some() {
-        let map: Map<u64, [u64; 2048]> = Map::builder().open(given_segment()).unwrap();
-        ready();
-        for round in 0.. {
-            map.insert(1, [round; 2048]).unwrap();
-        }
+        holder::write_for_ever();
     }
     let scratch = Scratch::shm();
-    let pid = with_killed_writer(&scratch);
+    let pid = holder::killed(TEST, &scratch);
     let name = &scratch.segment().to_string();
     // Readers do not mind, and tell.
     let value: Value = serde_json::from_str(&run(&["get", name, "1"]).fine()).unwrap();
-    let value = value.as_array().unwrap();
-    assert!(value.iter().all(|it| *it == value[0]), "a whole value");
+    let rest = value["rest"].as_array().unwrap();
+    assert!(rest.iter().all(|it| *it == value["n"]), "a whole value");
     for words in [
         &["scan", name][..],
         &["dump", name],
@@ -450,7 +473,7 @@ fn a_segment_whose_writer_was_just_killed_is_served_and_repaired() {
 
     // Repair alone, and it says what it did.
     scratch.segment().remove().unwrap();
-    let pid = with_killed_writer(&scratch);
+    let pid = holder::killed(TEST, &scratch);
     let repair = run(&["repair", name]).fine();
     assert!(
         repair.contains("1 locks of dead writers released"),
@@ -461,9 +484,164 @@ fn a_segment_whose_writer_was_just_killed_is_served_and_repaired() {
 
     // The dead are no reason to refuse.
     scratch.segment().remove().unwrap();
-    with_killed_writer(&scratch);
+    holder::killed(TEST, &scratch);
     run(&["rm", name]).fine();
     assert!(!scratch.segment().exists().unwrap());
+}
+
+#[test]
+fn every_command_does_its_work_when_a_writer_was_just_killed() {
+    const TEST: &str = "failures::every_command_does_its_work_when_a_writer_was_just_killed";
+    if role().is_some() {
+        holder::write_for_ever();
+    }
+    let scratch = Scratch::shm();
+    let name = scratch.segment().to_string();
+    let prepare = || {
+        let _ = scratch.segment().remove();
+        holder::killed(TEST, &scratch);
+    };
+    run_all_on_usable(&name, prepare, |command| match command {
+        "check" => 1,
+        // The value is a struct: they are run with the right words below.
+        "set" | "incr" => 2,
+        _ => 0,
+    });
+    let rest = vec!["7"; 2047].join(",");
+    let value = format!("{{\"n\":7,\"rest\":[{rest}]}}");
+    for words in [
+        &["set", &name, "1", &value][..],
+        &["incr", &name, "1", "--field", "n"],
+    ] {
+        prepare();
+        run(words).fine();
+        run(&["repair", &name]).fine();
+        run(&["check", &name]).fine();
+    }
+}
+
+/// Files that are no usable segments, in a directory of their own: what they are, the file, and the
+/// kind that `ls` shows, if it shows them.
+fn unusable(directory: &std::path::Path) -> Vec<(&'static str, Segment, Option<&'static str>)> {
+    let make = |what: &'static str, kind| {
+        let path = directory.join(what);
+        let segment: Segment = format!("file:{}", path.display()).parse().unwrap();
+        (what, segment, kind)
+    };
+    let all = vec![
+        make("foreign", None),
+        make("corrupt", Some("damaged")),
+        make("other-version", Some("version")),
+        make("short", Some("damaged")),
+    ];
+    for (what, segment, _) in &all {
+        let path = directory.join(what);
+        if *what == "foreign" {
+            std::fs::write(&path, [b'x'; 8192]).unwrap();
+            continue;
+        }
+        create(segment, "u64", "u64", "100");
+        let file = File::options().write(true).open(&path).unwrap();
+        match *what {
+            "corrupt" => file.write_all_at(&[0xEE], 130).unwrap(),
+            "short" => file.set_len(8192).unwrap(),
+            _ => file.write_all_at(&77_u32.to_ne_bytes(), 12).unwrap(),
+        }
+    }
+    all
+}
+
+#[test]
+fn ls_and_gc_show_what_cannot_be_used_and_create_and_bench_leave_it_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let all = unusable(directory.path());
+    let list = run(&["ls", path]).fine();
+    let json: Value = serde_json::from_str(&run(&["ls", path, "--json"]).fine()).unwrap();
+    let gc = run(&["gc", path, "--older-than", "0s"]).fine();
+    for (what, segment, kind) in all {
+        let name = segment.to_string();
+        let file = directory.path().join(what);
+        let before = std::fs::read(&file).unwrap();
+        let line = list.lines().find(|line| line.starts_with(&name));
+        let object = json
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|it| it["name"] == name.as_str());
+        match kind {
+            None => {
+                assert_eq!((line, object), (None, None), "{list}");
+                assert!(!gc.contains(&name), "{gc}");
+            }
+            Some(kind) => {
+                let word = line.and_then(|line| line.split_whitespace().nth(1));
+                assert_eq!(word, Some(kind), "{name} in {list}");
+                assert_eq!(object.unwrap()["state"], kind, "{json:#}");
+                let kept = format!("kept {name}: it cannot be read (");
+                assert!(gc.contains(&kept), "{kept} in {gc}");
+            }
+        }
+        let words = ["create", &name, "--key", "u8", "--value", "u8"];
+        run(&[&words[..], &["--capacity", "1"]].concat())
+            .fails(2, &[&name, "exists already", "shmkv rm"]);
+        run(&["bench", &name]).fails(2, &[&name, "exists already"]);
+        assert_eq!(std::fs::read(&file).unwrap(), before, "{what}");
+    }
+    run(&["ls", &format!("{path}/missing")]).fails(2, &["/missing", "No such file"]);
+    run(&["gc", &format!("{path}/missing")]).fails(2, &["/missing", "No such file"]);
+}
+
+#[test]
+fn a_type_that_does_not_exist_is_answered_with_those_that_do() {
+    let name = Scratch::shm().segment().to_string();
+    let size = ["--capacity", "1"];
+    for command in [&["create", &name][..], &["size"], &["bench", &name]] {
+        for bad in ["u3", "String", "struct { a: u8", "[u8]", ""] {
+            for (key, value) in [(bad, "u8"), ("u8", bad)] {
+                let mut words = [command, &["--key", key, "--value", value]].concat();
+                if command[0] != "bench" {
+                    words.extend(size);
+                }
+                run(&words).fails(2, &["not a schema", "Str<32>", "shmkv help create"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let scratch = Scratch::shm();
+    let name = &scratch.segment().to_string();
+    create(scratch.segment(), "u64", "u64", "10");
+    run(&["set", name, "1", "2"]).fine();
+    for words in [
+        &["get", name, "1"][..],
+        &["scan", name],
+        &["dump", name],
+        &["dump", "--format", "csv", name],
+        &["info", name],
+        &["ls"],
+        &["watch", name, "1", "--count", "1"],
+        &["completions", "bash"],
+    ] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = command(words).stdout(full).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {stderr}");
+        assert!(
+            stderr.starts_with("shmkv: cannot write to stdout: No space left"),
+            "{words:?}: {stderr}"
+        );
+    }
+    let directory = File::open("/").unwrap();
+    let output = command(&["load", name]).stdin(directory).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(
+        stderr.contains("cannot read stdin: Is a directory"),
+        "{stderr}"
+    );
 }
 
 #[test]

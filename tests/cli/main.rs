@@ -5,6 +5,7 @@ mod support;
 
 mod commands;
 mod failures;
+mod holder;
 mod shmkv;
 mod terminal;
 mod transcript;

@@ -85,6 +85,19 @@ pub(crate) fn feed(words: &[&str], input: &str) -> Ran {
     Ran::of(output)
 }
 
+/// The names of all commands, as the help lists them.
+pub(crate) fn commands_of_the_help() -> Vec<String> {
+    let help = run(&["--help"]).fine();
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    lines
+        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
 /// Creates a segment by the command line.
 #[track_caller]
 pub(crate) fn create(segment: &Segment, key: &str, value: &str, capacity: &str) {

@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{LocalModes, tcgetattr};
 use shmkv::Map;
 
+use crate::holder;
 use crate::shmkv::{binary, run};
 use crate::support::*;
 
@@ -35,12 +36,19 @@ impl Session {
     }
 
     fn start_with(words: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::spawn(Command::new(binary()).args(words), environment)
+    }
+
+    /// A shell that runs this, in which `$0` is our command and `$1` and so on are the words.
+    fn start_shell(script: &str, words: &[&str]) -> Self {
+        let shell = Command::new("sh").args(["-c", script, binary()]);
+        Self::spawn(shell.args(words), &[])
+    }
+
+    fn spawn(command: Command, environment: &[(&str, &str)]) -> Self {
         let (pty, pts) = pty_process::blocking::open().unwrap();
         pty.resize(Size::new(24, 100)).unwrap();
-        let mut command = Command::new(binary())
-            .args(words)
-            .env_remove("NO_COLOR")
-            .env("TERM", "xterm-256color");
+        let mut command = command.env_remove("NO_COLOR").env("TERM", "xterm-256color");
         for (name, value) in environment {
             command = command.env(name, value);
         }
@@ -70,7 +78,8 @@ impl Session {
         self.screen.screen().contents()
     }
 
-    fn take(&mut self, wait: Duration) -> bool {
+    /// Shows what comes within this time; whether anything did.
+    pub(crate) fn take(&mut self, wait: Duration) -> bool {
         match self.output.recv_timeout(wait) {
             Ok(bytes) => {
                 self.screen.process(&bytes);
@@ -306,36 +315,11 @@ fn top_restores_the_terminal_when_a_segment_is_cut_short() {
 #[test]
 fn top_shows_a_lock_that_is_held_too_long_and_who_holds_it() {
     if role().is_some() {
-        let map: Map<u64, [u64; 2048]> = Map::builder().open(given_segment()).unwrap();
-        ready();
-        for round in 0.. {
-            map.insert(1, [round; 2048]).unwrap();
-        }
+        holder::write_for_ever();
     }
-    let scratch = Scratch::shm();
-    let map: Map<u64, [u64; 2048]> = Map::builder()
-        .capacity(10)
-        .create(scratch.segment().clone())
-        .unwrap();
     const TEST: &str = "terminal::top_shows_a_lock_that_is_held_too_long_and_who_holds_it";
-    let mut writer = Worker::start(child(TEST, "writer", scratch.segment()));
-    writer.expect("ready");
-    writer.say("go");
-    let pid = Pid::from_raw(writer.pid()).unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        kill_process(pid, Signal::STOP).unwrap();
-        std::thread::sleep(Duration::from_millis(2));
-        if map.check().notes > 0 {
-            break;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "the writer was never met with its lock held"
-        );
-        kill_process(pid, Signal::CONT).unwrap();
-        std::thread::sleep(Duration::from_micros(200));
-    }
+    let scratch = Scratch::shm();
+    let (_map, writer) = holder::stopped(TEST, &scratch);
     let name = scratch.segment().to_string();
     let mut top = Session::start(&["top", &name, "--interval", "50ms"]);
     let words = format!("by {}", writer.pid());
@@ -397,8 +381,8 @@ fn no_color_is_respected() {
     }
 }
 
-#[test]
-fn a_progress_bar_is_shown_on_a_terminal() {
+/// A segment that takes a while to go through.
+fn large() -> Scratch {
     let scratch = Scratch::shm();
     let map: Map<u32, [u64; 16]> = Map::builder()
         .capacity(100_000)
@@ -407,25 +391,73 @@ fn a_progress_bar_is_shown_on_a_terminal() {
     for key in 0..100_000 {
         map.insert(key, [u64::MAX; 16]).unwrap();
     }
-    let copy = Scratch::shm();
-    let (source, target) = (scratch.segment().to_string(), copy.segment().to_string());
-    let mut cp = Session::start(&["cp", &source, &target]);
-    let status = cp.end_restored();
-    assert!(status.success(), "{status}");
-    let raw = String::from_utf8_lossy(&cp.raw).into_owned();
-    for words in ["cp ", " % ", "entries, ", "/s"] {
-        assert!(raw.contains(words), "no {words:?} in {raw:?}");
+    scratch
+}
+
+#[test]
+fn a_progress_bar_is_shown_on_a_terminal_and_is_gone_at_the_end() {
+    let (source, copy, loaded) = (large(), Scratch::shm(), Scratch::shm());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("dump");
+    let [source, copy, loaded] =
+        [&source, &copy, &loaded].map(|scratch| scratch.segment().to_string());
+    let file = file.to_str().unwrap();
+    for (what, script, words, last) in [
+        (
+            "cp",
+            "$0 cp $1 $2",
+            [&*source, &copy],
+            "100,000 entries copied",
+        ),
+        ("dump", "$0 dump $1 > $2", [&source, file], ""),
+        (
+            "dump",
+            "$0 dump --format csv $1 > $2.csv",
+            [&source, file],
+            "",
+        ),
+        (
+            "load",
+            "$0 load --create $1 < $2",
+            [&loaded, file],
+            "100,000 entries loaded",
+        ),
+        // Of a pipe nobody knows how much is still to come.
+        (
+            "load",
+            "cat $2 | $0 load $1",
+            [&loaded, file],
+            "100,000 entries loaded",
+        ),
+        ("check", "$0 check $1", [&source, ""], "sound"),
+    ] {
+        let mut session = Session::start_shell(script, &words);
+        let status = session.end_restored();
+        let raw = String::from_utf8_lossy(&session.raw).into_owned();
+        assert!(status.success(), "{script}: {status}: {raw}");
+        let is_pipe = script.starts_with("cat");
+        let share = if is_pipe { "entries, " } else { " % " };
+        for words in [&format!("{what} "), share, "entries, ", "/s"] {
+            assert!(raw.contains(words), "{script}: no {words:?} in {raw:?}");
+        }
+        let left = session.contents();
+        assert!(left.contains(last), "{script}: {left}");
+        assert!(
+            !left.contains(" left") && !left.contains(" % "),
+            "{script}: the bar is gone at the end: {left}"
+        );
     }
-    assert!(
-        cp.contents().contains("100,000 entries copied"),
-        "{}",
-        cp.contents()
-    );
-    assert!(
-        !cp.contents().contains(" left"),
-        "the bar is gone at the end: {}",
-        cp.contents()
-    );
+}
+
+#[test]
+fn a_dump_onto_the_terminal_is_not_drawn_over() {
+    let scratch = large();
+    let name = scratch.segment().to_string();
+    let mut session = Session::start(&["dump", &name]);
+    assert!(session.end_restored().success());
+    let raw = String::from_utf8_lossy(&session.raw).into_owned();
+    assert!(!raw.contains('\x1b') && !raw.contains(" % "), "no bar");
+    assert_eq!(raw.lines().count(), 100_001);
 }
 
 #[test]
@@ -450,9 +482,8 @@ fn text_of_a_segment_does_nothing_to_the_terminal() {
         let mut session = Session::start(words);
         assert!(session.end_restored().success(), "{words:?}");
         let raw = String::from_utf8_lossy(&session.raw).into_owned();
-        // The progress bar of `dump` has sequences of its own.
         assert!(
-            !raw.contains("\x1b[2J") && !raw.contains("\x1b]0") && !raw.contains('\u{9b}'),
+            !raw.contains('\x1b') && !raw.contains('\u{9b}'),
             "{words:?}: {raw:?}"
         );
         assert!(raw.contains("owned"), "{words:?}: {raw:?}");

@@ -3,7 +3,7 @@
 //! Each `console` block of the section "Command line" is a part of one session. Lines that begin
 //! with `$ ` are given to a shell, `\` at their end continues them; what follows is what they
 //! print. Only what differs from run to run is blotted out on both sides: process ids, ages,
-//! users; and on the screen of `top` all numbers. With `SHMKV_SHOW_SESSION=1` and `--nocapture` the
+//! users; and on the screen of `top` all numbers and empty lines. With `SHMKV_SHOW_SESSION=1` and `--nocapture` the
 //! whole session is printed, for the README.
 
 use std::path::Path;
@@ -152,11 +152,10 @@ fn the_session_in_the_readme_goes_as_it_says() {
     let mut printed = Vec::new();
     for Step { command, .. } in &steps {
         let ours = command.replace("shm:quotes", &format!("shm:{own}"));
-        let found = match command.starts_with("shmkv top ") {
-            true => screen(&ours, &own),
-            false => output(&ours, directory.path()),
-        };
-        printed.push(found.replace(&own, "quotes"));
+        printed.push(match command.starts_with("shmkv top ") {
+            true => renamed(&screen(&ours, &own), &own, "quotes"),
+            false => output(&ours, directory.path()).replace(&own, "quotes"),
+        });
     }
     for name in [own.clone(), format!("{own}-large")] {
         let _ = Segment::shm(&name).unwrap().remove();
@@ -175,6 +174,20 @@ fn the_session_in_the_readme_goes_as_it_says() {
     }
 }
 
+/// A screen with another name in the place of a longer one; the columns behind it stay.
+fn renamed(screen: &str, from: &str, to: &str) -> String {
+    let line = |line: &str| {
+        let Some((before, after)) = line.split_once(from) else {
+            return line.to_owned();
+        };
+        let filler = if after.starts_with('─') { "─" } else { " " };
+        let missing = from.chars().count().saturating_sub(to.chars().count());
+        format!("{before}{to}{}{after}", filler.repeat(missing))
+    };
+    let lines: Vec<String> = screen.lines().map(line).collect();
+    lines.join("\n")
+}
+
 /// What `top` shows while a program writes.
 fn screen(command: &str, own: &str) -> String {
     #[shmkv::record]
@@ -190,7 +203,8 @@ fn screen(command: &str, own: &str) -> String {
             let bid = f64::from(round);
             map.insert(key, Quote { bid, ask: 1.5 }).unwrap();
         }
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        // The screen is to be of the end of this, not of its beginning.
+        top.take(std::time::Duration::from_millis(5));
     }
     let shown = top.until("a rate", |it| {
         // The last line of a drawing as well: it may be under way.
@@ -198,7 +212,6 @@ fn screen(command: &str, own: &str) -> String {
     });
     top.press("q");
     assert!(top.end_restored().success());
-    // The name is longer than the one in the README, so columns have moved; blanks do not count.
     let ours = std::fs::read_to_string("/proc/self/comm").unwrap();
-    shown.replace(ours.trim_end(), "feed")
+    renamed(&shown, ours.trim_end(), "feed")
 }
