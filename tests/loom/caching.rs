@@ -455,6 +455,36 @@ fn victim_that_lives_away_is_not_missed_before_it_is_gone() {
     });
 }
 
+/// Smallest interesting schedule: the process dies between taking out the victim, which lives away from
+/// its home, and counting it. In the other order, an entry that is still there would be found by
+/// nobody, and inserted again.
+#[test]
+fn death_in_a_replacement_of_one_that_lives_away_hides_nothing() {
+    const WRITES: usize = 20;
+    let away = key(BUCKETS, 1, 0, 3, 0);
+    let mut draft = Draft::<Wide>::new(BUCKETS);
+    draft.fill(0, 1, 1..15).put(0, 0, away, 9).fill(1, 0, 0..15);
+    draft.live(0, &[0, 15]).live(1, &[]).policy(0).policy(1);
+    draft.fate(0, Fate::Mortal);
+    let expected = [
+        "died 9 -,9".to_string(),
+        format!("died 9 {FRESH},-"),
+        format!("died miss {FRESH},-"),
+        format!("inserted 9 {FRESH},-"),
+        format!("inserted miss {FRESH},-"),
+    ];
+    let expected = expected.each_ref().map(String::as_str);
+    explore(WRITES * 2, 200, &expected, move |variant| {
+        let (writes, turn) = ((variant / 2) as u32, variant % 2);
+        let [m, r, end] = draft.share();
+        let mortal = role(move || m.mortal(0, writes, || put(&m, 0, k(), FRESH)));
+        let reader = role(move || r.get(away).to_string());
+        let outcome = race(turn, [mortal, reader]);
+        end.bury_all(2);
+        format!("{outcome} {}", end.settled(&[k(), away], false))
+    });
+}
+
 /// Smallest interesting schedule: the new entry goes into its other bucket; the process dies when it is
 /// published there. Were it not counted by then, nobody would find it.
 #[test]
