@@ -347,16 +347,18 @@ fn one_absent() -> Draft<Wide> {
 }
 
 /// Smallest interesting schedule: the second finds the lease held, and the first lets go before
-/// it falls asleep; it looks again and finds the value.
+/// it falls asleep; it looks again and finds the value. Or another cell is free, which must not
+/// tempt it to load as well.
 #[test]
 fn of_two_who_miss_one_loads() {
     let draft = one_absent();
     let (first, second) = (FILLER + 1, FILLER + 2);
     let expected = [format!("{first} {first}"), format!("{second} {second}")];
     let expected = expected.each_ref().map(String::as_str);
-    explore(2, 20, &expected, move |turn| {
+    explore(4, 40, &expected, move |variant| {
+        let (turn, count) = (variant % 2, variant / 2 + 1);
         let [a, b] = draft.share();
-        let cells = Cells::new(1);
+        let cells = Cells::new(count);
         let loads = Rc::new(AtomicUsize::new(0));
         let roles = [(a, 0), (b, 1)].map(|(segment, me)| {
             let (cells, loads) = (cells.clone(), loads.clone());
