@@ -310,17 +310,11 @@ pub(crate) enum Search {
 }
 
 impl<'a, S: Shape> Bucket<'a, S> {
-    /// The bucket number `index` of an area of buckets.
-    ///
-    /// # Panics
-    /// If the area has no such bucket. Both come from private memory, never from the segment.
+    /// The bucket that these words are.
     #[inline(always)]
-    pub(crate) fn at(area: &'a [AtomicU64], index: u64, shape: S) -> Self {
-        let start = index as usize * shape.bucket_words();
-        Self {
-            words: &area[start..start + shape.bucket_words()],
-            shape,
-        }
+    pub(crate) fn new(words: &'a [AtomicU64], shape: S) -> Self {
+        debug_assert_eq!(words.len(), shape.bucket_words());
+        Self { words, shape }
     }
 
     /// The words of a slot: first the key's, then the value's.
@@ -390,10 +384,7 @@ impl<'a, S: Shape> Bucket<'a, S> {
     /// The slots in use under `state` whose tag is `tag`.
     #[inline(always)]
     pub(crate) fn tagged(&self, state: State, tag: Tag) -> SlotSet {
-        let tags = self.words[TAGS..]
-            .first_chunk()
-            .expect("a bucket has a header");
-        SlotSet(tags::matches(tags, tag) & state.occupied().0)
+        SlotSet(tags::matches::<TAGS>(self.words, tag) & state.occupied().0)
     }
 
     /// The byte that is the tag of the entry in `slot`; to be validated by the caller.
@@ -449,12 +440,19 @@ impl<'a, S: Shape> Bucket<'a, S> {
     #[inline(always)]
     pub(crate) fn touch(&self, slot: Slot) {
         let word = &self.words[POLICY];
-        let before = word.load(Ordering::Relaxed);
-        if let Some(after) = policy::hit(before, slot.index() as u32) {
-            core::hint::cold_path();
-            // Relaxed: the policy's words order nothing, and any value of them is harmless.
-            let _ = word.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed);
+        if !policy::is_hit(word.load(Ordering::Relaxed), slot.index() as u32) {
+            Self::note_hit(word, slot);
         }
+    }
+
+    /// Apart from `touch`, so that a hot entry costs its readers not even the registers for this.
+    #[cold]
+    #[inline(never)]
+    fn note_hit(word: &AtomicU64, slot: Slot) {
+        let before = word.load(Ordering::Relaxed);
+        let after = policy::hit(before, slot.index() as u32);
+        // Relaxed: the policy's words order nothing, and any value of them is harmless.
+        let _ = word.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Asks for the header line ahead of time.

@@ -78,45 +78,48 @@ impl HashKind {
     }
 }
 
-/// The keyed hash of one segment.
-#[derive(Clone)]
-pub(crate) struct KeyHasher {
-    rapid: RapidSecrets,
-    kind: HashKind,
+/// The secret of a segment.
+pub(crate) struct Secret(RapidSecrets);
+
+impl Secret {
+    pub(crate) fn new([seed, secrets @ ..]: [u64; SECRET_WORDS]) -> Self {
+        Self(RapidSecrets { seed, secrets })
+    }
 }
 
-impl KeyHasher {
-    pub(crate) fn new(kind: HashKind, secret: [u64; SECRET_WORDS]) -> Self {
-        let [seed, secrets @ ..] = secret;
-        Self {
-            rapid: RapidSecrets { seed, secrets },
-            kind,
-        }
+/// The keyed hash of one segment. Its function is part of it and not of the secret, so that it is
+/// a constant where the caller knows it.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyHasher<'s> {
+    kind: HashKind,
+    secret: &'s Secret,
+}
+
+impl<'s> KeyHasher<'s> {
+    #[inline(always)]
+    pub(crate) fn new(kind: HashKind, secret: &'s Secret) -> Self {
+        Self { kind, secret }
     }
 
     /// Hash of the bytes of a key.
     #[inline(always)]
     pub(crate) fn hash(&self, key: &[u8]) -> Hashed {
+        let Secret(secret) = self.secret;
         match self.kind {
-            HashKind::Rapid => Hashed(rapidhash_v3_inline::<true, true, false>(key, &self.rapid)),
-            HashKind::Sip => self.sip(key),
+            HashKind::Rapid => Hashed(rapidhash_v3_inline::<true, true, false>(key, secret)),
+            HashKind::Sip => {
+                core::hint::cold_path();
+                self.sip(key)
+            }
         }
     }
 
     #[inline(never)]
     fn sip(&self, key: &[u8]) -> Hashed {
-        let mut hasher = SipHasher13::new_with_keys(self.rapid.seed, self.rapid.secrets[0]);
+        let Secret(RapidSecrets { seed, secrets }) = self.secret;
+        let mut hasher = SipHasher13::new_with_keys(*seed, secrets[0]);
         hasher.write(key);
         Hashed(hasher.finish())
-    }
-}
-
-impl std::fmt::Debug for KeyHasher {
-    /// The secret is not shown: logs are read by more people than segments.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeyHasher")
-            .field("kind", &self.kind)
-            .finish_non_exhaustive()
     }
 }
 
@@ -125,13 +128,16 @@ impl std::fmt::Debug for KeyHasher {
 pub(crate) struct Hashed(pub(crate) u64);
 
 impl Hashed {
-    /// The bucket that a key prefers, of `buckets` (1 to 2^32).
+    /// The bucket that a key prefers, of `buckets` (1 to 2^32): below that number for every hash,
+    /// which memory safety depends on in [`crate::area`]. For `h` < 2^32, `h * buckets / 2^32` is
+    /// below `buckets`; the product of two factors up to 2^32, not both that large, has 64 bits.
     #[inline(always)]
     pub(crate) fn home(self, buckets: u64) -> u64 {
         ((self.0 >> 32) * buckets) >> 32
     }
 
-    /// The other bucket where a key may live: never its home, so `buckets` is at least 2.
+    /// The other bucket where a key may live: never its home, so `buckets` is at least 2. Below
+    /// `buckets` as well: one of the `buckets - 1` others, counted on from the home.
     #[inline(always)]
     pub(crate) fn other(self, buckets: u64) -> u64 {
         let among_the_rest = ((self.0 & 0xFFFF_FFFF) * (buckets - 1)) >> 32;
@@ -168,21 +174,28 @@ mod tests {
     #[test]
     fn hash_functions_match_their_published_vectors() {
         // SipHash-1-3 with key 00..0f of the bytes 00..07, from the reference implementation.
-        let sip = KeyHasher::new(
-            HashKind::Sip,
-            [
-                0x0706_0504_0302_0100,
-                0x0f0e_0d0c_0b0a_0908,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-            ],
-        );
+        let secret = Secret::new([
+            0x0706_0504_0302_0100,
+            0x0f0e_0d0c_0b0a_0908,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ]);
+        let sip = KeyHasher::new(HashKind::Sip, &secret);
         assert_eq!(sip.hash(&[]).0, 0xabac_0158_050f_c4dc);
         assert_eq!(sip.hash(&[0]).0, 0xc9f4_9bf3_7d57_ca93);
+    }
+
+    proptest::proptest! {
+        /// Memory safety depends on it, see [`crate::area`].
+        #[test]
+        fn both_buckets_of_every_hash_are_in_the_table(hash: u64, buckets in 2..=1u64 << 32) {
+            let (home, other) = (Hashed(hash).home(buckets), Hashed(hash).other(buckets));
+            proptest::prop_assert!(home < buckets && other < buckets && home != other);
+        }
     }
 
     #[test]
@@ -238,7 +251,8 @@ mod tests {
             ("both halves", |i| i << 32 | i),
         ];
         for seed in 0..3 {
-            let hasher = KeyHasher::new(HashKind::Rapid, secret(seed * 77 + 5));
+            let secret = Secret::new(secret(seed * 77 + 5));
+            let hasher = KeyHasher::new(HashKind::Rapid, &secret);
             for (family, key) in families {
                 let hashes: Vec<Hashed> = (0..KEYS)
                     .map(|i| hasher.hash(&key(i).to_ne_bytes()))
@@ -300,7 +314,8 @@ mod tests {
         keys.dedup();
         let mut always: Option<std::collections::HashSet<(usize, usize)>> = None;
         for seed in 0..4 {
-            let hasher = KeyHasher::new(HashKind::Rapid, secret(seed * 1000));
+            let secret = Secret::new(secret(seed * 1000));
+            let hasher = KeyHasher::new(HashKind::Rapid, &secret);
             let mut colliding = std::collections::HashSet::new();
             for a in 0..keys.len() {
                 for b in 0..a {

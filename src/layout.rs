@@ -71,12 +71,12 @@ use crate::bucket::{HEADER_WORDS, SLOTS, usable};
 use crate::entry::MAX_TICKS;
 use crate::hash::{HashKind, SECRET_WORDS};
 use crate::lease::CELL_WORDS;
-use crate::mapping::Parts;
 use crate::moves::ring_words;
 use crate::owner::SLOT_WORDS;
 use crate::owner::token::MAX_PARTICIPANTS;
 use crate::policy::Ghosts;
 use crate::policy::learner::LEARNER_WORDS;
+use crate::sections::Parts;
 use crate::statistics::LINE_WORDS;
 
 /// First word of every segment: `7F 's' 'h' 'm' 'k' 'v' 0D 0A`. (The line end shows when a
@@ -116,8 +116,8 @@ pub(crate) const MAX_STATISTICS: u32 = 1 << 16;
 /// Where the schemas start; the fixed fields end before.
 const SCHEMAS_AT: usize = 512;
 
-/// Bytes of the part with the mutable words of the whole segment.
-const SHARED_LEN: u64 = PAGE;
+/// Words of the section with the mutable words of the whole segment: a page.
+pub(crate) const SHARED_WORDS: usize = PAGE as usize / 8;
 
 /// The fixed fields, as they lie in the segment.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -414,7 +414,7 @@ impl Counts {
     /// Where the parts are; `None` if the segment would not fit into an address space.
     pub(crate) fn places(&self) -> Option<Places> {
         let shared = self.header_len / 8;
-        let participants = shared + SHARED_LEN / 8;
+        let participants = shared + SHARED_WORDS as u64;
         let moves = participants + SLOT_WORDS as u64 * u64::from(self.participants);
         let moves_end = moves + ring_words(self.moves);
         let leases = moves_end.next_multiple_of(8);

@@ -49,6 +49,7 @@
 //! |--------|------------|
 //! | `segment` * | where the bytes come from: names, creation, permissions (System V calls) |
 //! | `mapping` *, `huge` * | the bytes as atomic words, on huge pages |
+//! | `sections` *, `area` * | which words are what, and where a bucket is |
 //! | `sync` | the door to atomics, fences and futexes, with a twin for `loom` |
 //! | `copy` *, `tags` * | racing copies and comparisons of words |
 //! | `layout` | what the words mean: the specification, and its validation |
@@ -70,6 +71,7 @@
 //!
 #![doc = include_str!("docs/hostile.md")]
 
+mod area;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(
     not(fuzzing),
@@ -108,6 +110,7 @@ mod recovery;
 mod repair;
 mod restart;
 pub mod schema;
+mod sections;
 pub mod segment;
 mod shared;
 mod statistics;

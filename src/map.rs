@@ -162,7 +162,21 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// [`ReadError::Contended`], which is no miss, as told there.
     #[inline(always)]
     pub fn get(&self, key: &K) -> Result<Option<V>, ReadError> {
-        let table = self.table();
+        match self.shared.quick_table(Typed::SHAPE) {
+            Some(table) => self.get_from(table, key),
+            None => self.get_unusual(key),
+        }
+    }
+
+    /// `get` from a table whose hash function is not the usual one.
+    #[cold]
+    #[inline(never)]
+    fn get_unusual(&self, key: &K) -> Result<Option<V>, ReadError> {
+        self.get_from(self.table(), key)
+    }
+
+    #[inline(always)]
+    fn get_from(&self, table: Table<'_, Typed<K, V>>, key: &K) -> Result<Option<V>, ReadError> {
         let hash = table.hash(key.as_bytes());
         let mut key_image = Image::uninit();
         let mut image = Image::<V>::uninit();

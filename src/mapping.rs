@@ -33,31 +33,8 @@ pub(crate) struct Mapping {
     /// Page-aligned and valid for `len` bytes while `self` lives.
     base: NonNull<AtomicU64>,
     len: usize,
-    /// The parts that `cut` has marked; empty before.
-    parts: Parts<Part>,
     access: Access,
     source: Source,
-}
-
-/// The parts of a segment that are used all the time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Parts<T> {
-    pub(crate) shared: T,
-    pub(crate) participants: T,
-    pub(crate) moves: T,
-    pub(crate) leases: T,
-    pub(crate) statistics: T,
-    pub(crate) learner: T,
-    pub(crate) ghosts: T,
-    pub(crate) buckets: T,
-}
-
-/// A stretch of words inside a mapping.
-#[derive(Clone, Copy)]
-struct Part {
-    /// The first of `len` words inside the mapping that this is a part of.
-    base: NonNull<AtomicU64>,
-    len: usize,
 }
 
 enum Source {
@@ -85,7 +62,6 @@ impl Mapping {
             return Ok(Self {
                 base,
                 len,
-                parts: Part::none(base),
                 access,
                 source: Source::HugeFile,
             });
@@ -102,7 +78,6 @@ impl Mapping {
         Ok(Self {
             base,
             len: map.len(),
-            parts: Part::none(base),
             access,
             source: Source::File { _map: map },
         })
@@ -119,7 +94,6 @@ impl Mapping {
         Self {
             base,
             len,
-            parts: Part::none(base),
             access,
             source: Source::SysV,
         }
@@ -147,106 +121,6 @@ impl Mapping {
         #[expect(unsafe_code, reason = "the one place where a mapping becomes words")]
         unsafe {
             std::slice::from_raw_parts(self.base.as_ptr(), self.len / size_of::<AtomicU64>())
-        }
-    }
-}
-
-/// The parts of a mapping, found once and then without any arithmetic: they are needed for
-/// every operation.
-impl Mapping {
-    /// Marks the parts, as ranges of words.
-    ///
-    /// # Panics
-    /// If one is not inside the mapping: a checked layout describes only what is mapped.
-    pub(crate) fn cut(&mut self, parts: Parts<Range<usize>>) {
-        let words = self.words();
-        let part = |range: Range<usize>| {
-            let words = &words[range];
-            Part {
-                base: NonNull::from(words).cast(),
-                len: words.len(),
-            }
-        };
-        self.parts = Parts {
-            shared: part(parts.shared),
-            participants: part(parts.participants),
-            moves: part(parts.moves),
-            leases: part(parts.leases),
-            statistics: part(parts.statistics),
-            learner: part(parts.learner),
-            ghosts: part(parts.ghosts),
-            buckets: part(parts.buckets),
-        };
-    }
-
-    /// The mutable words of the whole segment.
-    #[inline(always)]
-    pub(crate) fn shared(&self) -> &[AtomicU64] {
-        self.part(self.parts.shared)
-    }
-
-    /// The cells of loads under way; none in a map.
-    pub(crate) fn leases(&self) -> &[AtomicU64] {
-        self.part(self.parts.leases)
-    }
-
-    /// The lines of counters; none in a map.
-    #[inline(always)]
-    pub(crate) fn statistics(&self) -> &[AtomicU64] {
-        self.part(self.parts.statistics)
-    }
-
-    /// What the replacement policy has learnt; nothing in a map.
-    pub(crate) fn learner(&self) -> &[AtomicU64] {
-        self.part(self.parts.learner)
-    }
-
-    /// What the replacement policy remembers of each bucket's evictions; nothing in a map.
-    pub(crate) fn ghosts(&self) -> &[AtomicU64] {
-        self.part(self.parts.ghosts)
-    }
-
-    /// The participant table.
-    #[inline(always)]
-    pub(crate) fn participants(&self) -> &[AtomicU64] {
-        self.part(self.parts.participants)
-    }
-
-    /// The ring of moves.
-    #[inline(always)]
-    pub(crate) fn moves(&self) -> &[AtomicU64] {
-        self.part(self.parts.moves)
-    }
-
-    /// The buckets.
-    #[inline(always)]
-    pub(crate) fn buckets(&self) -> &[AtomicU64] {
-        self.part(self.parts.buckets)
-    }
-
-    #[inline(always)]
-    fn part(&self, part: Part) -> &[AtomicU64] {
-        // SAFETY: a `Part` is private to this module and only stored in the mapping that it was
-        // cut from, in `cut`, which took it from `words()`: so what is said there holds for it.
-        #[expect(unsafe_code, reason = "a part of what `words` returns")]
-        unsafe {
-            std::slice::from_raw_parts(part.base.as_ptr(), part.len)
-        }
-    }
-}
-
-impl Part {
-    fn none(base: NonNull<AtomicU64>) -> Parts<Self> {
-        let none = Self { base, len: 0 };
-        Parts {
-            shared: none,
-            participants: none,
-            moves: none,
-            leases: none,
-            statistics: none,
-            learner: none,
-            ghosts: none,
-            buckets: none,
         }
     }
 }

@@ -13,7 +13,7 @@ use zerocopy::IntoBytes;
 
 use crate::dynamic::Dimensions;
 use crate::error::OpenError;
-use crate::hash::{HashKind, KeyHasher, SECRET_WORDS};
+use crate::hash::{HashKind, SECRET_WORDS, Secret};
 use crate::layout::{
     Birth, CacheFields, Kind, Layout, LayoutError, MAGIC, MAX_HEADER_LEN, Plan, SizeError, validate,
 };
@@ -22,6 +22,7 @@ use crate::owner::Owners;
 use crate::policy::learner::Learner;
 use crate::restart::{self, AfterMachineCrash, Reason, boot_id};
 use crate::schema::{ParseError, Type};
+use crate::sections::{Grid, Sections};
 use crate::segment::{Attached, Blueprint, Created, Segment, SegmentError, SegmentOptions};
 use crate::shared::{Shared, lock_place};
 use crate::sync::{AtomicU64, Ordering};
@@ -237,13 +238,15 @@ impl Settings {
             attached.fill_holes()?;
         }
         let Attached {
-            mut mapping,
+            mapping,
             segment,
             identity,
             file,
         } = attached;
         self.memory.apply(&mapping)?;
-        mapping.cut(layout.places.parts());
+        let counts = &layout.counts;
+        let grid = Grid::new(counts.buckets, counts.bucket_words(), layout.hash);
+        let mapping = Sections::new(mapping, layout.places.parts(), grid);
         let owners = (access == Access::ReadWrite).then(|| {
             let file = file.as_ref().map(AsFd::as_fd);
             Owners::new(
@@ -253,7 +256,7 @@ impl Settings {
             )
         });
         let shared = Arc::new(Shared {
-            hasher: KeyHasher::new(layout.hash, layout.secret),
+            secret: Secret::new(layout.secret),
             mapping,
             layout,
             segment,

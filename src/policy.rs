@@ -263,14 +263,15 @@ impl Dice {
     }
 }
 
-/// The first word after a hit in `slot`; `None` if it stays as it is.
+/// Whether the first word says that there was a hit in `slot` since the last tick.
 #[inline(always)]
-pub(crate) fn hit(word: u64, slot: u32) -> Option<u64> {
-    let slot = slot & 15;
-    match word >> slot & 1 {
-        0 => Some(word | 1 << slot),
-        _ => None,
-    }
+pub(crate) fn is_hit(word: u64, slot: u32) -> bool {
+    word >> (slot & 15) & 1 != 0
+}
+
+/// The first word after a hit in `slot`.
+pub(crate) fn hit(word: u64, slot: u32) -> u64 {
+    word | 1 << (slot & 15)
 }
 
 /// One tick: hits since the last one count, all others get older. `seen` is told the past of each entry

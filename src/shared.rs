@@ -7,23 +7,24 @@ use std::time::Duration;
 use crate::bucket::Shape;
 use crate::copy::Sink;
 use crate::error::{ReadError, WriteError};
-use crate::hash::KeyHasher;
+use crate::hash::{HashKind, KeyHasher, Secret};
 use crate::layout::Layout;
-use crate::mapping::{Access, Mapping};
+use crate::mapping::Access;
 use crate::moves::Moves;
 use crate::owner::token::{Token, Verdict};
 use crate::owner::{LockPlace, Owners, Participant};
 use crate::policy::learner::{Learner, Memory};
 use crate::restart::{self, Salvage};
+use crate::sections::Sections;
 use crate::segment::{Identity, Segment};
 use crate::sync::{AtomicU64, Ordering};
 use crate::table::{Blocked, Edit, Lookup, Outcome, Probe, Table, Who, Writer};
 
 /// An open segment. Dropping it unmaps; it never removes anything.
 pub(crate) struct Shared {
-    pub(crate) mapping: Mapping,
+    pub(crate) mapping: Sections,
     pub(crate) layout: Layout,
-    pub(crate) hasher: KeyHasher,
+    pub(crate) secret: Secret,
     pub(crate) segment: Segment,
     pub(crate) identity: Identity,
     /// Who we are among the writers; a read-only handle is nobody.
@@ -58,16 +59,29 @@ impl Shared {
         }
     }
 
+    /// The hash of keys.
+    #[inline(always)]
+    pub(crate) fn hasher(&self) -> KeyHasher<'_> {
+        KeyHasher::new(self.layout.hash, &self.secret)
+    }
+
     /// The table, for entries of the given shape, which the layout was checked against.
     #[inline(always)]
     pub(crate) fn table<S: Shape>(&self, shape: S) -> Table<'_, S> {
-        Table::new(
-            self.mapping.buckets(),
-            self.layout.counts.buckets,
-            shape,
-            &self.hasher,
-            Moves::new(self.mapping.moves()),
-        )
+        let hash = self.layout.hash;
+        let area = self.mapping.area(shape, hash);
+        let area = area.expect("types are compared with a segment's when it is opened");
+        let moves = Moves::new(self.mapping.moves());
+        Table::new(area, KeyHasher::new(hash, &self.secret), moves)
+    }
+
+    /// The same, if the hash function is the usual one: for the shortest way of a read, which
+    /// asks for the shape and the function at once, and nothing after that.
+    #[inline(always)]
+    pub(crate) fn quick_table<S: Shape>(&self, shape: S) -> Option<Table<'_, S>> {
+        let area = self.mapping.area(shape, HashKind::Rapid)?;
+        let hasher = KeyHasher::new(HashKind::Rapid, &self.secret);
+        Some(Table::new(area, hasher, Moves::new(self.mapping.moves())))
     }
 
     /// Whether the handle may write.

@@ -53,17 +53,10 @@ const COUNTERS: usize = 10;
 /// Stands for the first word of line 0, and is beyond all lines.
 const NOBODYS: usize = usize::MAX - LINE_WORDS;
 
-/// The token of this process as a word; 0 if it has none.
-#[inline(always)]
-fn word_of(shared: &Shared) -> u64 {
-    let owners = shared.owners.as_ref();
-    owners.map_or(0, Owners::current_word)
-}
-
 /// The line that this thread used last. No destructor, so that looking at it costs nothing.
 struct Last {
-    recorder: Cell<u64>,
-    token: Cell<u64>,
+    /// Under which registration: of this very process, in one segment.
+    registration: Cell<u64>,
     /// The first word of the line; [`NOBODYS`] if it is the one that belongs to nobody.
     start: Cell<usize>,
 }
@@ -71,8 +64,7 @@ struct Last {
 thread_local! {
     static LAST: Last = const {
         Last {
-            recorder: Cell::new(0),
-            token: Cell::new(0),
+            registration: Cell::new(0),
             start: Cell::new(NOBODYS),
         }
     };
@@ -83,7 +75,7 @@ thread_local! {
 /// A line that a thread has claimed. Given back when the thread ends.
 struct Claimed {
     shared: Weak<Shared>,
-    recorder: u64,
+    registration: u64,
     token: u64,
     line: usize,
 }
@@ -92,7 +84,7 @@ impl Drop for Claimed {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade()
             // Not in the child of a fork, which has a copy of the list.
-            && word_of(&shared) == self.token
+            && shared.current_token().map(Token::to_word) == Some(self.token)
             && let Some(owner) = shared.mapping.statistics().get(self.line * LINE_WORDS)
         {
             // Release: the next claimant goes on from what this thread counted last.
@@ -106,13 +98,19 @@ impl Drop for Claimed {
 pub(crate) struct Recorder {
     /// Different for every one that this process ever had.
     id: u64,
+    /// Where the number stands by which a thread recognizes its line: it changes with a fork.
+    registration: &'static AtomicU64,
     is_on: bool,
 }
 
 impl Recorder {
-    pub(crate) fn new(is_on: bool) -> Self {
+    /// Counts in this segment, and for nothing else, as long as it is open.
+    pub(crate) fn new(shared: &Shared, is_on: bool) -> Self {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        static NOBODY: AtomicU64 = AtomicU64::new(0);
+        let owners = shared.owners.as_ref();
         Self {
+            registration: owners.map_or(&NOBODY, Owners::registration),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             is_on,
         }
@@ -126,9 +124,9 @@ impl Recorder {
     #[inline(always)]
     pub(crate) fn add(&self, shared: &Arc<Shared>, counter: Counter, more: u64) {
         // The usual case first, so that it asks for nothing that it can do without.
-        let token = word_of(shared);
+        let registration = self.registration.load(Ordering::Relaxed);
         let start = LAST.with(|last| {
-            let is_mine = last.recorder.get() == self.id && last.token.get() == token;
+            let is_mine = last.registration.get() == registration;
             is_mine.then(|| last.start.get())
         });
         let words = shared.mapping.statistics();
@@ -158,9 +156,9 @@ impl Recorder {
     /// The line of this thread, claimed if it had none: 0 if there is none left.
     fn find_line(&self, shared: &Arc<Shared>) -> usize {
         let token = shared.token_for_hits();
-        let word = token.map_or(0, Token::to_word);
+        let registration = self.registration.load(Ordering::Relaxed);
         let known = LAST.with(|last| {
-            let is_known = last.recorder.get() == self.id && last.token.get() == word;
+            let is_known = last.registration.get() == registration;
             is_known.then(|| last.start.get())
         });
         if let Some(start) = known {
@@ -173,25 +171,26 @@ impl Recorder {
         // While the thread is ending there is no list any more, and nothing is claimed.
         let line = CLAIMED.try_with(|claimed| {
             let mut claimed = claimed.try_borrow_mut().ok()?;
-            let is_it = |one: &Claimed| one.recorder == self.id && one.token == word;
-            if let Some(found) = claimed.iter().find(|one| is_it(one)) {
+            let mut lines = claimed.iter();
+            if let Some(found) = lines.find(|one| one.registration == registration) {
                 return Some(found.line);
             }
-            let line = claim(shared, token?)?;
+            let token = token?;
+            let line = claim(shared, token)?;
             // Those of segments that are closed, or were ours before a fork, are of no more use.
-            claimed.retain(|one| one.recorder != self.id && one.shared.strong_count() > 0);
+            let here = Arc::as_ptr(shared);
+            claimed.retain(|one| one.shared.as_ptr() != here && one.shared.strong_count() > 0);
             claimed.push(Claimed {
                 shared: Arc::downgrade(shared),
-                recorder: self.id,
-                token: word,
+                registration,
+                token: token.to_word(),
                 line,
             });
             Some(line)
         });
         let line = line.ok().flatten().unwrap_or(0);
         LAST.with(|last| {
-            last.recorder.set(self.id);
-            last.token.set(word);
+            last.registration.set(registration);
             last.start.set(if line == 0 {
                 NOBODYS
             } else {

@@ -37,13 +37,14 @@
 //! two buckets, with the same value, and both are locked; if the process dies there,
 //! [`crate::repair`] removes one of the two before either bucket can be written again.
 
+use crate::area::Area;
 use crate::bucket::{Bucket, Buffer, Locked, Search, Shape, Slot};
 use crate::copy::Sink;
 use crate::hash::{Hashed, KeyHasher};
 use crate::moves::{Direction, Moves};
 use crate::owner::token::{LockWord, Token, Verdict};
 use crate::repair::Burial;
-use crate::sync::{AtomicU64, Deadline, Ordering, READ_TRIES, futex_wait, spin_hint};
+use crate::sync::{Deadline, Ordering, READ_TRIES, futex_wait, spin_hint};
 pub(crate) use crate::sync::{LOCK_SPINS, READ_TRIES_READ_ONLY};
 use crate::tags::Tag;
 use zerocopy::IntoBytes;
@@ -176,48 +177,41 @@ impl<'w, W: Who> Writer<'w, W> {
 /// The buckets of a segment, with what is needed to find one's way in them.
 #[derive(Clone, Copy)]
 pub(crate) struct Table<'a, S> {
-    area: &'a [AtomicU64],
-    buckets: u64,
-    shape: S,
-    hasher: &'a KeyHasher,
+    area: Area<'a, S>,
+    hasher: KeyHasher<'a>,
     moves: Moves<'a>,
 }
 
 impl<'a, S: Shape> Table<'a, S> {
-    /// A table of `buckets` buckets (at least two) in `area`, which holds exactly these.
+    /// A table whose entries are in `area`.
     #[inline(always)]
-    pub(crate) fn new(
-        area: &'a [AtomicU64],
-        buckets: u64,
-        shape: S,
-        hasher: &'a KeyHasher,
-        moves: Moves<'a>,
-    ) -> Self {
-        debug_assert!(buckets >= 2 && area.len() as u64 == buckets * shape.bucket_words() as u64);
+    pub(crate) fn new(area: Area<'a, S>, hasher: KeyHasher<'a>, moves: Moves<'a>) -> Self {
         Self {
             area,
-            buckets,
-            shape,
             hasher,
             moves,
         }
     }
 
+    /// How many buckets there are.
+    #[inline(always)]
     pub(crate) fn buckets(&self) -> u64 {
-        self.buckets
+        self.area.count()
     }
 
+    #[inline(always)]
     pub(crate) fn shape(&self) -> S {
-        self.shape
+        self.area.shape()
     }
 
     pub(crate) fn moves(&self) -> Moves<'a> {
         self.moves
     }
 
+    /// As [`Area::bucket`].
     #[inline(always)]
     pub(crate) fn bucket(&self, index: u64) -> Bucket<'a, S> {
-        Bucket::at(self.area, index, self.shape)
+        self.area.bucket(index)
     }
 
     /// The hash of a key, given all its bytes.
@@ -232,13 +226,13 @@ impl<'a, S: Shape> Table<'a, S> {
         let bytes = key.as_bytes();
         // A buffer holds whole words, so it is never shorter than the key.
         self.hasher
-            .hash(&bytes[..self.shape.key_len().min(bytes.len())])
+            .hash(&bytes[..self.shape().key_len().min(bytes.len())])
     }
 
     /// Asks for the lines that a search for this key touches first.
     #[inline(always)]
     pub(crate) fn prefetch(&self, hash: Hashed) {
-        let home = self.bucket(hash.home(self.buckets));
+        let home = self.area.home(hash);
         home.prefetch();
         home.prefetch_preferred(hash.choice());
     }
@@ -247,8 +241,7 @@ impl<'a, S: Shape> Table<'a, S> {
     /// header, so it is worth its while some time after `prefetch`.
     #[inline(always)]
     pub(crate) fn prefetch_slot(&self, hash: Hashed) {
-        self.bucket(hash.home(self.buckets))
-            .prefetch_slot(hash.tag());
+        self.area.home(hash).prefetch_slot(hash.tag());
     }
 
     /// One look into the home bucket, which takes what it wants from the slot that it finds.
@@ -261,7 +254,7 @@ impl<'a, S: Shape> Table<'a, S> {
         key: Probe<'_>,
         take: impl FnOnce(Bucket<'a, S>, Slot),
     ) -> Option<Lookup> {
-        let home = self.bucket(key.hash.home(self.buckets));
+        let home = self.area.home(key.hash);
         home.prefetch_preferred(key.hash.choice());
         let state = home.begin();
         if let Search::Found(slot) = home.search(state, key.hash.tag(), key.words) {
@@ -280,7 +273,7 @@ impl<'a, S: Shape> Table<'a, S> {
         key: Probe<'_>,
         mut take: impl FnMut(Bucket<'a, S>, Slot),
     ) -> Lookup {
-        let other = self.bucket(key.hash.other(self.buckets));
+        let other = self.area.other(key.hash);
         let state = other.begin();
         if let Search::Found(slot) = other.search(state, key.hash.tag(), key.words) {
             take(other, slot);
@@ -322,7 +315,7 @@ impl<'a, S: Shape> Table<'a, S> {
         mut take: impl FnMut(Bucket<'a, S>, Slot),
     ) -> Option<Lookup> {
         let tag = key.hash.tag();
-        let home = self.bucket(key.hash.home(self.buckets));
+        let home = self.area.home(key.hash);
         let home_state = home.begin();
         if let Search::Found(slot) = home.search(home_state, tag, key.words) {
             take(home, slot);
@@ -331,7 +324,7 @@ impl<'a, S: Shape> Table<'a, S> {
         if home.away(key.hash.class()) == 0 {
             return home.unchanged(home_state).then_some(Lookup::Miss);
         }
-        let other = self.bucket(key.hash.other(self.buckets));
+        let other = self.area.other(key.hash);
         let other_state = other.begin();
         if let Search::Found(slot) = other.search(other_state, tag, key.words) {
             take(other, slot);
@@ -371,7 +364,7 @@ impl<'a, S: Shape> Table<'a, S> {
         new: &mut [u64],
         decide: &mut impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
     ) -> Option<Outcome> {
-        let home = self.bucket(key.hash.home(self.buckets));
+        let home = self.area.home(key.hash);
         home.prefetch_preferred(key.hash.choice());
         let home = home.try_lock_once(token)?;
         if let Search::Found(slot) = home.search(key.hash.tag(), key.words) {
@@ -414,13 +407,13 @@ impl<'a, S: Shape> Table<'a, S> {
         decide: &mut impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
     ) -> Result<Outcome, Obstacle> {
         let tag = key.hash.tag();
-        let home = self.try_lock(key.hash.home(self.buckets), token)?;
+        let home = self.try_lock(key.hash.home(self.buckets()), token)?;
         if let Search::Found(slot) = home.search(tag, key.words) {
             return self.apply(&home, slot, key, old, new, decide);
         }
         let mut other = None;
         if home.away(key.hash.class()) != 0 {
-            let index = key.hash.other(self.buckets);
+            let index = key.hash.other(self.buckets());
             // While we hold the home, the key can leave its other bucket but not come there.
             if self.search_bucket(index, tag, key.words) != Some(Search::Absent) {
                 let locked = self.try_lock(index, token)?;
@@ -455,16 +448,16 @@ impl<'a, S: Shape> Table<'a, S> {
         let occupied = bucket.state().occupied();
         match decide(Some(current), new) {
             Edit::Keep => Ok(Outcome::KeptPresent),
-            Edit::Put if self.shape.is_in_place() => {
+            Edit::Put if self.shape().is_in_place() => {
                 bucket.store_in_place(slot, new);
                 Ok(Outcome::Replaced)
             }
             Edit::Put => {
                 let Some(spare) = occupied.free(bucket.preferred(key.hash.choice())) else {
-                    return Err(self.damaged(key.hash.home(self.buckets)));
+                    return Err(self.damaged(key.hash.home(self.buckets())));
                 };
                 bucket.fill(spare, key.hash.tag(), key.words, new);
-                if self.shape.replacement().is_some() {
+                if self.shape().replacement().is_some() {
                     bucket.note_update(slot, spare);
                 }
                 bucket.publish(occupied.with(spare).without(slot));
@@ -488,7 +481,7 @@ impl<'a, S: Shape> Table<'a, S> {
         bucket
             .state()
             .occupied()
-            .room(self.shape.limit(index), preferred)
+            .room(self.shape().limit(index), preferred)
     }
 
     /// Inserts a key that is absent, its home locked, if there is room at home.
@@ -499,9 +492,9 @@ impl<'a, S: Shape> Table<'a, S> {
         key: Probe<'_>,
         value: &[u64],
     ) -> Option<Outcome> {
-        let slot = self.room(home, key.hash.home(self.buckets), key.hash)?;
+        let slot = self.room(home, key.hash.home(self.buckets()), key.hash)?;
         home.fill(slot, key.hash.tag(), key.words, value);
-        if self.shape.replacement().is_some() {
+        if self.shape().replacement().is_some() {
             home.note_insert(slot, key.hash);
         }
         home.publish(home.state().occupied().with(slot));
@@ -531,7 +524,7 @@ impl<'a, S: Shape> Table<'a, S> {
         key: Probe<'_>,
         value: &[u64],
     ) -> Result<Outcome, Obstacle> {
-        let index = key.hash.other(self.buckets);
+        let index = key.hash.other(self.buckets());
         let other = match other {
             Some(locked) => locked,
             None => self.try_lock(index, token)?,
@@ -540,13 +533,13 @@ impl<'a, S: Shape> Table<'a, S> {
         if let Some(slot) = self.room(&other, index, key.hash) {
             home.raise_away(key.hash.class());
             other.fill(slot, key.hash.tag(), key.words, value);
-            if self.shape.replacement().is_some() {
+            if self.shape().replacement().is_some() {
                 other.note_insert(slot, key.hash);
             }
             other.publish(occupied.with(slot));
             return Ok(Outcome::Inserted);
         }
-        if self.shape.replacement().is_some() {
+        if self.shape().replacement().is_some() {
             return self
                 .replace(token, home, &other, key, value)
                 .ok_or_else(|| self.damaged(index));
@@ -569,10 +562,10 @@ impl<'a, S: Shape> Table<'a, S> {
         key: Probe<'_>,
         value: &[u64],
     ) -> Result<Outcome, Obstacle> {
-        let home_index = key.hash.home(self.buckets);
-        let other_index = key.hash.other(self.buckets);
+        let home_index = key.hash.home(self.buckets());
+        let other_index = key.hash.other(self.buckets());
         let mut obstacle = None;
-        let mut buffer = self.shape.key_buffer();
+        let mut buffer = self.shape().key_buffer();
         for certain in [false, true] {
             for going_home in [true, false] {
                 for (index, bucket) in [(home_index, home), (other_index, other)] {
@@ -581,12 +574,12 @@ impl<'a, S: Shape> Table<'a, S> {
                         let Some(mate) = self.mate(hash, index) else {
                             continue; // An entry that no writer of ours put here.
                         };
-                        let is_home = hash.home(self.buckets) == mate;
+                        let is_home = hash.home(self.buckets()) == mate;
                         if is_home != going_home || mate == home_index || mate == other_index {
                             continue;
                         }
                         let peeked = self.bucket(mate).begin().occupied();
-                        if !certain && peeked.len() >= self.shape.usable() {
+                        if !certain && peeked.len() >= self.shape().usable() {
                             continue;
                         }
                         let target = match self.try_lock(mate, token) {
@@ -672,7 +665,7 @@ impl<'a, S: Shape> Table<'a, S> {
 
     /// The other one of the two buckets of a hash, if `index` is one of them.
     pub(crate) fn mate(&self, hash: Hashed, index: u64) -> Option<u64> {
-        let (home, other) = (hash.home(self.buckets), hash.other(self.buckets));
+        let (home, other) = (hash.home(self.buckets()), hash.other(self.buckets()));
         if index == home {
             Some(other)
         } else if index == other {

@@ -24,14 +24,17 @@ impl Tag {
     }
 }
 
-/// A bit for each slot that has the tag of this key, given the two tag words of a bucket. Each
-/// word is loaded once, relaxed.
+/// A bit for each slot that has the tag of this key. The tags of a bucket are two words, of which
+/// `AT` is the first. Each is loaded once, relaxed.
+///
+/// # Panics
+/// If there are no such words.
 #[inline(always)]
-pub(crate) fn matches(words: &[AtomicU64; 2], tag: Tag) -> u16 {
+pub(crate) fn matches<const AT: usize>(words: &[AtomicU64], tag: Tag) -> u16 {
     if atomics_are_words() {
-        imp::matches(words, tag)
+        imp::matches::<AT>(words, tag)
     } else {
-        portable::matches(words, tag)
+        portable::matches::<AT>(words, tag)
     }
 }
 
@@ -43,17 +46,20 @@ mod imp {
     use super::{AtomicU64, Tag};
 
     #[inline(always)]
-    pub(super) fn matches(words: &[AtomicU64; 2], tag: Tag) -> u16 {
+    pub(super) fn matches<const AT: usize>(words: &[AtomicU64], tag: Tag) -> u16 {
+        assert!(words.len() >= AT + 2, "a bucket has a header");
         let tags: __m128i;
-        // SAFETY: the block reads the 16 bytes that `words` borrows, each aligned 64-bit lane
-        // by one access, and touches nothing else. The intrinsics need SSE2, which every
+        // SAFETY: the block reads the 16 bytes of the words `AT` and `AT + 1`, which there are,
+        // each aligned 64-bit lane by one access, and touches nothing else. The intrinsics need SSE2, which every
         // x86-64 processor has.
         #[expect(unsafe_code, reason = "inline assembly and vector intrinsics")]
         unsafe {
             asm!(
-                "movdqu {tags}, [{words}]",
+                // With the place of the tags in the instruction, which spares computing it.
+                "movdqu {tags}, [{words} + {at}]",
                 tags = out(xmm_reg) tags,
                 words = in(reg) words.as_ptr(),
+                at = const AT * 8,
                 options(readonly, nostack, preserves_flags),
             );
             _mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi32(tag.0 as i32))) as u16
@@ -73,10 +79,9 @@ mod portable {
     const LOW: u64 = 0x0101_0101_0101_0101;
 
     #[inline(always)]
-    pub(super) fn matches(words: &[AtomicU64; 2], tag: Tag) -> u16 {
-        let [low, high] = words
-            .each_ref()
-            .map(|word| in_word(word.load(Ordering::Relaxed), tag));
+    pub(super) fn matches<const AT: usize>(words: &[AtomicU64], tag: Tag) -> u16 {
+        let [low, high] =
+            [&words[AT], &words[AT + 1]].map(|word| in_word(word.load(Ordering::Relaxed), tag));
         u16::from(low) | u16::from(high) << 8
     }
 
@@ -119,8 +124,8 @@ mod tests {
             }
             let expected = one_by_one(words, tag);
             let words = words.map(crate::sync::AtomicU64::new);
-            prop_assert_eq!(super::matches(&words, tag), expected);
-            prop_assert_eq!(super::portable::matches(&words, tag), expected);
+            prop_assert_eq!(super::matches::<0>(&words, tag), expected);
+            prop_assert_eq!(super::portable::matches::<0>(&words, tag), expected);
         }
     }
 }

@@ -33,6 +33,7 @@
 
 #[path = "../src"]
 mod protocol {
+    pub(crate) mod area;
     pub(crate) mod bucket;
     pub(crate) mod copy;
     pub(crate) mod entry;
@@ -58,7 +59,8 @@ mod protocol {
 
 // The modules name each other from the root of the crate.
 use protocol::{
-    bucket, copy, entry, evict, hash, image, iter, lease, moves, owner, policy, repair, table, tags,
+    area, bucket, copy, entry, evict, hash, image, iter, lease, moves, owner, policy, repair,
+    table, tags,
 };
 
 #[path = "loom/burial.rs"]

@@ -326,7 +326,7 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     }
 
     fn hash(&self, key: &K) -> Hashed {
-        self.shared.hasher.hash(key.as_bytes())
+        self.shared.hasher().hash(key.as_bytes())
     }
 
     /// Copies the words of an entry, if the key is there, whatever its standing.
@@ -387,21 +387,32 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     /// which is no miss, as told there.
     #[inline(always)]
     pub fn get(&self, key: &K) -> Result<Option<V>, ReadError> {
-        match self.fields().time_to_idle {
-            0 => self.get_as(key, One),
-            _ => self.get_idle(key),
+        // Whether there is one word behind each value is part of the same question.
+        match self.shared.quick_table(Cached::new(One)) {
+            Some(table) => self.get_from(table, key, One),
+            None => self.get_unusual(key),
         }
     }
 
-    /// `get` where entries have to be asked for to stay.
+    /// `get` where entries have to be asked for to stay, or another hash function was chosen.
     #[inline(never)]
-    fn get_idle(&self, key: &K) -> Result<Option<V>, ReadError> {
-        self.get_as(key, Two)
+    fn get_unusual(&self, key: &K) -> Result<Option<V>, ReadError> {
+        if let Some(table) = self.shared.quick_table(Cached::new(Two)) {
+            return self.get_from(table, key, Two);
+        }
+        match self.meta_words() {
+            1 => self.get_from(self.table(One), key, One),
+            _ => self.get_from(self.table(Two), key, Two),
+        }
     }
 
     #[inline(always)]
-    fn get_as<M: MetaWords>(&self, key: &K, meta: M) -> Result<Option<V>, ReadError> {
-        let table = self.table(meta);
+    fn get_from<M: MetaWords>(
+        &self,
+        table: Table<'_, Cached<'_, K, V, M>>,
+        key: &K,
+        meta: M,
+    ) -> Result<Option<V>, ReadError> {
         let hash = table.hash(key.as_bytes());
         let mut key_image = Image::uninit();
         let words = &*key_image.write(key);
@@ -542,8 +553,8 @@ impl<K: Key, V: Value> Cache<K, V> {
 
     fn new(reader: ReadOnlyCache<K, V>, local: Local<K, V>) -> Result<Self, OpenError> {
         let cache = Self {
+            recorder: Recorder::new(&reader.shared, local.counts),
             reader,
-            recorder: Recorder::new(local.counts),
             load_timeout: local.load_timeout,
             listener: local.listener,
         };
@@ -580,21 +591,32 @@ impl<K: Key, V: Value> Cache<K, V> {
     /// which is no miss, as told there.
     #[inline(always)]
     pub fn get(&self, key: &K) -> Result<Option<V>, ReadError> {
-        match self.fields().time_to_idle {
-            0 => self.get_as(key, One),
-            _ => self.get_idle(key),
+        // Whether there is one word behind each value is part of the same question.
+        match self.shared().quick_table(Cached::new(One)) {
+            Some(table) => self.get_from(table, key, One),
+            None => self.get_unusual(key),
         }
     }
 
-    /// `get` where entries have to be asked for to stay.
+    /// `get` where entries have to be asked for to stay, or another hash function was chosen.
     #[inline(never)]
-    fn get_idle(&self, key: &K) -> Result<Option<V>, ReadError> {
-        self.get_as(key, Two)
+    fn get_unusual(&self, key: &K) -> Result<Option<V>, ReadError> {
+        if let Some(table) = self.shared().quick_table(Cached::new(Two)) {
+            return self.get_from(table, key, Two);
+        }
+        match self.meta_words() {
+            1 => self.get_from(self.table(One), key, One),
+            _ => self.get_from(self.table(Two), key, Two),
+        }
     }
 
     #[inline(always)]
-    fn get_as<'s, M: MetaWords>(&'s self, key: &K, meta: M) -> Result<Option<V>, ReadError> {
-        let table = self.table(meta);
+    fn get_from<'s, M: MetaWords>(
+        &'s self,
+        table: Table<'s, Cached<'static, K, V, M>>,
+        key: &K,
+        meta: M,
+    ) -> Result<Option<V>, ReadError> {
         let hash = table.hash(key.as_bytes());
         let mut key_image = Image::uninit();
         let words = &*key_image.write(key);

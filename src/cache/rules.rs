@@ -103,12 +103,13 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn of(layout: &Layout) -> Self {
+    pub(crate) fn of(shared: &Shared) -> Self {
+        let counts = &shared.layout.counts;
         Self {
             clock: Clock::of_this_process(),
             boot: boot_digest(),
-            value_words: layout.counts.value_len.div_ceil(8) as usize,
-            recorder: Recorder::new(layout.counts.statistics != 0),
+            value_words: counts.value_len.div_ceil(8) as usize,
+            recorder: Recorder::new(shared, counts.statistics != 0),
         }
     }
 

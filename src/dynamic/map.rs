@@ -80,7 +80,7 @@ impl Deref for DynMap {
 impl ReadOnlyDynMap {
     pub(super) fn new(shared: Arc<Shared>, types: Arc<EntryTypes>) -> Self {
         let is_cache = shared.layout.kind == Kind::Cache;
-        let rules = is_cache.then(|| Rules::of(&shared.layout));
+        let rules = is_cache.then(|| Rules::of(&shared));
         Self {
             shared,
             types,

@@ -155,10 +155,11 @@ impl Owners {
         Token::from_word(self.private.token())
     }
 
-    /// The same as the word that it is written as; 0 if this process is not registered.
-    #[inline(always)]
-    pub(crate) fn current_word(&self) -> u64 {
-        self.private.token()
+    /// Where a number stands that is another one for each registration that this process, or one
+    /// that it is a fork of, ever had in any segment; 0 while it is not registered. The memory is
+    /// never given back, but serves others once this is dropped.
+    pub(crate) fn registration(&self) -> &'static AtomicU64 {
+        self.private.registration()
     }
 
     /// Gives the slot back. A fork of the process that registered has nothing to give.

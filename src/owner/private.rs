@@ -48,6 +48,9 @@ use crate::sync::{AtomicU64, Ordering};
 pub(super) struct Wiped {
     /// The token of this process, or 0.
     token: AtomicU64,
+    /// Stands for the token, and for no other one that this process, or the one that it is a fork
+    /// of, ever had in any segment; or 0.
+    registration: AtomicU64,
     /// 1 while a thread registers.
     registering: AtomicU64,
     /// 1 while a thread replaces the description.
@@ -61,6 +64,7 @@ pub(super) struct Wiped {
 /// Stands in where the kernel gives us no such page: nobody ever registers then.
 static NO_PAGE: Wiped = Wiped {
     token: AtomicU64::new(0),
+    registration: AtomicU64::new(0),
     registering: AtomicU64::new(0),
     renewing: AtomicU64::new(0),
     file_is_ours: AtomicU64::new(0),
@@ -122,7 +126,21 @@ impl Private {
     }
 
     pub(super) fn set_token(&self, token: u64) {
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        let registration = match token {
+            0 => 0,
+            _ => NEXT.fetch_add(1, Ordering::Relaxed),
+        };
+        self.wiped
+            .registration
+            .store(registration, Ordering::Relaxed);
+        // Release: pairs with the load in `token`.
         self.wiped.token.store(token, Ordering::Release);
+    }
+
+    /// Where the number of the registration stands.
+    pub(super) fn registration(&self) -> &'static AtomicU64 {
+        &self.wiped.registration
     }
 
     /// Keeps other threads of this process from registering.
@@ -145,9 +163,8 @@ impl Private {
 impl Drop for Private {
     fn drop(&mut self) {
         self.node.close();
-        for word in [&self.wiped.token, &self.wiped.file_is_ours] {
-            word.store(0, Ordering::Relaxed);
-        }
+        self.set_token(0);
+        self.wiped.file_is_ours.store(0, Ordering::Relaxed);
         // Release: pairs with the exchange in `unused_node`.
         self.node.in_use.store(false, Ordering::Release);
     }

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::*;
-use crate::hash::HashKind;
+use crate::hash::{HashKind, Secret};
 use crate::image::{Image, Typed, decode};
 use crate::moves::ring_words;
+use crate::sync::AtomicU64;
 
 /// Nobody else is there.
 struct Alone;
@@ -22,7 +23,7 @@ impl Who for Alone {
 struct Memory {
     area: Vec<AtomicU64>,
     ring: Vec<AtomicU64>,
-    hasher: KeyHasher,
+    secret: Secret,
     buckets: u64,
 }
 
@@ -35,20 +36,15 @@ impl Memory {
         Self {
             area: zeros(words),
             ring: zeros(ring_words(16) as usize),
-            hasher: KeyHasher::new(
-                HashKind::Rapid,
-                std::array::from_fn(|i| random(&mut (i as u64))),
-            ),
+            secret: Secret::new(std::array::from_fn(|i| random(&mut (i as u64)))),
             buckets,
         }
     }
 
     fn table(&self) -> Table<'_, Pair> {
         Table::new(
-            &self.area,
-            self.buckets,
-            Pair::SHAPE,
-            &self.hasher,
+            Area::new(&self.area, self.buckets, Pair::SHAPE),
+            KeyHasher::new(HashKind::Rapid, &self.secret),
             Moves::new(&self.ring),
         )
     }

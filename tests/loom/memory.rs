@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use zerocopy::{Immutable, IntoBytes, TryFromBytes};
 
+use crate::area::Area;
 use crate::bucket::{Bucket, Buffer, HEADER_WORDS, Search, Shape};
-use crate::hash::{HashKind, Hashed, KeyHasher};
+use crate::hash::{HashKind, Hashed, KeyHasher, Secret};
 use crate::image::{Image, Typed, decode};
 use crate::iter::{Entries, Walk};
 use crate::moves::{Moves, ring_words};
@@ -51,12 +52,13 @@ impl Number for Wide {
     }
 }
 
-fn hasher() -> &'static KeyHasher {
-    static HASHER: OnceLock<KeyHasher> = OnceLock::new();
-    HASHER.get_or_init(|| {
-        let secret = std::array::from_fn(|i| (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        KeyHasher::new(HashKind::Rapid, secret)
-    })
+fn hasher() -> KeyHasher<'static> {
+    static SECRET: OnceLock<Secret> = OnceLock::new();
+    let secret = SECRET.get_or_init(|| {
+        let word = |i: usize| (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        Secret::new(std::array::from_fn(word))
+    });
+    KeyHasher::new(HashKind::Rapid, secret)
 }
 
 pub(crate) fn hash(key: u64) -> Hashed {
@@ -373,9 +375,7 @@ impl std::fmt::Display for Got {
 impl<V: Number> Segment<V> {
     pub(crate) fn table(&self) -> Table<'_, Typed<u64, V>> {
         Table::new(
-            &self.area,
-            self.buckets,
-            Typed::SHAPE,
+            Area::new(&self.area, self.buckets, Typed::SHAPE),
             hasher(),
             Moves::new(&self.ring),
         )
@@ -385,9 +385,7 @@ impl<V: Number> Segment<V> {
     pub(crate) fn table_of<S: Shape>(&self, shape: S) -> Table<'_, S> {
         assert_eq!(shape.slot_words(), Typed::<u64, V>::SHAPE.slot_words());
         Table::new(
-            &self.area,
-            self.buckets,
-            shape,
+            Area::new(&self.area, self.buckets, shape),
             hasher(),
             Moves::new(&self.ring),
         )

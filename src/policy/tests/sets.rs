@@ -54,7 +54,7 @@ impl Sets {
         for set in pair.map(|number| number as usize) {
             let set = &mut self.sets[set];
             if let Some(slot) = slots(set.occupied).find(|slot| set.keys[*slot as usize] == key) {
-                set.words[0] = hit(set.words[0], slot).unwrap_or(set.words[0]);
+                set.words[0] = hit(set.words[0], slot);
                 return true;
             }
         }
