@@ -112,24 +112,24 @@ impl<K: Storable> Ours<K, u64> {
 }
 
 impl<K: Plain, V: Plain> Subject<K, V> for Ours<K, V> {
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, key: &K) -> Option<V> {
         self.map.get(key).expect("the segment is sound")
     }
 
-    #[inline]
+    #[inline(always)]
     fn insert(&mut self, key: &K, value: &V) {
         black_box(&self.map.insert(*key, *value).expect("the segment is sound"));
     }
 
-    #[inline]
+    #[inline(always)]
     fn remove(&mut self, key: &K) -> bool {
         let value = self.map.remove(key).expect("the segment is sound");
         black_box(&value);
         value.is_some()
     }
 
-    #[inline]
+    #[inline(always)]
     fn get_batch(&mut self, keys: &[K; BATCH], values: &mut [Option<V>; BATCH]) {
         self.map
             .get_many(keys, values)

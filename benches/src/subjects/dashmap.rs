@@ -24,17 +24,17 @@ impl<K: Plain, V: Plain> Dash<K, V> {
 }
 
 impl<K: Plain, V: Plain> Subject<K, V> for Dash<K, V> {
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, key: &K) -> Option<V> {
         self.0.get(key).map(|entry| *entry)
     }
 
-    #[inline]
+    #[inline(always)]
     fn insert(&mut self, key: &K, value: &V) {
         black_box(&self.0.insert(*key, *value));
     }
 
-    #[inline]
+    #[inline(always)]
     fn remove(&mut self, key: &K) -> bool {
         let entry = self.0.remove(key);
         black_box(&entry);

@@ -22,17 +22,17 @@ impl<K: Plain, V: Plain> Hashbrown<K, V> {
 }
 
 impl<K: Plain, V: Plain> Subject<K, V> for Hashbrown<K, V> {
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, key: &K) -> Option<V> {
         self.0.get(key).copied()
     }
 
-    #[inline]
+    #[inline(always)]
     fn insert(&mut self, key: &K, value: &V) {
         black_box(&self.0.insert(*key, *value));
     }
 
-    #[inline]
+    #[inline(always)]
     fn remove(&mut self, key: &K) -> bool {
         let value = self.0.remove(key);
         black_box(&value);

@@ -78,14 +78,14 @@ fn open(path: &Path, map_size: usize) -> (Env, Database<'static, Bytes, Bytes>) 
 }
 
 impl<K: Plain, V: Plain> Subject<K, V> for Lmdb {
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, key: &K) -> Option<V> {
         let txn = self.env.read_txn().expect("read transaction");
         let bytes = self.database.get(&txn, key.as_bytes()).expect("get");
         bytes.map(|bytes| V::read_from_bytes(bytes).expect("a value has its size"))
     }
 
-    #[inline]
+    #[inline(always)]
     fn insert(&mut self, key: &K, value: &V) {
         let mut txn = self.env.write_txn().expect("write transaction");
         self.database
@@ -94,7 +94,7 @@ impl<K: Plain, V: Plain> Subject<K, V> for Lmdb {
         txn.commit().expect("commit");
     }
 
-    #[inline]
+    #[inline(always)]
     fn remove(&mut self, key: &K) -> bool {
         let mut txn = self.env.write_txn().expect("write transaction");
         let removed = self

@@ -25,24 +25,24 @@ impl<K: Plain, V: Plain> Papaya<K, V> {
 }
 
 impl<K: Plain, V: Plain> Subject<K, V> for Papaya<K, V> {
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, key: &K) -> Option<V> {
         self.0.pin().get(key).copied()
     }
 
-    #[inline]
+    #[inline(always)]
     fn insert(&mut self, key: &K, value: &V) {
         black_box(&self.0.pin().insert(*key, *value).copied());
     }
 
-    #[inline]
+    #[inline(always)]
     fn remove(&mut self, key: &K) -> bool {
         let value = self.0.pin().remove(key).copied();
         black_box(&value);
         value.is_some()
     }
 
-    #[inline]
+    #[inline(always)]
     fn get_batch(&mut self, keys: &[K; BATCH], values: &mut [Option<V>; BATCH]) {
         let map = self.0.pin();
         for (key, value) in keys.iter().zip(values) {

@@ -24,17 +24,17 @@ impl<K: Plain, V: Plain> Scc<K, V> {
 }
 
 impl<K: Plain, V: Plain> Subject<K, V> for Scc<K, V> {
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, key: &K) -> Option<V> {
         self.0.read_sync(key, |_, value| *value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn insert(&mut self, key: &K, value: &V) {
         black_box(&self.0.upsert_sync(*key, *value));
     }
 
-    #[inline]
+    #[inline(always)]
     fn remove(&mut self, key: &K) -> bool {
         let entry = self.0.remove_sync(key);
         black_box(&entry);
