@@ -268,14 +268,18 @@ impl Steps {
         self.walk.done()
     }
 
-    /// The words of the next entry, those of its key first. A walk that is lost says so once.
-    pub(crate) fn next<S: Shape>(&mut self, table: &Table<'_, S>) -> Option<Result<&[u64], Lost>> {
+    /// The words of the next entry, those of its key first. A walk that is lost says so once. The
+    /// table is asked for once a bucket.
+    pub(crate) fn next<'a, S: Shape>(
+        &mut self,
+        table: impl Fn() -> Table<'a, S>,
+    ) -> Option<Result<&[u64], Lost>> {
         while self.taken == self.entries.count {
             if self.is_over {
                 return None;
             }
             self.taken = 0;
-            match self.walk.advance(table, &mut self.entries) {
+            match self.walk.advance(&table(), &mut self.entries) {
                 Ok(more) => self.is_over = !more,
                 Err(lost) => {
                     self.is_over = true;

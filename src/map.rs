@@ -812,7 +812,7 @@ impl<K: Key, V: Value> Iterator for Iter<'_, K, V> {
     type Item = Result<(K, V), IterError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let words = match self.steps.next(&self.map.table())? {
+        let words = match self.steps.next(|| self.map.table())? {
             Ok(words) => words,
             Err(lost) => return Some(Err(lost.into())),
         };

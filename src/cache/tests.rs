@@ -15,6 +15,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::bucket::{Buffer, Shape};
 use crate::entry::MAX_TICKS;
+use crate::image::One;
+use crate::segment::Segment;
 use crate::sync;
 
 const KEYS: u64 = 40;

@@ -66,7 +66,7 @@ impl Iterator for DynEntries<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let table = self.map.table();
         loop {
-            match self.steps.next(&table)? {
+            match self.steps.next(|| table)? {
                 Ok(words) => {
                     if let Some(entry) = entry(self.map, words) {
                         return Some(entry);
