@@ -23,7 +23,8 @@ impl<'a, S: Shape> Area<'a, S> {
     /// An area of `count` buckets.
     ///
     /// # Safety
-    /// The words are exactly `count` buckets of the shape, and at least two.
+    /// The words are exactly `count` buckets of the shape; these are at least two, and at most
+    /// 2^32, up to which [`Hashed::home`] and [`Hashed::other`] keep their promise.
     #[inline(always)]
     #[expect(unsafe_code, reason = "the caller has counted the words")]
     pub(crate) unsafe fn new_unchecked(words: &'a [AtomicU64], count: u64, shape: S) -> Self {
@@ -40,7 +41,7 @@ impl<'a, S: Shape> Area<'a, S> {
     /// If the words are not exactly that many buckets, or there are fewer than two.
     #[cfg(test)]
     pub(crate) fn new(words: &'a [AtomicU64], count: u64, shape: S) -> Self {
-        assert!(count >= 2);
+        assert!((2..=1 << 32).contains(&count));
         assert_eq!(words.len() as u64, count * shape.bucket_words() as u64);
         // SAFETY: just counted.
         #[expect(unsafe_code, reason = "the words are counted")]
@@ -90,9 +91,9 @@ impl<'a, S: Shape> Area<'a, S> {
         debug_assert!(index < self.count);
         let len = self.shape.bucket_words();
         // SAFETY: `words` is `count` times `len` words long (a shape answers the same each time),
-        // as whoever made this area vouches for, and `index` is below `count`: `bucket` compares it, and the
-        // promise of `home` and `other` is argued for, and tested, where they are. So the
-        // product does not overflow, and all of the bucket is inside of `words`.
+        // as whoever made this area vouches for, and `index` is below `count`: `bucket` compares
+        // it, and the promise of `home` and `other` is argued for, and tested, where they are. So
+        // the product does not overflow, and all of the bucket is inside of `words`.
         #[expect(unsafe_code, reason = "a bounds check would be a sixth of a hit")]
         let words = unsafe {
             self.words

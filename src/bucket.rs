@@ -155,7 +155,9 @@ pub(crate) trait Shape: Copy {
         self.key_words() + self.value_words()
     }
 
-    /// Words of a bucket.
+    /// Words of a bucket. Memory safety depends on that a shape gives the same answer each time
+    /// (see [`crate::area`]), and that the answers that this one is made of do: they are constants, or
+    /// copies of private fields.
     #[inline(always)]
     fn bucket_words(self) -> usize {
         HEADER_WORDS + SLOTS * self.slot_words()
@@ -451,8 +453,10 @@ impl<'a, S: Shape> Bucket<'a, S> {
     fn note_hit(word: &AtomicU64, slot: Slot) {
         let before = word.load(Ordering::Relaxed);
         let after = policy::hit(before, slot.index() as u32);
-        // Relaxed: the policy's words order nothing, and any value of them is harmless.
-        let _ = word.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed);
+        if after != before {
+            // Relaxed: the policy's words order nothing, and any value of them is harmless.
+            let _ = word.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
     /// Asks for the header line ahead of time.

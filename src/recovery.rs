@@ -626,7 +626,7 @@ impl<'a, S: Shape> Inspector<'a, S> {
             let at = at - places.shared;
             crate::restart::SYNC_RECORD.contains(&at)
                 || crate::restart::BOOT_RECORD.contains(&at)
-                || (is_cache && crate::cache::SHARED_WORDS.contains(&at))
+                || (is_cache && crate::cache::OWN_WORDS.contains(&at))
         };
         let shared = (places.shared..places.participants).filter(|at| !in_use(at));
         let rounding = places.moves_end..places.leases;

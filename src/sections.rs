@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use crate::area::Area;
 use crate::bucket::Shape;
 use crate::hash::HashKind;
-use crate::layout::SHARED_WORDS;
+use crate::layout::{MAX_BUCKETS, SHARED_WORDS};
 use crate::mapping::Mapping;
 use crate::sync::AtomicU64;
 
@@ -49,7 +49,7 @@ unsafe impl Sync for Part {}
 /// How the buckets lie in their section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Grid {
-    /// How many there are, at least two.
+    /// How many there are, 2 to [`MAX_BUCKETS`].
     count: u64,
     /// What [`Sections::area`] compares.
     form: u64,
@@ -58,7 +58,7 @@ pub(crate) struct Grid {
 impl Grid {
     /// So many buckets of so many words each, filled by that hash function.
     pub(crate) fn new(count: u64, bucket_words: u64, hash: HashKind) -> Self {
-        assert!(count >= 2, "a key has two buckets");
+        assert!((2..=MAX_BUCKETS).contains(&count), "a key has two buckets");
         let form = Self::form(bucket_words, hash);
         Self { count, form }
     }
@@ -67,6 +67,9 @@ impl Grid {
     /// before it begins, at the price of one comparison.
     #[inline(always)]
     fn form(bucket_words: u64, hash: HashKind) -> u64 {
+        // So that equal forms are of equal words and functions. No bucket is that long, and where the
+        // shape is known to the compiler nothing is asked.
+        assert!(bucket_words < 1 << 56 && hash.id() < 1 << 8);
         bucket_words << 8 | u64::from(hash.id())
     }
 
@@ -166,7 +169,7 @@ impl Sections {
             return None;
         }
         // SAFETY: `new` has seen that this section is `count` times as long as the form says a
-        // bucket is, and a grid has at least two.
+        // bucket is; equal forms say the same; and a grid has as many buckets as may be.
         #[expect(unsafe_code, reason = "counted once and not for each operation")]
         Some(unsafe { Area::new_unchecked(self.buckets(), count, shape) })
     }

@@ -14,8 +14,9 @@
 //! Line 0 belongs to nobody. Threads that find no other count there, by read-modify-write.
 //!
 //! Which line is its own a thread knows from a thread-local variable that holds the last one
-//! it used; threads that work with several caches by turns find the others in a list. After a fork
-//! the token is another one (module `owner`), so the child claims a line of its own.
+//! it used, by the number of the registration under which that was claimed; threads that work with
+//! several caches by turns find the others in a list. After a fork the number is gone (module
+//! `owner`), so the child claims a line of its own.
 
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
@@ -61,6 +62,13 @@ struct Last {
     start: Cell<usize>,
 }
 
+impl Last {
+    fn forget(&self) {
+        self.registration.set(0);
+        self.start.set(NOBODYS);
+    }
+}
+
 thread_local! {
     static LAST: Last = const {
         Last {
@@ -82,6 +90,8 @@ struct Claimed {
 
 impl Drop for Claimed {
     fn drop(&mut self) {
+        // What else runs while the thread ends counts in a line that is not its own.
+        LAST.with(Last::forget);
         if let Some(shared) = self.shared.upgrade()
             // Not in the child of a fork, which has a copy of the list.
             && shared.current_token().map(Token::to_word) == Some(self.token)
@@ -156,7 +166,9 @@ impl Recorder {
     /// The line of this thread, claimed if it had none: 0 if there is none left.
     fn find_line(&self, shared: &Arc<Shared>) -> usize {
         let token = shared.token_for_hits();
-        let registration = self.registration.load(Ordering::Relaxed);
+        // Only with a token of ours: another thread may be about to register, and whoever missed
+        // that shall look for a line again the next time. (The number is stored before the token.)
+        let registration = token.map_or(0, |_| self.registration.load(Ordering::Relaxed));
         let known = LAST.with(|last| {
             let is_known = last.registration.get() == registration;
             is_known.then(|| last.start.get())

@@ -5,7 +5,7 @@ mod support;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use shmkv::{Cache, Map, OpenError, RemovalCause};
+use shmkv::{Cache, HashKind, Map, OpenError, RemovalCause};
 
 /// A name nobody else uses; removed in the end.
 struct Name(String);
@@ -318,9 +318,14 @@ fn values_of_all_shapes_are_kept_with_their_metadata() {
         what: &str,
         of: impl Fn(u64) -> V,
     ) {
-        for idle in [false, true] {
-            let name = Name::new(&format!("shape-{what}-{idle}"));
-            let mut builder = Cache::<u64, V>::builder().max_capacity(60);
+        for (idle, hash) in [
+            (false, HashKind::Rapid),
+            (true, HashKind::Rapid),
+            (false, HashKind::Sip),
+            (true, HashKind::Sip),
+        ] {
+            let name = Name::new(&format!("shape-{what}-{idle}-{hash:?}"));
+            let mut builder = Cache::<u64, V>::builder().max_capacity(60).hash(hash);
             if idle {
                 builder = builder.time_to_idle(Duration::from_secs(3600));
             }
@@ -329,6 +334,7 @@ fn values_of_all_shapes_are_kept_with_their_metadata() {
                 cache.insert(key, of(key)).unwrap();
                 cache.insert(key, of(key + 1)).unwrap();
                 assert_eq!(cache.get(&key).unwrap(), Some(of(key + 1)));
+                assert_eq!(cache.read_only().get(&key).unwrap(), Some(of(key + 1)));
             }
             assert_eq!(cache.len(), 60);
             for entry in &cache {

@@ -26,7 +26,7 @@ pub trait Subject<K: Plain, V: Plain> {
 
     /// Looks up [`BATCH`] keys. One after the other, unless the peer has
     /// something better.
-    #[inline]
+    #[inline(always)]
     fn get_batch(&mut self, keys: &[K; BATCH], values: &mut [Option<V>; BATCH]) {
         for (key, value) in keys.iter().zip(values) {
             *value = self.get(key);
@@ -34,7 +34,7 @@ pub trait Subject<K: Plain, V: Plain> {
     }
 
     /// Looks up a whole chunk and counts the hits. Servers pipeline it.
-    #[inline]
+    #[inline(always)]
     fn get_chunk(&mut self, keys: &[K]) -> usize {
         let mut hits = 0;
         for key in keys {
@@ -46,7 +46,7 @@ pub trait Subject<K: Plain, V: Plain> {
     }
 
     /// Inserts a whole chunk, values taken in turn. Servers pipeline it.
-    #[inline]
+    #[inline(always)]
     fn insert_chunk(&mut self, keys: &[K], values: &[V]) {
         for (key, value) in keys.iter().zip(values.iter().cycle()) {
             self.insert(key, value);

@@ -55,7 +55,7 @@ const EPOCH: usize = 24;
 const BOOT: usize = 25;
 const TIMED: usize = 26;
 /// All of them.
-pub(crate) const SHARED_WORDS: std::ops::Range<usize> = EPOCH..TIMED + 1;
+pub(crate) const OWN_WORDS: std::ops::Range<usize> = EPOCH..TIMED + 1;
 
 /// Why an entry went; see [`CacheBuilder::eviction_listener`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

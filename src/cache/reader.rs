@@ -221,7 +221,7 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
 
     /// `get` where entries have to be asked for to stay, or another hash function was chosen.
     #[inline(never)]
-    pub(super) fn get_unusual(&self, key: &K) -> Result<Option<V>, ReadError> {
+    fn get_unusual(&self, key: &K) -> Result<Option<V>, ReadError> {
         if let Some(table) = self.shared.quick_table(Cached::new(Two)) {
             return self.get_from(table, key, Two);
         }
@@ -232,7 +232,7 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     }
 
     #[inline(always)]
-    pub(super) fn get_from<M: MetaWords>(
+    fn get_from<M: MetaWords>(
         &self,
         table: Table<'_, Cached<'_, K, V, M>>,
         key: &K,
@@ -251,10 +251,10 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
         }
     }
 
-    /// The rest of `get_as`, out of its caller's way, which shares no memory with it: what one
+    /// The rest of `get_from`, out of its caller's way, which shares no memory with it: what one
     /// copies into is in registers then.
     #[inline(never)]
-    pub(super) fn get_elsewhere<M: MetaWords>(
+    fn get_elsewhere<M: MetaWords>(
         &self,
         key: &K,
         hash: Hashed,

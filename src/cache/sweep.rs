@@ -201,9 +201,9 @@ impl<K: Key, V: Value> Iterator for CacheIter<'_, K, V> {
     type Item = Result<(K, V), IterError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let table = self.cache.table(self.cache.meta_words());
+        let table = || self.cache.table(self.cache.meta_words());
         loop {
-            let words = match self.steps.next(|| table)? {
+            let words = match self.steps.next(table)? {
                 Ok(words) => words,
                 Err(lost) => return Some(Err(lost.into())),
             };

@@ -16,6 +16,7 @@ use super::*;
 use crate::bucket::{Buffer, Shape};
 use crate::entry::MAX_TICKS;
 use crate::image::One;
+use crate::owner::tests::Child;
 use crate::segment::Segment;
 use crate::sync;
 
@@ -546,7 +547,123 @@ fn two_caches_by_turns_count_for_themselves() {
             caches[1].get(&1).unwrap();
         }
     }
+    for cache in &caches {
+        assert_eq!(owners_of_used_lines(cache), [token_of(cache)]);
+    }
     assert_eq!(caches.map(|cache| cache.stats().misses), [1000, 500]);
+}
+
+/// The first words of the lines that something was counted in.
+fn owners_of_used_lines(cache: &Cache<u64, u64>) -> Vec<u64> {
+    let words = cache.shared().mapping.statistics();
+    let lines = words.chunks(crate::statistics::LINE_WORDS);
+    lines
+        .map(|line| line.iter().map(|word| word.load(Ordering::Relaxed)))
+        .filter_map(|mut line| {
+            let owner = line.next()?;
+            line.any(|count| count != 0).then_some(owner)
+        })
+        .collect()
+}
+
+fn token_of(cache: &Cache<u64, u64>) -> u64 {
+    cache.shared().current_token().unwrap().to_word()
+}
+
+#[test]
+fn a_cache_opened_after_another_was_closed_has_a_line_of_its_own() {
+    let names = [Scratch::new(), Scratch::new()];
+    for name in &names {
+        let cache = builder().create(&*name.0).unwrap();
+        cache.get(&1).unwrap();
+        cache.get(&1).unwrap();
+        assert_eq!(owners_of_used_lines(&cache), [token_of(&cache)]);
+        assert_eq!(cache.stats().misses, 2);
+    }
+}
+
+#[test]
+fn a_parent_and_its_child_count_in_lines_of_their_own() {
+    const ASKED: u64 = 100_000;
+    let name = Scratch::new();
+    let cache = builder().create(&*name.0).unwrap();
+    cache.get(&1).unwrap();
+    let count = || {
+        for _ in 0..ASKED {
+            cache.get(&1).unwrap();
+        }
+    };
+    let child = Child::fork(|| {
+        count();
+        // As a process that is killed: what it leaves is its own.
+        assert_eq!(owners_of_used_lines(&cache).len(), 2);
+    });
+    count();
+    assert_eq!(child.wait(), 0);
+    assert_eq!(cache.stats().misses, 2 * ASKED + 1);
+    let owners = owners_of_used_lines(&cache);
+    assert!(owners.len() == 2 && owners[0] != owners[1]);
+    assert!(owners.contains(&token_of(&cache)));
+}
+
+#[test]
+fn a_thread_that_found_no_slot_gets_a_line_when_there_is_one() {
+    let name = Scratch::new();
+    let cache = builder().create(&*name.0).unwrap();
+    // As after an attempt to register in vain, in this second and (to be sure) the next.
+    let refuse = |in_seconds: u64| {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+        let second = now.tv_sec.cast_unsigned() + 1 + in_seconds;
+        cache.shared().refused.store(second, Ordering::Relaxed);
+    };
+    while cache.stats().misses == 0 || cache.shared().current_token().is_some() {
+        assert!(cache.shared().current_token().is_none(), "it registered");
+        refuse(0);
+        cache.get(&1).unwrap();
+    }
+    assert_eq!(
+        owners_of_used_lines(&cache),
+        [0],
+        "the line that is nobody's"
+    );
+    // Another thread registers.
+    std::thread::scope(|scope| {
+        scope.spawn(|| cache.insert(1, 1).unwrap());
+    });
+    for _ in 0..3 {
+        refuse(0);
+        cache.get(&1).unwrap();
+    }
+    let mine = token_of(&cache);
+    assert!(owners_of_used_lines(&cache).contains(&mine));
+    assert_eq!((cache.stats().misses, cache.stats().hits), (1, 3));
+}
+
+#[test]
+fn what_a_dying_thread_still_counts_goes_into_no_line_of_others() {
+    thread_local! {
+        // Made before the list of lines, so it goes after it.
+        static LATE: std::cell::RefCell<Option<Late>> = const { std::cell::RefCell::new(None) };
+    }
+    struct Late(Cache<u64, u64>);
+    impl Drop for Late {
+        fn drop(&mut self) {
+            self.0.get(&1).unwrap();
+        }
+    }
+    let name = Scratch::new();
+    let cache = builder().create(&*name.0).unwrap();
+    let late = Late(cache.clone());
+    std::thread::spawn(move || {
+        LATE.set(Some(late));
+        LATE.with_borrow(|late| late.as_ref().unwrap().0.get(&1).unwrap());
+    })
+    .join()
+    .unwrap();
+    assert_eq!(cache.stats().misses, 2);
+    let nobodys = cache.shared().mapping.statistics()[crate::statistics::Counter::Misses as usize]
+        .load(Ordering::Relaxed);
+    assert_eq!(nobodys, 1, "counted where nobody counts without a lock");
 }
 
 #[test]

@@ -165,7 +165,7 @@ impl<K: Key, V: Value> Cache<K, V> {
 
     /// `get` where entries have to be asked for to stay, or another hash function was chosen.
     #[inline(never)]
-    pub(super) fn get_unusual(&self, key: &K) -> Result<Option<V>, ReadError> {
+    fn get_unusual(&self, key: &K) -> Result<Option<V>, ReadError> {
         if let Some(table) = self.shared().quick_table(Cached::new(Two)) {
             return self.get_from(table, key, Two);
         }
@@ -176,7 +176,7 @@ impl<K: Key, V: Value> Cache<K, V> {
     }
 
     #[inline(always)]
-    pub(super) fn get_from<'s, M: MetaWords>(
+    fn get_from<'s, M: MetaWords>(
         &'s self,
         table: Table<'s, Cached<'static, K, V, M>>,
         key: &K,
@@ -202,9 +202,9 @@ impl<K: Key, V: Value> Cache<K, V> {
         }
     }
 
-    /// The rest of `get_as`, as the reader's.
+    /// The rest of `get_from`, as the reader's.
     #[inline(never)]
-    pub(super) fn get_elsewhere<M: MetaWords>(
+    fn get_elsewhere<M: MetaWords>(
         &self,
         key: &K,
         hash: Hashed,

@@ -64,9 +64,9 @@ impl Iterator for DynEntries<'_> {
     type Item = Result<DynEntry, DynError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let table = self.map.table();
+        let table = || self.map.table();
         loop {
-            match self.steps.next(|| table)? {
+            match self.steps.next(table)? {
                 Ok(words) => {
                     if let Some(entry) = entry(self.map, words) {
                         return Some(entry);

@@ -46,7 +46,7 @@ pub(crate) mod token;
 mod verdict;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -155,9 +155,9 @@ impl Owners {
         Token::from_word(self.private.token())
     }
 
-    /// Where a number stands that is another one for each registration that this process, or one
-    /// that it is a fork of, ever had in any segment; 0 while it is not registered. The memory is
-    /// never given back, but serves others once this is dropped.
+    /// Where a number stands that is another one for each registration that this process ever had
+    /// in any segment, or its ancestors before they forked; 0 while it is not registered. The memory
+    /// is never given back, but serves others once this is dropped.
     pub(crate) fn registration(&self) -> &'static AtomicU64 {
         self.private.registration()
     }

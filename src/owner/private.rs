@@ -48,8 +48,8 @@ use crate::sync::{AtomicU64, Ordering};
 pub(super) struct Wiped {
     /// The token of this process, or 0.
     token: AtomicU64,
-    /// Stands for the token, and for no other one that this process, or the one that it is a fork
-    /// of, ever had in any segment; or 0.
+    /// Stands for the token, and for no other one that this process ever had in any segment, or
+    /// its ancestors before they forked; 0 if there is none.
     registration: AtomicU64,
     /// 1 while a thread registers.
     registering: AtomicU64,
@@ -134,7 +134,7 @@ impl Private {
         self.wiped
             .registration
             .store(registration, Ordering::Relaxed);
-        // Release: pairs with the load in `token`.
+        // Release: pairs with the load in `token`. Who finds the token finds its number.
         self.wiped.token.store(token, Ordering::Release);
     }
 

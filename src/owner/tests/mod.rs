@@ -119,7 +119,7 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// A child, killed and reaped when dropped.
-struct Child {
+pub(crate) struct Child {
     pid: i32,
     is_reaped: bool,
 }
@@ -127,7 +127,7 @@ struct Child {
 #[expect(unsafe_code, reason = "the tests are about fork, kill and wait")]
 impl Child {
     /// Runs `work` in a child.
-    fn fork(work: impl FnOnce()) -> Self {
+    pub(crate) fn fork(work: impl FnOnce()) -> Self {
         // SAFETY: the child runs `work`, which by this module's rule keeps to what the
         // child of a process with threads may do, and leaves without unwinding.
         let pid = unsafe { libc::fork() };
@@ -175,7 +175,7 @@ impl Child {
     }
 
     /// Waits for the end and returns the status.
-    fn wait(mut self) -> i32 {
+    pub(crate) fn wait(mut self) -> i32 {
         self.reap()
     }
 
