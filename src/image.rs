@@ -6,8 +6,9 @@
 
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
+use core::ops::Deref;
 
-use zerocopy::{Immutable, IntoBytes, TryFromBytes};
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use crate::bucket::{Buffer, Shape};
 use crate::copy::Sink;
@@ -142,10 +143,38 @@ impl<T> Annotated<T> {
     }
 }
 
-/// The `T` whose image the words are, if they are the image of one.
+/// The `T` whose image the words are, if they are the image of one: judged where it lies, so that
+/// it is copied once, to where it is wanted.
 #[inline(always)]
-pub(crate) fn decode<T: TryFromBytes>(words: &[u64]) -> Option<T> {
-    T::try_read_from_bytes(words.as_bytes().get(..size_of::<T>())?).ok()
+pub(crate) fn decode<T>(words: &[u64]) -> Option<Decoded<'_, T>>
+where
+    T: TryFromBytes + KnownLayout + Immutable + Copy,
+{
+    let bytes = words.as_bytes().get(..size_of::<T>())?;
+    match align_of::<T>() <= align_of::<u64>() {
+        true => T::try_ref_from_bytes(bytes).ok().map(Decoded::InPlace),
+        false => T::try_read_from_bytes(bytes).ok().map(Decoded::Copy),
+    }
+}
+
+/// Where a `T` is.
+pub(crate) enum Decoded<'w, T> {
+    /// Among the words.
+    InPlace(&'w T),
+    /// Not there, since its alignment is a larger one.
+    Copy(T),
+}
+
+impl<T> Deref for Decoded<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        match self {
+            Self::InPlace(value) => value,
+            Self::Copy(value) => value,
+        }
+    }
 }
 
 /// Whether two images are of the same `T`, byte by byte. What fills up the last word is not

@@ -183,14 +183,10 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         let mut value = image.sink();
         let words = &*key_image.write(key);
         let probe = Probe { hash, words };
-        let found = match table.glance(probe, |bucket, slot| bucket.load_value(slot, &mut value)) {
-            Some(lookup) => lookup == Lookup::Hit,
-            None => return self.get_elsewhere(key, hash),
-        };
-        if found {
-            Ok(Some(decoded(value.words())?))
-        } else {
-            Ok(None)
+        match table.glance(probe, |bucket, slot| bucket.load_value(slot, &mut value)) {
+            Some(Lookup::Hit) => found(value.words()),
+            Some(_) => Ok(None),
+            None => self.get_elsewhere(key, hash),
         }
     }
 
@@ -200,7 +196,7 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         let mut value_image = Image::<V>::uninit();
         let mut value = value_image.sink();
         if self.fetch_elsewhere(key, hash, &mut value)? {
-            Ok(Some(decoded(value.words())?))
+            found(value.words())
         } else {
             Ok(None)
         }
@@ -797,7 +793,17 @@ enum Change<V> {
 #[inline(always)]
 pub(crate) fn decoded<V: Value>(words: &[u64]) -> Result<V, ReadError> {
     match decode::<V>(words) {
-        Some(value) if value.is_valid() => Ok(value),
+        Some(value) if value.is_valid() => Ok(*value),
+        _ => Err(ReadError::InvalidValue),
+    }
+}
+
+/// The same as the answer of a `get`. Not made of the other, from which the value would be copied
+/// once more, in pieces that a processor waits for.
+#[inline(always)]
+pub(crate) fn found<V: Value>(words: &[u64]) -> Result<Option<V>, ReadError> {
+    match decode::<V>(words) {
+        Some(value) if value.is_valid() => Ok(Some(*value)),
         _ => Err(ReadError::InvalidValue),
     }
 }

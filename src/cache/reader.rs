@@ -13,7 +13,7 @@ use crate::error::ReadError;
 use crate::hash::Hashed;
 use crate::image::{Annotated, Cached, Image, MetaWords, One, Two};
 use crate::layout::{CacheFields, Layout};
-use crate::map::decoded;
+use crate::map::found;
 use crate::segment::{Segment, SegmentError};
 use crate::shared::Shared;
 use crate::sync::{AtomicU64, Ordering};
@@ -272,7 +272,7 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     #[inline(always)]
     pub(super) fn live_value(&self, words: &[u64]) -> Result<Option<V>, ReadError> {
         match self.answer_of(words) {
-            Answer::Value => decoded(&words[..Image::<V>::WORDS]).map(Some),
+            Answer::Value => found(&words[..Image::<V>::WORDS]),
             Answer::ThereIsNone | Answer::Unknown => Ok(None),
         }
     }

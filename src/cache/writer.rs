@@ -12,7 +12,7 @@ use crate::evict::{Replaced, Replacement};
 use crate::hash::Hashed;
 use crate::image::{Annotated, Cached, Image, MetaWords, One, Two};
 use crate::layout::SizeError;
-use crate::map::decoded;
+use crate::map::{decoded, found};
 use crate::schema::Schema;
 use crate::shared::Shared;
 use crate::statistics::{Counter, Recorder};
@@ -235,7 +235,7 @@ impl<K: Key, V: Value> Cache<K, V> {
             // Apart from the rest, so that it needs no registers for it.
             if word.says_nothing_but(self.epoch()) {
                 self.note_hit(place);
-                return decoded(value).map(Some);
+                return found(value);
             }
             let answer = self.answer_by(word);
             if answer == Answer::Unknown {
@@ -244,7 +244,7 @@ impl<K: Key, V: Value> Cache<K, V> {
             }
             self.note_hit(place);
             return match answer {
-                Answer::Value => decoded(value).map(Some),
+                Answer::Value => found(value),
                 _ => Ok(None),
             };
         };
@@ -257,7 +257,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         self.refresh(key, place, now, accessed);
         match word.is_negative() {
             true => Ok(None),
-            false => decoded(value).map(Some),
+            false => found(value),
         }
     }
 

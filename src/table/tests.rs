@@ -62,7 +62,7 @@ impl Memory {
         let mut take = |bucket: Bucket<'_, Pair>, slot| bucket.load_value(slot, &mut value);
         let lookup = table.glance(probe, &mut take);
         match lookup.unwrap_or_else(|| table.read_elsewhere(probe, &mut take)) {
-            Lookup::Hit => decode(value.words()),
+            Lookup::Hit => decode(value.words()).map(|value| *value),
             Lookup::Miss => None,
             Lookup::Contended => panic!("nobody else is there"),
         }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use zerocopy::{Immutable, IntoBytes, TryFromBytes};
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use crate::area::Area;
 use crate::bucket::{Bucket, Buffer, HEADER_WORDS, Search, Shape};
@@ -20,7 +20,9 @@ use crate::sync::{self, AtomicU64, Guard, Ordering};
 use crate::table::{Blocked, Edit, Lookup, Outcome, Probe, Table, Who, Writer};
 
 /// A value that is made of one number, and knows a mixture of two when it sees it.
-pub(crate) trait Number: Copy + IntoBytes + Immutable + TryFromBytes + 'static {
+pub(crate) trait Number:
+    Copy + IntoBytes + Immutable + KnownLayout + TryFromBytes + 'static
+{
     fn of(number: u64) -> Self;
     fn number(self) -> u64;
 }
