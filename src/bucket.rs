@@ -465,14 +465,17 @@ impl<'a, S: Shape> Bucket<'a, S> {
         prefetch(&self.words[STATE]);
     }
 
-    /// Asks for the line where the entry with this tag probably starts. Looks at the header.
+    /// Asks for the line where the entry with this tag probably starts. Looks at the header, and says
+    /// whether there is one.
     #[inline(always)]
-    pub(crate) fn prefetch_slot(&self, tag: Tag) {
-        if let Some(slot) = self.tagged(self.begin(), tag).next()
+    pub(crate) fn prefetch_slot(&self, tag: Tag) -> bool {
+        let slot = self.tagged(self.begin(), tag).next();
+        if let Some(slot) = slot
             && let Some(word) = self.slot(slot).first()
         {
             prefetch(word);
         }
+        slot.is_some()
     }
 
     /// The lock word, for those who wait.

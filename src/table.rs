@@ -237,11 +237,16 @@ impl<'a, S: Shape> Table<'a, S> {
         home.prefetch_preferred(hash.choice());
     }
 
-    /// Asks for the line of the entry that a search for this key probably finds. Looks at the
-    /// header, so it is worth its while some time after `prefetch`.
+    /// Asks for the line of the entry that a search for this key probably finds, or for those of its
+    /// other bucket. Looks at the header, so it is worth its while some time after `prefetch`.
     #[inline(always)]
     pub(crate) fn prefetch_slot(&self, hash: Hashed) {
-        self.area.home(hash).prefetch_slot(hash.tag());
+        let home = self.area.home(hash);
+        if !home.prefetch_slot(hash.tag()) && home.away(hash.class()) != 0 {
+            let other = self.area.other(hash);
+            other.prefetch();
+            other.prefetch_preferred(hash.choice());
+        }
     }
 
     /// One look into the home bucket, which takes what it wants from the slot that it finds.
