@@ -28,7 +28,8 @@ case $kind in
         export ASAN_OPTIONS=${ASAN_OPTIONS:-$defaults:handle_segv=0:handle_sigbus=0}
         tests=(--lib --test map --test model --test interleaved --test derive --test hostile
             --test processes --test recovery --test linearizability --test storm
-            --test cache --test cache_load)
+            --test cache --test cache_load --test cache_storm --test attacks --test dynamic
+            --test machine_crash --test promise)
         ;;
     thread)
         # The standard library has to be instrumented too, or its locks and channels would be
