@@ -475,7 +475,10 @@ impl<K: Key, V: Value> Map<K, V> {
             Outcome::Inserted | Outcome::KeptAbsent => Ok(None),
             Outcome::Replaced | Outcome::Removed | Outcome::KeptPresent => {
                 // Garbage that was overwritten or removed is no reason to fail.
-                Ok(decoded(old.words()).ok())
+                match decode::<V>(old.words()) {
+                    Some(value) if value.is_valid() => Ok(Some(*value)),
+                    _ => Ok(None),
+                }
             }
         }
     }
