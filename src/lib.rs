@@ -37,7 +37,8 @@
 //! - [`Segment`] names a segment: `shm:quotes`, `file:/var/cache/q.kv`, `sysv:0x51`, `fd:3`.
 //! - [`Key`] and [`Value`] say what can be stored: plain data that describes itself. Put
 //!   [`#[shmkv::record]`](record) on your own types; [`Str`] and [`Bytes`] hold text inline.
-//! - `docs::verification` says what is verified, by what, and what is not.
+//! - `docs::verification` says what is verified, by what, and what is not; `docs::speed` what it costs,
+//!   where the time goes, and what is not reached.
 //! - [`schema`] is the description that a segment carries of its types.
 //!
 //! # The house

@@ -23,7 +23,7 @@ options=()
 case $kind in
     address)
         # Processes that are killed or end by _exit leave what they have; fork handlers run in children.
-        # A test sees that a store to a read-only mapping kills: by the kernel's signal, not by a report.
+        # Signals as ever: a test sees that a store to a read-only mapping is one's death by SIGSEGV.
         defaults=detect_stack_use_after_return=1:allocator_may_return_null=1
         export ASAN_OPTIONS=${ASAN_OPTIONS:-$defaults:handle_segv=0:handle_sigbus=0}
         tests=(--lib --test map --test model --test interleaved --test derive --test hostile
@@ -40,8 +40,9 @@ case $kind in
             exit 2
         fi
         options=(-Zbuild-std)
-        # A child of a process of several threads starts none; see TSAN's die_after_fork.
-        export TSAN_OPTIONS=${TSAN_OPTIONS:-die_after_fork=0:halt_on_error=1}
+        # A child of a process of several threads starts none; see TSAN's die_after_fork. Signals as
+        # above.
+        export TSAN_OPTIONS=${TSAN_OPTIONS:-die_after_fork=0:halt_on_error=1:handle_segv=0:handle_sigbus=0}
         tests=(--lib --test map --test interleaved --test processes --test linearizability
             --test cache --test cache_load)
         ;;
