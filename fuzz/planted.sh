@@ -63,7 +63,7 @@ plant_and_run() {
         what='NOT FOUND'
         missed=$((missed + 1))
     else
-        what=$(grep -a -m 1 -A 1 'panicked at' "$log" | tail -1)
+        what=$(grep -a -m 1 -A 1 'panicked at' "$log" | tail -1 || true)
         [ -n "$what" ] || what=$(grep -a -m 1 -oE 'ERROR: .*' "$log" || echo '?')
     fi
     printf '%-72s %-9s %6.1f s  %s\n' "$name" "$target" \
