@@ -68,7 +68,7 @@ fn garbage_in_a_bucket_is_reported_and_not_believed() {
     let check = map.check();
     let has = |wanted: &dyn Fn(&Problem) -> bool| check.problems.iter().any(wanted);
     assert!(
-        has(&|p| matches!(p, Problem::WrongTag { bucket, .. } if bucket == full)),
+        has(&|p| matches!(p, Problem::WrongTag { bucket, .. } if *bucket == full)),
         "{check}"
     );
     assert!(
@@ -76,7 +76,7 @@ fn garbage_in_a_bucket_is_reported_and_not_believed() {
         "{check}"
     );
     assert!(
-        has(&|p| matches!(p, Problem::Locked { bucket, .. } if bucket == full)),
+        has(&|p| matches!(p, Problem::Locked { bucket, .. } if *bucket == full)),
         "{check}"
     );
     assert!(
