@@ -110,6 +110,11 @@ fn types() -> Vec<String> {
         ]
         .map(str::to_owned),
     );
+    // As deep as types may be inside each other, and beyond.
+    for depth in [16, 17, 18] {
+        let (open, close) = ("[".repeat(depth - 1), "; 1]".repeat(depth - 1));
+        types.push(format!("{open}u8{close}"));
+    }
     types
 }
 
