@@ -26,7 +26,7 @@ use super::{Answer, BOOT, EPOCH, Place, Standing, boot_digest, duration, is_nega
 ///
 /// It stands on a mapping without write permission, needs no more than permission to read the
 /// segment, registers nowhere, is not counted, and keeps no entry from going: its hits leave no
-/// trace. Otherwise it is read like a [`Cache`].
+/// trace. Otherwise it is read like a [`Cache`](crate::Cache).
 pub struct ReadOnlyCache<K, V> {
     pub(super) shared: Arc<Shared>,
     pub(super) clock: Clock,
