@@ -39,8 +39,11 @@ fn main() -> std::io::Result<()> {
             b"\"text\"",
         ] {
             // The text takes all but the last byte, as `arbitrary` reads it, or less.
-            seed("schema", &[ty.as_bytes(), bytes].concat())?;
-            seed("schema", &[bytes, ty.as_bytes()].concat())?;
+            // As `arbitrary` takes a text and bytes apart: by the last byte, the length of the text.
+            let input = [ty.as_bytes(), bytes, &[ty.len() as u8]].concat();
+            if input.len() <= 256 {
+                seed("schema", &input)?;
+            }
         }
     }
 
