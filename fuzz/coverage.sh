@@ -21,7 +21,7 @@ for target in "$@"; do
     binary=$(find fuzz/target target -path "*coverage*/release/$target" -type f -executable -print -quit 2>/dev/null)
     profile=fuzz/coverage/$target/coverage.profdata
     show=("$llvm/llvm-cov")
-    sources=(-ignore-filename-regex='(/rustc/|\.cargo/registry|/fuzz/|library/)')
+    sources=(-ignore-filename-regex="(/rustc/|\.cargo/registry|library/|^$PWD/fuzz/)")
     "${show[@]}" report "$binary" -instr-profile="$profile" "${sources[@]}" \
         >"fuzz/reports/$target.coverage.txt"
     "${show[@]}" show "$binary" -instr-profile="$profile" "${sources[@]}" -format=html \

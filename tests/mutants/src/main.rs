@@ -21,7 +21,8 @@
 //!
 //! With `--real` the copy is the whole library, and the test program is `tests/linearizability.rs`:
 //! real processes on this machine, instead of models. It runs mutants that are marked `real`, which
-//! are those that do not depend on a memory model weaker than this machine's.
+//! are those that need neither a memory model weaker than this machine's, nor a moment too rare for
+//! a few seconds.
 
 mod list;
 mod run;
