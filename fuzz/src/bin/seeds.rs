@@ -47,12 +47,6 @@ fn main() -> std::io::Result<()> {
         }
     }
 
-    // What would take all of the stack, if nesting had no limit. (The length is two bytes, since
-    // there are more than 256.)
-    let deep = 20_000u16;
-    let text = vec![b'['; usize::from(deep)];
-    seed("schema", &[&text[..], &deep.to_be_bytes()].concat())?;
-
     for name in [
         "shm:quotes",
         "file:/var/cache/q.kv",
