@@ -84,6 +84,11 @@ impl Shared {
         Some(Table::new(area, hasher, Moves::new(self.mapping.moves())))
     }
 
+    /// The file behind the segment; System V segments have none.
+    pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
+    }
+
     /// Whether the handle may write.
     pub(crate) fn access(&self) -> Access {
         self.mapping.access()
@@ -196,7 +201,7 @@ impl Shared {
         match &self.owners {
             Some(owners) => Observer::Writer(owners),
             None => {
-                let file = self.file.as_ref().map(AsFd::as_fd);
+                let file = self.as_fd();
                 let place = lock_place(&self.segment, file);
                 let Layout {
                     segment_id, counts, ..

@@ -357,7 +357,6 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     /// The file behind the segment: to be inherited or sent (see [`crate::segment`]). System V
     /// segments have none.
     pub fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        use std::os::fd::AsFd;
-        self.shared.file.as_ref().map(|file| file.as_fd())
+        self.shared.as_fd()
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -281,7 +281,7 @@ impl ReadOnlyDynMap {
 
     /// The file behind the segment. System V segments have none.
     pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.shared.file.as_ref().map(AsFd::as_fd)
+        self.shared.as_fd()
     }
 }
 

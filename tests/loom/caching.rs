@@ -462,7 +462,6 @@ fn victim_that_lives_away_is_not_missed_before_it_is_gone() {
 /// nobody, and inserted again.
 #[test]
 fn death_in_a_replacement_of_one_that_lives_away_hides_nothing() {
-    const WRITES: usize = 20;
     let away = key(BUCKETS, 1, 0, 3, 0);
     let mut draft = Draft::<Wide>::new(BUCKETS);
     draft.fill(0, 1, 1..15).put(0, 0, away, 9).fill(1, 0, 0..15);
@@ -476,22 +475,13 @@ fn death_in_a_replacement_of_one_that_lives_away_hides_nothing() {
         format!("inserted miss {FRESH},-"),
     ];
     let expected = expected.each_ref().map(String::as_str);
-    explore(WRITES * 2, 200, &expected, move |variant| {
-        let (writes, turn) = ((variant / 2) as u32, variant % 2);
-        let [m, r, end] = draft.share();
-        let mortal = role(move || m.mortal(0, writes, || put(&m, 0, k(), FRESH)));
-        let reader = role(move || r.get(away).to_string());
-        let outcome = race(turn, [mortal, reader]);
-        end.bury_all(2);
-        format!("{outcome} {}", end.settled(&[k(), away], false))
-    });
+    die_while_replacing(draft, away, away, &expected);
 }
 
 /// Smallest interesting schedule: the new entry goes into its other bucket; the process dies when it is
 /// published there. Were it not counted by then, nobody would find it.
 #[test]
 fn death_in_a_replacement_away_from_home_leaves_all_or_nothing() {
-    const WRITES: usize = 20;
     let victim = key(BUCKETS, 1, 0, 0, 1);
     let mut draft = Draft::<Wide>::new(BUCKETS);
     draft
@@ -508,14 +498,21 @@ fn death_in_a_replacement_away_from_home_leaves_all_or_nothing() {
         format!("inserted miss {FRESH},-"),
     ];
     let expected = expected.each_ref().map(String::as_str);
-    explore(WRITES * 2, 200, &expected, move |variant| {
+    die_while_replacing(draft, k(), victim, &expected);
+}
+
+/// An insertion of `k()` that dies before each of its writes in turn, under a reader of `read`; what is
+/// left of `k()` and of the replaced entry when the dead are buried belongs to the outcome.
+fn die_while_replacing(draft: Draft<Wide>, read: u64, replaced: u64, expected: &[&str]) {
+    const WRITES: usize = 20;
+    explore(WRITES * 2, 200, expected, move |variant| {
         let (writes, turn) = ((variant / 2) as u32, variant % 2);
         let [m, r, end] = draft.share();
         let mortal = role(move || m.mortal(0, writes, || put(&m, 0, k(), FRESH)));
-        let reader = role(move || r.get(k()).to_string());
+        let reader = role(move || r.get(read).to_string());
         let outcome = race(turn, [mortal, reader]);
         end.bury_all(2);
-        format!("{outcome} {}", end.settled(&[k(), victim], false))
+        format!("{outcome} {}", end.settled(&[k(), replaced], false))
     });
 }
 
