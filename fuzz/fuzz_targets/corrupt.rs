@@ -6,32 +6,17 @@
 use std::fs::File;
 use std::time::Duration;
 
-use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use shmkv::fuzzing::Handle;
 use shmkv::{AfterMachineCrash, Key, Map, OpenError, Str, Value};
-use shmkv_fuzz::{
-    Op, Parts, Sample, Scribble, file_of, name_of, new_map, new_map_on_disk, survive,
-};
+use shmkv_fuzz::plan::{CorruptPlan, CorruptStep};
+use shmkv_fuzz::{Op, Parts, Sample, file_of, name_of, new_map, new_map_on_disk, survive};
 
-#[derive(Arbitrary, Debug)]
-enum Step {
-    Scribble(Scribble),
-    Use(Op),
-    /// A process that comes later.
-    Reopen,
-    /// The machine was booted since.
-    Reboot,
-}
-
-fuzz_target!(|input: (u8, u8, u8, Vec<Step>)| {
-    let (types, capacity, entries, steps) = input;
-    let capacity = usize::from(capacity % 80) + 1;
-    let steps = &steps[..steps.len().min(40)];
-    match types % 3 {
-        0 => corrupt::<u64, u64>(capacity, entries, steps),
-        1 => corrupt::<Str<6>, [bool; 20]>(capacity, entries, steps),
-        _ => corrupt::<[u8; 5], ()>(capacity, entries, steps),
+fuzz_target!(|plan: CorruptPlan| {
+    match plan.types % 3 {
+        0 => corrupt::<u64, u64>(&plan),
+        1 => corrupt::<Str<6>, [bool; 20]>(&plan),
+        _ => corrupt::<[u8; 5], ()>(&plan),
     }
 });
 
@@ -43,13 +28,15 @@ fn reopen<K: Key, V: Value>(file: &File, after: AfterMachineCrash) -> Result<Map
         .open(name_of(file))
 }
 
-fn corrupt<K: Key + Sample, V: Value + Sample>(capacity: usize, entries: u8, steps: &[Step]) {
+fn corrupt<K: Key + Sample, V: Value + Sample>(plan: &CorruptPlan) {
+    let capacity = usize::from(plan.capacity % 80) + 1;
+    let steps = &plan.steps[..plan.steps.len().min(40)];
     // A disk is slow, and of interest only where the machine is said to have crashed.
-    let mut map: Map<K, V> = match steps.iter().any(|step| matches!(step, Step::Reboot)) {
+    let mut map: Map<K, V> = match steps.iter().any(|step| matches!(step, CorruptStep::Reboot)) {
         true => new_map_on_disk(capacity),
         false => new_map(capacity),
     };
-    for key in 0..u16::from(entries) {
+    for key in 0..u16::from(plan.entries) {
         if map.insert(K::sample(key), V::sample(key)).is_err() {
             break;
         }
@@ -60,16 +47,16 @@ fn corrupt<K: Key + Sample, V: Value + Sample>(capacity: usize, entries: u8, ste
     let header: Vec<u64> = (0..parts.header()).map(|index| words.load(index)).collect();
     for step in steps {
         match step {
-            Step::Scribble(scribble) => parts.scribble(&words, *scribble),
-            Step::Use(op) => survive(&map, &map.read_only(), *op),
-            Step::Reopen => {
+            CorruptStep::Scribble(scribble) => parts.scribble(&words, *scribble),
+            CorruptStep::Use(op) => survive(&map, &map.read_only(), *op),
+            CorruptStep::Reopen => {
                 match reopen(&file, AfterMachineCrash::Refuse) {
                     Ok(opened) => map = opened,
                     // The header was scribbled over; who had opened the map before goes on.
                     Err(error) => assert!(!error.to_string().is_empty()),
                 }
             }
-            Step::Reboot => {
+            CorruptStep::Reboot => {
                 // The header as it was, but of another boot, and no record of an admission.
                 for (index, word) in shmkv::fuzzing::of_another_boot(&header).iter().enumerate() {
                     words.store(index, *word);

@@ -5,23 +5,13 @@
 
 #![no_main]
 
-use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use shmkv::fuzzing::Handle;
 use shmkv::{Key, Map, Str, Value};
-use shmkv_fuzz::{Attack, Parts, Sample, Scribble, new_map};
+use shmkv_fuzz::plan::ScribblePlan;
+use shmkv_fuzz::{Parts, Sample, new_map};
 
-#[derive(Arbitrary, Debug)]
-struct Plan {
-    types: u8,
-    capacity: u8,
-    entries: u8,
-    /// What is done before, so that it begins with garbage.
-    before: Vec<Scribble>,
-    attacks: Vec<Attack>,
-}
-
-fuzz_target!(|plan: Plan| {
+fuzz_target!(|plan: ScribblePlan| {
     let capacity = usize::from(plan.capacity % 60) + 1;
     match plan.types % 2 {
         0 => scribble::<u64, u64>(capacity, &plan),
@@ -29,7 +19,7 @@ fuzz_target!(|plan: Plan| {
     }
 });
 
-fn scribble<K: Key + Sample, V: Value + Sample>(capacity: usize, plan: &Plan) {
+fn scribble<K: Key + Sample, V: Value + Sample>(capacity: usize, plan: &ScribblePlan) {
     let map: Map<K, V> = new_map(capacity);
     let reader = Map::<K, V>::builder()
         .open_read_only(map.segment().clone())

@@ -5,28 +5,28 @@
 //! command that makes the seeds does without.
 
 pub mod cache;
-#[cfg(fuzzing)]
-pub mod cache_op;
+pub mod encode;
 pub mod model;
 pub mod op;
 #[cfg(fuzzing)]
 pub mod parts;
+pub mod plan;
 pub mod sample;
 pub mod segment;
 #[cfg(fuzzing)]
 pub mod strike;
 #[cfg(fuzzing)]
 pub mod survive;
+#[cfg(fuzzing)]
+pub mod survive_cache;
 
-#[cfg(fuzzing)]
-pub use cache_op::{CacheOp, Times, new_cache, survive_cache};
 pub use model::agree;
-pub use op::Op;
+pub use op::{CacheOp, Op};
 #[cfg(fuzzing)]
-pub use parts::{Parts, Scribble, Wild};
+pub use parts::Parts;
 pub use sample::Sample;
 pub use segment::{file_of, file_of_cache, file_with, name_of, new_map, new_map_on_disk};
 #[cfg(fuzzing)]
-pub use strike::{Attack, Strike};
-#[cfg(fuzzing)]
 pub use survive::survive;
+#[cfg(fuzzing)]
+pub use survive_cache::{new_cache, survive_cache};

@@ -1,8 +1,8 @@
-//! The interface of a map, as data.
+//! The interfaces of a map and of a cache, as data.
 
 use arbitrary::Arbitrary;
 
-/// One call. Numbers stand for keys and values.
+/// One call of a map. Numbers stand for keys and values.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Op {
     Insert(u8, u16),
@@ -50,6 +50,49 @@ impl Op {
         Self::Check,
         Self::Recover,
         Self::Retain(1),
+        Self::Clear,
+    ];
+}
+
+/// One call of a cache. Numbers stand for keys and values.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum CacheOp {
+    Insert(u8, u16),
+    Fill(u8, u8, u16),
+    InsertWithTtl(u8, u16, u16),
+    Get(u8),
+    Load(u8, u16),
+    TryLoad(u8, Option<u16>),
+    LoadOption(u8, Option<u16>),
+    Remove(u8),
+    Iterate,
+    Retain(u8),
+    Clear,
+    InvalidateAll,
+    RemoveExpired,
+    Stats,
+    Check,
+    Recover,
+}
+
+impl CacheOp {
+    /// One of each.
+    pub const EACH: [Self; 16] = [
+        Self::Get(0),
+        Self::Insert(0, 1),
+        Self::Fill(0, 30, 2),
+        Self::InsertWithTtl(1, 1, 1),
+        Self::Load(2, 7),
+        Self::TryLoad(3, None),
+        Self::LoadOption(4, None),
+        Self::Remove(5),
+        Self::Iterate,
+        Self::Stats,
+        Self::Check,
+        Self::Recover,
+        Self::Retain(1),
+        Self::RemoveExpired,
+        Self::InvalidateAll,
         Self::Clear,
     ];
 }

@@ -1,50 +1,8 @@
-//! Where the parts of a segment are, and what somebody writes into them.
+//! Where the parts of a segment are, and how somebody writes into them.
 
-use arbitrary::Arbitrary;
 use shmkv::fuzzing::Words;
 
-/// What somebody writes into a segment.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-pub enum Scribble {
-    /// One field of the header, which everybody has read by then.
-    Geometry { word: u8, value: Wild },
-    /// One word of a bucket's header line: state, lock, tags, …
-    Header { bucket: u8, word: u8, value: Wild },
-    /// One word of a slot.
-    Slot { bucket: u8, word: u16, value: Wild },
-    /// One word of the ring of moves, or of what a cache has behind it.
-    Moves { word: u16, value: Wild },
-    /// One word of the participants.
-    Participant { word: u8, value: Wild },
-    /// The lock of a bucket gets the token of a registered writer.
-    LockOfTheLiving { bucket: u8, slot: u8, waiters: bool },
-    /// One bucket becomes a copy of another.
-    Copy { from: u8, to: u8 },
-    /// Bits of any word behind the header.
-    Flip { word: u32, bits: u64 },
-}
-
-/// Values that do harm more often than random ones.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-pub enum Wild {
-    Zero,
-    Ones,
-    Small(u8),
-    AllSlots(u16),
-    Any(u64),
-}
-
-impl Wild {
-    pub fn word(self) -> u64 {
-        match self {
-            Self::Zero => 0,
-            Self::Ones => u64::MAX,
-            Self::Small(value) => value.into(),
-            Self::AllSlots(version) => u64::from(version) << 16 | 0xFFFF,
-            Self::Any(value) => value,
-        }
-    }
-}
+use crate::plan::Scribble;
 
 /// Where the parts of a segment are, by the table of the format.
 #[derive(Clone, Copy, Debug)]

@@ -2,48 +2,13 @@
 
 use std::fmt::Debug;
 
-use arbitrary::Arbitrary;
 use shmkv::fuzzing::{Handle, Words, watch};
 use shmkv::{Key, Map, ReadOnlyMap, Value};
 
-use crate::op::Op;
-use crate::parts::{Parts, Scribble, Wild};
+use crate::parts::Parts;
+use crate::plan::{Attack, Strike, Target};
 use crate::sample::Sample;
 use crate::survive::{stated_bound, survive};
-
-/// One rewriting of a word.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-pub struct Strike {
-    /// How many accesses after the last one.
-    pub pause: u8,
-    pub target: Target,
-}
-
-/// Which word is rewritten, seen from the one that is about to be accessed.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-pub enum Target {
-    /// That very word.
-    This(Wild),
-    /// One nearby.
-    Near(i8, Wild),
-    /// A word of the header line of the bucket to which it belongs.
-    Line(u8, Wild),
-    /// The version of that bucket grows, and these slots are in use.
-    Publish { commits: u8, occupied: u16 },
-    /// What it held before the last strike: a state that comes back.
-    Restore,
-    /// Any word, bucket or lock.
-    Somewhere(Scribble),
-}
-
-/// An operation, and what happens meanwhile.
-#[derive(Arbitrary, Clone, Debug)]
-pub struct Attack {
-    pub op: Op,
-    pub strikes: Vec<Strike>,
-    /// The schedule begins anew when it is through.
-    pub again: bool,
-}
 
 impl Attack {
     /// Runs the operation under attack, and asserts that it ends within its stated bound.

@@ -1,66 +1,14 @@
-//! The interface of a cache, as data, and what it must survive.
+//! What the interface of a cache must survive.
 
 use std::fmt::Display;
 use std::time::Duration;
 
-use arbitrary::Arbitrary;
 use shmkv::fuzzing::Stated;
 use shmkv::{Cache, Key, ReadOnlyCache, Segment, Value};
 
+use crate::op::CacheOp;
+use crate::plan::Times;
 use crate::sample::{Sample, assert_valid, assert_valid_key};
-
-/// One call. Numbers stand for keys and values.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-pub enum CacheOp {
-    Insert(u8, u16),
-    Fill(u8, u8, u16),
-    InsertWithTtl(u8, u16, u16),
-    Get(u8),
-    Load(u8, u16),
-    TryLoad(u8, Option<u16>),
-    LoadOption(u8, Option<u16>),
-    Remove(u8),
-    Iterate,
-    Retain(u8),
-    Clear,
-    InvalidateAll,
-    RemoveExpired,
-    Stats,
-    Check,
-    Recover,
-}
-
-impl CacheOp {
-    /// One of each.
-    pub const EACH: [Self; 16] = [
-        Self::Get(0),
-        Self::Insert(0, 1),
-        Self::Fill(0, 30, 2),
-        Self::InsertWithTtl(1, 1, 1),
-        Self::Load(2, 7),
-        Self::TryLoad(3, None),
-        Self::LoadOption(4, None),
-        Self::Remove(5),
-        Self::Iterate,
-        Self::Stats,
-        Self::Check,
-        Self::Recover,
-        Self::Retain(1),
-        Self::RemoveExpired,
-        Self::InvalidateAll,
-        Self::Clear,
-    ];
-}
-
-/// Which limits a cache has.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-pub struct Times {
-    live: Option<u16>,
-    idle: Option<u16>,
-    stale: Option<u16>,
-    negative: Option<u16>,
-    statistics: bool,
-}
 
 /// A new cache in a segment that nobody else can find.
 pub fn new_cache<K: Key, V: Value>(capacity: usize, times: Times) -> Cache<K, V> {

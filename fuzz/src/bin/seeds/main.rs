@@ -1,5 +1,7 @@
 //! Writes the seeds: `cargo run --manifest-path fuzz/Cargo.toml --no-default-features --bin seeds`.
 
+mod plans;
+
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -38,7 +40,6 @@ fn main() -> std::io::Result<()> {
             b"{\"a\": 1}",
             b"\"text\"",
         ] {
-            // The text takes all but the last byte, as `arbitrary` reads it, or less.
             // As `arbitrary` takes a text and bytes apart: by the last byte, the length of the text.
             let input = [ty.as_bytes(), bytes, &[ty.len() as u8]].concat();
             if input.len() <= 256 {
@@ -69,7 +70,11 @@ fn main() -> std::io::Result<()> {
         seed("name", name.as_bytes())?;
     }
 
-    // Structured input is read from any bytes: some lengths of random ones.
+    for (target, bytes) in plans::all() {
+        seed(target, &bytes)?;
+    }
+
+    // Structured input is read from any bytes: some lengths of random ones as well.
     let mut state = 1u64;
     for len in [16, 40, 100, 250, 600, 1500] {
         for _ in 0..4 {
