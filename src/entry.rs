@@ -1,16 +1,17 @@
 //! What a cache keeps beside a value.
 //!
 //! ```text
-//!  word 0   63              24 23            4 3      0
-//!          ┌──────────────────┬───────────────┬────────┐
-//!          │ deadline, ms     │ epoch         │ flags  │
-//!          └──────────────────┴───────────────┴────────┘
+//!  word 0   63           44 43               4 3      0
+//!          ┌───────────────┬──────────────────┬────────┐
+//!          │ epoch         │ deadline, ms     │ flags  │
+//!          └───────────────┴──────────────────┴────────┘
 //!  word 1   when it was last asked for, ms     only in a cache with a time to idle
 //! ```
 //!
 //! A deadline of zero is none. Times are milliseconds of the cache's clock (module `clock`). An
-//! entry of another epoch than the cache's was invalidated. Flag 0 says "there is none": the
-//! value is zeros and means nothing.
+//! entry of another epoch than the cache's was invalidated. The cache's own word has its epoch in the
+//! same place and nothing else, so that most entries are told by one comparison: those that only
+//! say of which epoch they are. Flag 0 says "there is none": the value is zeros and means nothing.
 //!
 //! The words are those of an entry: they are written, published and confirmed with its value.
 //! Only word 1 is refreshed in place, by one store under the bucket's lock. They may hold any bits,
@@ -23,10 +24,12 @@ pub(crate) const MAX_META_WORDS: usize = 2;
 pub(crate) const MAX_TICKS: u64 = (1 << 40) - 1;
 
 /// Epochs that can be told apart.
-pub(crate) const EPOCHS: u64 = 1 << 20;
+pub(crate) const EPOCHS: u64 = 1 << (u64::BITS - EPOCH_SHIFT);
+/// What is added to an epoch to have the next; after the last comes the first.
+pub(crate) const NEXT_EPOCH: u64 = 1 << EPOCH_SHIFT;
 
-const DEADLINE_SHIFT: u32 = 24;
-const EPOCH_SHIFT: u32 = 4;
+const EPOCH_SHIFT: u32 = 44;
+const DEADLINE_SHIFT: u32 = 4;
 const NEGATIVE: u64 = 1;
 
 /// Word 0.
@@ -34,31 +37,30 @@ const NEGATIVE: u64 = 1;
 pub(crate) struct Meta(pub(crate) u64);
 
 impl Meta {
-    /// An entry of this epoch (of which the low bits count) that ends at `deadline`; never, if that
-    /// is zero.
+    /// An entry of this epoch that ends at `deadline`; never, if that is zero.
     #[inline]
     pub(crate) fn new(deadline: u64, epoch: u64, is_negative: bool) -> Self {
         let deadline = deadline.min(MAX_TICKS) << DEADLINE_SHIFT;
-        let epoch = (epoch & (EPOCHS - 1)) << EPOCH_SHIFT;
-        Self(deadline | epoch | if is_negative { NEGATIVE } else { 0 })
+        let epoch = epoch >> EPOCH_SHIFT << EPOCH_SHIFT;
+        Self(epoch | deadline | if is_negative { NEGATIVE } else { 0 })
     }
 
     /// When it ends; zero if never.
     #[inline(always)]
     pub(crate) fn deadline(self) -> u64 {
-        self.0 >> DEADLINE_SHIFT
+        self.0 >> DEADLINE_SHIFT & MAX_TICKS
     }
 
     /// Whether it is of this epoch.
     #[inline(always)]
     pub(crate) fn is_of(self, epoch: u64) -> bool {
-        (self.0 >> EPOCH_SHIFT ^ epoch) & (EPOCHS - 1) == 0
+        (self.0 ^ epoch) >> EPOCH_SHIFT == 0
     }
 
     /// Whether it is of this epoch, never ends by itself, and has a value.
     #[inline(always)]
     pub(crate) fn says_nothing_but(self, epoch: u64) -> bool {
-        self.0 == (epoch & (EPOCHS - 1)) << EPOCH_SHIFT
+        self.0 == epoch
     }
 
     /// Whether it says that there is none.
@@ -89,16 +91,17 @@ mod tests {
     #[test]
     fn words_hold_what_was_put_into_them() {
         for deadline in [0, 1, 77, MAX_TICKS] {
-            for epoch in [0, 1, EPOCHS - 1, EPOCHS + 5] {
+            for epoch in [0, 1, EPOCHS - 1].map(|number| number * NEXT_EPOCH) {
+                let next = epoch.wrapping_add(NEXT_EPOCH);
                 for is_negative in [false, true] {
                     let meta = Meta::new(deadline, epoch, is_negative);
                     assert_eq!(meta.deadline(), deadline);
-                    assert!(meta.is_of(epoch) && meta.is_of(epoch + EPOCHS));
-                    assert!(!meta.is_of(epoch + 1));
+                    assert!(meta.is_of(epoch) && meta.is_of(epoch | 5));
+                    assert!(!meta.is_of(next));
                     assert_eq!(meta.is_negative(), is_negative);
                     let is_plain = deadline == 0 && !is_negative;
                     assert_eq!(meta.says_nothing_but(epoch), is_plain);
-                    assert!(!meta.says_nothing_but(epoch + 1));
+                    assert!(!meta.says_nothing_but(next));
                 }
             }
         }

@@ -60,7 +60,7 @@
 //! | `evict`, `policy` | what gives way in a full cache |
 //! | `entry`, `clock` | until when an entry of a cache counts |
 //! | `lease` | which process loads a missing value |
-//! | `statistics` | what a cache has done, counted without contention |
+//! | `statistics` * | what a cache has done, counted without contention |
 //! | `moves`, `iter` | walking through all entries while some are displaced |
 //! | `owner` *, `repair` | who writes, who of them is dead, and taking over from those |
 //! | `restart` | what a file is worth after a crash of the machine |

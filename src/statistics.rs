@@ -19,6 +19,7 @@
 //! `owner`), so the child claims a line of its own.
 
 use std::cell::{Cell, RefCell};
+use std::hint::cold_path;
 use std::sync::{Arc, Weak};
 
 use crate::owner::Owners;
@@ -51,29 +52,53 @@ pub(crate) enum Counter {
 
 const COUNTERS: usize = 10;
 
-/// Stands for the first word of line 0, and is beyond all lines.
-const NOBODYS: usize = usize::MAX - LINE_WORDS;
+/// Is the number of no registration: they are counted from 1.
+const NO_REGISTRATION: u64 = u64::MAX;
 
 /// The line that this thread used last. No destructor, so that looking at it costs nothing.
 struct Last {
     /// Under which registration: of this very process, in one segment.
     registration: Cell<u64>,
-    /// The first word of the line; [`NOBODYS`] if it is the one that belongs to nobody.
-    start: Cell<usize>,
+    /// The line, if there is such a registration.
+    line: Cell<Line>,
+    /// Another registration, under which this thread found no line for itself.
+    in_vain: Cell<u64>,
 }
 
 impl Last {
     fn forget(&self) {
-        self.registration.set(0);
-        self.start.set(NOBODYS);
+        self.registration.set(NO_REGISTRATION);
+        self.in_vain.set(NO_REGISTRATION);
+    }
+}
+
+/// A line, wherever the segment is mapped.
+#[derive(Clone, Copy)]
+struct Line(*const [AtomicU64; LINE_WORDS]);
+
+impl Line {
+    /// Where no line is.
+    const NONE: Self = Self(std::ptr::null());
+
+    /// A counter of the line.
+    ///
+    /// # Safety
+    /// It is not `NONE`, and what it was taken from is mapped for as long as the result is used.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "a known line needs no bounds")]
+    unsafe fn counter<'s>(self, counter: Counter) -> &'s AtomicU64 {
+        // SAFETY: as the caller vouches for, there is such an array of words that are accessed as
+        // atomics only; the index is a variant's, below the array's length.
+        unsafe { &(&(*self.0))[counter as usize] }
     }
 }
 
 thread_local! {
     static LAST: Last = const {
         Last {
-            registration: Cell::new(0),
-            start: Cell::new(NOBODYS),
+            registration: Cell::new(NO_REGISTRATION),
+            line: Cell::new(Line::NONE),
+            in_vain: Cell::new(NO_REGISTRATION),
         }
     };
     /// All lines of this thread.
@@ -104,23 +129,25 @@ impl Drop for Claimed {
 }
 
 /// Counts for one open segment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Recorder {
+    /// Where the number stands by which a thread recognizes its line: `shared`'s.
+    registration: &'static AtomicU64,
+    shared: Arc<Shared>,
     /// Different for every one that this process ever had.
     id: u64,
-    /// Where the number stands by which a thread recognizes its line: it changes with a fork.
-    registration: &'static AtomicU64,
     is_on: bool,
 }
 
 impl Recorder {
-    /// Counts in this segment, and for nothing else, as long as it is open.
-    pub(crate) fn new(shared: &Shared, is_on: bool) -> Self {
+    /// One that counts in this segment, or one that does not.
+    pub(crate) fn new(shared: &Arc<Shared>, is_on: bool) -> Self {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         static NOBODY: AtomicU64 = AtomicU64::new(0);
         let owners = shared.owners.as_ref();
         Self {
             registration: owners.map_or(&NOBODY, Owners::registration),
+            shared: Arc::clone(shared),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             is_on,
         }
@@ -132,30 +159,38 @@ impl Recorder {
 
     /// Adds to a counter.
     #[inline(always)]
-    pub(crate) fn add(&self, shared: &Arc<Shared>, counter: Counter, more: u64) {
-        // The usual case first, so that it asks for nothing that it can do without.
+    pub(crate) fn add(&self, counter: Counter, more: u64) {
+        // The usual case first, so that it asks for nothing that it can do without. (The bounds of the
+        // lines were a sixth of a hit in a table that does not fit into a core's cache.)
         let registration = self.registration.load(Ordering::Relaxed);
-        let start = LAST.with(|last| {
+        let line = LAST.with(|last| {
             let is_mine = last.registration.get() == registration;
-            is_mine.then(|| last.start.get())
+            is_mine.then(|| last.line.get())
         });
-        let words = shared.mapping.statistics();
-        if let Some(start) = start
-            && let Some(word) = words.get(start.wrapping_add(counter as usize))
-        {
+        if let Some(line) = line {
+            #[expect(unsafe_code, reason = "a line of a segment that is open")]
+            // SAFETY: no two registrations that this process ever had have the same number, so it was
+            // our `shared`, which keeps its segment mapped, from which `find_line` took the line
+            // when it wrote down that number. And there is a line with each number that it writes
+            // down; what stands there before is the number of no registration.
+            let word = unsafe { line.counter(counter) };
             // Nobody else writes here. Relaxed: a counter orders nothing.
             let sum = word.load(Ordering::Relaxed).wrapping_add(more);
             word.store(sum, Ordering::Relaxed);
-        } else if self.is_on {
-            self.add_elsewhere(shared, counter, more);
+        } else {
+            // To be put out of the way of a hit, which has few instructions to lose.
+            cold_path();
+            if self.is_on {
+                self.add_elsewhere(counter, more);
+            }
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn add_elsewhere(&self, shared: &Arc<Shared>, counter: Counter, more: u64) {
-        let words = shared.mapping.statistics();
-        let line = self.find_line(shared);
+    fn add_elsewhere(&self, counter: Counter, more: u64) {
+        let words = self.shared.mapping.statistics();
+        let line = self.find_line();
         let at = line * LINE_WORDS + counter as usize;
         if let Some(word) = words.get(at) {
             // Also right, if not as cheap, on a line of our own.
@@ -164,21 +199,14 @@ impl Recorder {
     }
 
     /// The line of this thread, claimed if it had none: 0 if there is none left.
-    fn find_line(&self, shared: &Arc<Shared>) -> usize {
+    fn find_line(&self) -> usize {
+        let shared = &self.shared;
         let token = shared.token_for_hits();
         // Only with a token of ours: another thread may be about to register, and whoever missed
         // that shall look for a line again the next time. (The number is stored before the token.)
         let registration = token.map_or(0, |_| self.registration.load(Ordering::Relaxed));
-        let known = LAST.with(|last| {
-            let is_known = last.registration.get() == registration;
-            is_known.then(|| last.start.get())
-        });
-        if let Some(start) = known {
-            return if start == NOBODYS {
-                0
-            } else {
-                start / LINE_WORDS
-            };
+        if LAST.with(|last| last.in_vain.get() == registration) {
+            return 0;
         }
         // While the thread is ending there is no list any more, and nothing is claimed.
         let line = CLAIMED.try_with(|claimed| {
@@ -200,16 +228,21 @@ impl Recorder {
             });
             Some(line)
         });
-        let line = line.ok().flatten().unwrap_or(0);
-        LAST.with(|last| {
-            last.registration.set(registration);
-            last.start.set(if line == 0 {
-                NOBODYS
-            } else {
-                line * LINE_WORDS
-            });
-        });
-        line
+        let (lines, _) = shared.mapping.statistics().as_chunks();
+        let found = line.ok().flatten().filter(|_| registration != 0);
+        LAST.with(
+            |last| match found.and_then(|line| Some((line, lines.get(line)?))) {
+                Some((line, words)) => {
+                    last.line.set(Line(words));
+                    last.registration.set(registration);
+                    line
+                }
+                None => {
+                    last.in_vain.set(registration);
+                    0
+                }
+            },
+        )
     }
 }
 

@@ -408,10 +408,10 @@ impl<K: Key, V: Value> Drop for Running<'_, K, V> {
         });
         let nanos = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let Cache { recorder, .. } = self.cache;
-        recorder.add(self.cache.shared(), Counter::Loads, 1);
-        recorder.add(self.cache.shared(), Counter::LoadNanos, nanos);
+        recorder.add(Counter::Loads, 1);
+        recorder.add(Counter::LoadNanos, nanos);
         if self.has_failed {
-            recorder.add(self.cache.shared(), Counter::LoadFailures, 1);
+            recorder.add(Counter::LoadFailures, 1);
         }
     }
 }

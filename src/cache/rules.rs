@@ -103,7 +103,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn of(shared: &Shared) -> Self {
+    pub(crate) fn of(shared: &Arc<Shared>) -> Self {
         let counts = &shared.layout.counts;
         Self {
             clock: Clock::of_this_process(),
@@ -210,14 +210,8 @@ impl Rules {
     }
 
     /// Counts what became of an edit; `was_live` tells of the entry that was there before.
-    pub(crate) fn count(
-        &self,
-        shared: &Arc<Shared>,
-        outcome: Outcome,
-        was_live: bool,
-        replacement: &Replacement<'_>,
-    ) {
-        let count = |counter| self.recorder.add(shared, counter, 1);
+    pub(crate) fn count(&self, outcome: Outcome, was_live: bool, replacement: &Replacement<'_>) {
+        let count = |counter| self.recorder.add(counter, 1);
         match outcome {
             Outcome::KeptPresent | Outcome::KeptAbsent => {}
             Outcome::Replaced if was_live => count(Counter::Updates),
@@ -239,8 +233,8 @@ impl Rules {
     }
 
     /// Counts entries that a sweep has removed.
-    pub(crate) fn count_removed(&self, shared: &Arc<Shared>, entries: u64) {
-        self.recorder.add(shared, Counter::Removed, entries);
+    pub(crate) fn count_removed(&self, entries: u64) {
+        self.recorder.add(Counter::Removed, entries);
     }
 
     /// Whether an entry, by its words, has an end by a clock that is gone, if that has been found

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::bucket::{Buffer, Shape};
-use crate::entry::MAX_TICKS;
+use crate::entry::{EPOCHS, MAX_TICKS, NEXT_EPOCH};
 use crate::image::One;
 use crate::owner::tests::Child;
 use crate::segment::Segment;
@@ -437,11 +437,10 @@ fn epochs_that_come_round_bring_nothing_back() {
     let cache = builder().create(&*name.0).unwrap();
     cache.insert(1, 10).unwrap();
     // As after all but one of the calls until the numbers come round.
-    let round = crate::entry::EPOCHS;
-    for quarter in 1..=4 {
-        cache
-            .word(EPOCH)
-            .store(quarter * round / 4 - 1, Ordering::Relaxed);
+    let quarter = EPOCHS / 4;
+    for number in 1..=4 {
+        let before = (number * quarter - 1) * NEXT_EPOCH;
+        cache.word(EPOCH).store(before, Ordering::Relaxed);
         cache.invalidate_all().unwrap();
     }
     assert!(Meta::new(0, 0, false).is_of(cache.epoch()));

@@ -62,7 +62,10 @@ use super::{
 /// without a lock each, never a wait. The first hit registers this process as a participant, if
 /// there is room for one more; if not, hits are as good. So unlike a map's, a
 /// cache's [`get`](Self::get) is not for signal handlers, except through a read-only handle.
+#[repr(C)]
 pub struct Cache<K, V> {
+    /// First, as `repr(C)` keeps it: so a hit, which needs both the reader and the rest, has one
+    /// address to remember and not two.
     pub(super) reader: ReadOnlyCache<K, V>,
     pub(super) recorder: Recorder,
     pub(super) load_timeout: Duration,
@@ -80,7 +83,7 @@ impl<K, V> Clone for Cache<K, V> {
     fn clone(&self) -> Self {
         Self {
             reader: self.reader.clone(),
-            recorder: self.recorder,
+            recorder: self.recorder.clone(),
             load_timeout: self.load_timeout,
             listener: self.listener.clone(),
         }
@@ -139,7 +142,7 @@ impl<K: Key, V: Value> Cache<K, V> {
 
     #[inline(always)]
     pub(super) fn count(&self, counter: Counter) {
-        self.recorder.add(self.shared(), counter, 1);
+        self.recorder.add(counter, 1);
     }
 
     /// Not part of its callers, which are of hits most of all.

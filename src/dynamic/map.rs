@@ -422,7 +422,7 @@ impl DynMap {
     pub fn clear(&self) -> Result<usize, SweepError> {
         let removed = clear(&self.shared, self.shape())?;
         if let Some(rules) = &self.rules {
-            rules.count_removed(&self.shared, removed as u64);
+            rules.count_removed(removed as u64);
         }
         Ok(removed)
     }
@@ -504,7 +504,7 @@ impl DynMap {
             }
         };
         if let (Some(rules), Some(replacement)) = (rules, &replacement) {
-            rules.count(&self.shared, outcome, old.is_some(), replacement);
+            rules.count(outcome, old.is_some(), replacement);
         }
         Ok(old)
     }

@@ -3,7 +3,7 @@
 //!
 //! An entry's value and its metadata word are the two words of a [`Wide`] number. All entries are
 //! of the epoch in which the fillers are, except the one that shall give way: it has a small number, hence
-//! another epoch, and what is out of date gives way first, whatever the policy.
+//! another epoch ([`Wide`]), and what is out of date gives way first, whatever the policy.
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,7 +30,7 @@ fn full() -> Replacement<'static> {
     let mut replacement = Replacement::new(15 * BUCKETS, BUCKETS);
     replacement.may_be_stale = true;
     let [_, meta] = Wide::of(FILLER);
-    replacement.epoch = meta >> 4;
+    replacement.epoch = meta;
     assert!(Meta(meta).is_of(replacement.epoch));
     replacement
 }
@@ -245,10 +245,13 @@ fn refreshed_word_is_seen_old_or_new_with_the_same_value() {
             let mut sink = image.sink();
             let found = table.glance(probe, |bucket, slot| bucket.load_value(slot, &mut sink));
             assert_eq!(found, Some(crate::table::Lookup::Hit));
-            match *sink.words() {
+            let [value, meta] = *sink.words() else {
+                panic!("two words");
+            };
+            match [value, meta] {
                 [5, 77] => "new".to_owned(),
-                [5, other] if other == !5 => "old".to_owned(),
-                ref other => panic!("{other:?}"),
+                words if words == Wide::of(5) => "old".to_owned(),
+                other => panic!("{other:?}"),
             }
         });
         race(turn, [writer, reader])

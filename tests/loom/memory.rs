@@ -45,11 +45,13 @@ impl Number for Narrow {
 
 impl Number for Wide {
     fn of(number: u64) -> Self {
-        [number, !number]
+        // As the metadata of a cache's entry the second word is of an epoch that the number says, but
+        // for its last four bits.
+        [number, !number.rotate_left(40)]
     }
 
     fn number(self) -> u64 {
-        assert_eq!(self[0], !self[1], "a mixture of two values");
+        assert_eq!(self, Self::of(self[0]), "a mixture of two values");
         self[0]
     }
 }
