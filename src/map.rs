@@ -177,7 +177,16 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
 
     #[inline(always)]
     fn get_from(&self, table: Table<'_, Typed<K, V>>, key: &K) -> Result<Option<V>, ReadError> {
-        let hash = table.hash(key.as_bytes());
+        self.get_hashed(table, key, table.hash(key.as_bytes()))
+    }
+
+    #[inline(always)]
+    fn get_hashed(
+        &self,
+        table: Table<'_, Typed<K, V>>,
+        key: &K,
+        hash: Hashed,
+    ) -> Result<Option<V>, ReadError> {
         let mut key_image = Image::uninit();
         let mut image = Image::<V>::uninit();
         let mut value = image.sink();
@@ -279,31 +288,31 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
             values.len(),
             "get_many needs room for as many values as keys"
         );
-        let table = self.table();
+        match self.shared.quick_table(Typed::SHAPE) {
+            Some(table) => self.get_many_from(table, keys, values),
+            None => self.get_many_from(self.table(), keys, values),
+        }
+    }
+
+    #[inline(always)]
+    fn get_many_from(
+        &self,
+        table: Table<'_, Typed<K, V>>,
+        keys: &[K],
+        values: &mut [Option<V>],
+    ) -> Result<usize, ReadError> {
         let mut found = 0;
         for (keys, values) in keys.chunks(BATCH).zip(values.chunks_mut(BATCH)) {
             let mut hashes = [Hashed(0); BATCH];
             for (key, hash) in keys.iter().zip(&mut hashes) {
-                *hash = table.hash_of(Image::uninit().write(key));
+                *hash = table.hash(key.as_bytes());
                 table.prefetch(*hash);
             }
             for hash in &hashes[..keys.len()] {
                 table.prefetch_slot(*hash);
             }
             for ((key, value), hash) in keys.iter().zip(values).zip(hashes) {
-                let mut key_image = Image::uninit();
-                let mut value_image = Image::<V>::uninit();
-                let probe = Probe {
-                    hash,
-                    words: key_image.write(key),
-                };
-                let mut sink = value_image.sink();
-                let take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, &mut sink);
-                *value = match table.glance(probe, take) {
-                    Some(Lookup::Hit) => Some(decoded(sink.words())?),
-                    Some(_) => None,
-                    None => self.get_elsewhere(key, hash)?,
-                };
+                *value = self.get_hashed(table, key, hash)?;
                 found += usize::from(value.is_some());
             }
         }
