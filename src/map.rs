@@ -5,7 +5,6 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::bucket::{Bucket, Shape};
 use crate::builder::MapBuilder;
@@ -20,6 +19,7 @@ use crate::restart::{self, Salvage, Synced};
 use crate::schema::Schema;
 use crate::segment::{Segment, SegmentError};
 use crate::shared::Shared;
+use crate::sync::Deadline;
 use crate::table::{Edit, Lookup, Outcome, Probe, Table};
 use crate::types::{Key, Value};
 
@@ -476,6 +476,49 @@ impl<K: Key, V: Value> Map<K, V> {
         self.reader.shared.edit_key(&table, probe, old, new, decide)
     }
 
+    /// The short way of an edit, as [`Table::edit_at_home`], in a map with the usual hash function and
+    /// by a process that is registered. `None`: nothing has been done.
+    ///
+    /// Whoever tries this goes the [long way](Self::edit_elsewhere) in a call of its own, which
+    /// shares no memory with this one: so all of it is in registers here.
+    #[inline(always)]
+    fn edit_at_home(
+        &self,
+        key: &K,
+        mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+        new: &mut [u64],
+        old: &mut Sink<'_>,
+    ) -> Option<Outcome> {
+        let shared = &self.reader.shared;
+        let table = shared.quick_table(Typed::<K, V>::SHAPE)?;
+        let token = shared.current_token()?;
+        let mut key_image = Image::uninit();
+        let probe = Probe {
+            hash: table.hash(key.as_bytes()),
+            words: key_image.write(key),
+        };
+        table.edit_at_home(token, probe, old, new, &mut decide)
+    }
+
+    /// The long way of an edit, wherever the key is.
+    #[inline(always)]
+    fn edit_elsewhere(
+        &self,
+        key: &K,
+        mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+        new: &mut [u64],
+        old: &mut Sink<'_>,
+    ) -> Result<Outcome, WriteError> {
+        let shared = &self.reader.shared;
+        let table = self.reader.table();
+        let mut key_image = Image::uninit();
+        let probe = Probe {
+            hash: table.hash(key.as_bytes()),
+            words: key_image.write(key),
+        };
+        shared.edit(&table, shared.token()?, probe, old, new, &mut decide)
+    }
+
     /// The value that was there before an edit.
     #[inline(always)]
     fn previous(outcome: Outcome, old: &Sink<'_>) -> Result<Option<V>, WriteError> {
@@ -500,7 +543,17 @@ impl<K: Key, V: Value> Map<K, V> {
     pub fn insert(&self, key: K, value: V) -> Result<Option<V>, WriteError> {
         let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
         let mut old = old.sink();
-        let outcome = self.edit(&key, |_, _| Edit::Put, new.write(&value), &mut old)?;
+        match self.edit_at_home(&key, |_, _| Edit::Put, new.write(&value), &mut old) {
+            Some(outcome) => Self::previous(outcome, &old),
+            None => self.insert_elsewhere(&{ key }, &{ value }),
+        }
+    }
+
+    #[inline(never)]
+    fn insert_elsewhere(&self, key: &K, value: &V) -> Result<Option<V>, WriteError> {
+        let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
+        let mut old = old.sink();
+        let outcome = self.edit_elsewhere(key, |_, _| Edit::Put, new.write(value), &mut old)?;
         Self::previous(outcome, &old)
     }
 
@@ -554,7 +607,17 @@ impl<K: Key, V: Value> Map<K, V> {
     pub fn remove(&self, key: &K) -> Result<Option<V>, WriteError> {
         let mut old = Image::<V>::uninit();
         let mut old = old.sink();
-        let outcome = self.edit(key, |_, _| Edit::Remove, &mut [], &mut old)?;
+        match self.edit_at_home(key, |_, _| Edit::Remove, &mut [], &mut old) {
+            Some(outcome) => Self::previous(outcome, &old),
+            None => self.remove_elsewhere(key),
+        }
+    }
+
+    #[inline(never)]
+    fn remove_elsewhere(&self, key: &K) -> Result<Option<V>, WriteError> {
+        let mut old = Image::<V>::uninit();
+        let mut old = old.sink();
+        let outcome = self.edit_elsewhere(key, |_, _| Edit::Remove, &mut [], &mut old)?;
         Self::previous(outcome, &old)
     }
 
@@ -616,7 +679,8 @@ impl<K: Key, V: Value> Map<K, V> {
         key: &K,
         mut decide: impl FnMut(Option<V>) -> Change<V>,
     ) -> Result<(bool, Option<V>), WriteError> {
-        let started = Instant::now();
+        let waited = self.reader.shared.lock_timeout;
+        let mut deadline = Deadline::new(waited);
         loop {
             let current = self.get(key)?;
             let (edit, value) = match decide(current) {
@@ -647,10 +711,8 @@ impl<K: Key, V: Value> Map<K, V> {
             if !changed {
                 return Ok((true, current));
             }
-            if started.elapsed() > self.reader.shared.lock_timeout {
-                return Err(WriteError::Contended {
-                    waited: started.elapsed(),
-                });
+            if deadline.passed() {
+                return Err(WriteError::Contended { waited });
             }
         }
     }
@@ -692,18 +754,39 @@ impl<K: Key, V: Value> Map<K, V> {
     where
         V: Integer,
     {
-        let add = |current: Option<&[u64]>, new: &mut [u64]| {
+        let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
+        let mut old = old.sink();
+        match self.edit_at_home(key, Self::adding(delta), new.write(&delta), &mut old) {
+            Some(outcome) => Self::previous(outcome, &old),
+            None => self.fetch_add_elsewhere(key, delta),
+        }
+    }
+
+    #[inline(never)]
+    fn fetch_add_elsewhere(&self, key: &K, delta: V) -> Result<Option<V>, WriteError>
+    where
+        V: Integer,
+    {
+        let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
+        let mut old = old.sink();
+        let outcome = self.edit_elsewhere(key, Self::adding(delta), new.write(&delta), &mut old)?;
+        Self::previous(outcome, &old)
+    }
+
+    /// The decision to store a sum.
+    #[inline(always)]
+    fn adding(delta: V) -> impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit
+    where
+        V: Integer,
+    {
+        move |current, new| {
             let sum = match current.and_then(decode::<V>) {
                 Some(value) => value.wrapping_add(delta),
                 None => delta,
             };
             new.copy_from_slice(Image::uninit().write(&sum));
             Edit::Put
-        };
-        let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
-        let mut old = old.sink();
-        let outcome = self.edit(key, add, new.write(&delta), &mut old)?;
-        Self::previous(outcome, &old)
+        }
     }
 
     /// Removes the entries for which `keep` says no; returns how many. Entries that come or
