@@ -372,15 +372,23 @@ impl<'a, S: Shape> Table<'a, S> {
         let home = self.area.home(key.hash);
         home.prefetch_preferred(key.hash.choice());
         let home = home.try_lock_once(token)?;
+        // Unlocked by each branch for itself: what it has come to need not be asked again then.
         if let Search::Found(slot) = home.search(key.hash.tag(), key.words) {
-            return self.apply(&home, slot, key, old, new, decide).ok();
+            let outcome = self.apply(&home, slot, key, old, new, decide);
+            drop(home);
+            return outcome.ok();
         }
         if home.away(key.hash.class()) != 0 {
+            drop(home);
             return None;
         }
         match decide(None, new) {
             Edit::Keep | Edit::Remove => Some(Outcome::KeptAbsent),
-            Edit::Put => self.insert_at_home(&home, key, new),
+            Edit::Put => {
+                let outcome = self.insert_at_home(&home, key, new);
+                drop(home);
+                outcome
+            }
         }
     }
 
