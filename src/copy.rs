@@ -115,6 +115,51 @@ mod vector {
 
     /// Words that one turn of the loop moves.
     const STEP: usize = 8;
+    /// The same of the loop for long copies.
+    const LONG_STEP: usize = 16;
+    /// Copies of so many words are long: too many for the registers, so that they had better be moved by
+    /// wider ones, in a loop and by a call.
+    const LONG: usize = 32;
+
+    /// Moves `turns` times 128 bytes.
+    ///
+    /// # Safety
+    /// There are as many, at both addresses, of which the one is not part of the other; what is in
+    /// a segment is only accessed as atomics; and the processor has AVX.
+    #[inline(never)]
+    #[expect(unsafe_code, reason = "inline assembly")]
+    unsafe fn move_long(source: *const u64, target: *mut u64, turns: usize) {
+        // SAFETY: the caller vouches for the memory and the processor. Each aligned 64-bit lane is
+        // accessed once (see the module's head); `vmovups` asks for no alignment. What code of the
+        // compiler's has in the upper halves of registers is lost by `vzeroupper`, which is
+        // within what may be lost in a call of C.
+        unsafe {
+            asm!(
+                "test rcx, rcx",
+                "jz 3f",
+                "2:",
+                "vmovups ymm0, [rsi]",
+                "vmovups ymm1, [rsi + 32]",
+                "vmovups ymm2, [rsi + 64]",
+                "vmovups ymm3, [rsi + 96]",
+                "vmovups [rdi], ymm0",
+                "vmovups [rdi + 32], ymm1",
+                "vmovups [rdi + 64], ymm2",
+                "vmovups [rdi + 96], ymm3",
+                "sub rsi, -128",
+                "sub rdi, -128",
+                "dec rcx",
+                "jnz 2b",
+                "3:",
+                "vzeroupper",
+                inout("rsi") source => _,
+                inout("rdi") target => _,
+                inout("rcx") turns => _,
+                clobber_abi("C"),
+                options(nostack),
+            );
+        }
+    }
 
     /// Copies whole steps of 64 bytes, and says how many words that were. The rest is left to the
     /// caller, word by word, and not covered by a last step that overlaps the one before: a
@@ -125,6 +170,16 @@ mod vector {
     /// to the private side, and can often put it where it is wanted in the end.
     #[inline(always)]
     pub(super) fn load(from: &[AtomicU64], to: &mut [MaybeUninit<u64>]) -> usize {
+        if to.len() >= LONG && std::arch::is_x86_feature_detected!("avx") {
+            let turns = from.len().min(to.len()) / LONG_STEP;
+            // SAFETY: both are as long as that, and `to` is borrowed mutably; the processor was
+            // asked.
+            #[expect(unsafe_code, reason = "words of a segment are copied")]
+            unsafe {
+                move_long(from.as_ptr().cast(), to.as_mut_ptr().cast(), turns);
+            }
+            return turns * LONG_STEP;
+        }
         let (from, _) = from.as_chunks::<STEP>();
         let (to, _) = to.as_chunks_mut::<STEP>();
         for (from, to) in from.iter().zip(to.iter_mut()) {
@@ -162,6 +217,16 @@ mod vector {
     /// As `load`, the other way round.
     #[inline(always)]
     pub(super) fn store(from: &[u64], to: &[AtomicU64]) -> usize {
+        if from.len() >= LONG && std::arch::is_x86_feature_detected!("avx") {
+            let turns = from.len().min(to.len()) / LONG_STEP;
+            // SAFETY: as in `load`. Writing through a pointer that came from a shared reference is
+            // allowed because `AtomicU64` has interior mutability.
+            #[expect(unsafe_code, reason = "words of a segment are copied")]
+            unsafe {
+                move_long(from.as_ptr(), to.as_ptr().cast::<u64>().cast_mut(), turns);
+            }
+            return turns * LONG_STEP;
+        }
         let (from, _) = from.as_chunks::<STEP>();
         let (to, _) = to.as_chunks::<STEP>();
         for (from, to) in from.iter().zip(to) {
