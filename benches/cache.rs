@@ -107,8 +107,11 @@ fn cache<V: Value + Copy>(
     cache
 }
 
-/// Nanoseconds of a hit on each subject, of one set of tables.
-fn measure<V: Value + Copy>(value: V, entries: u64, rounds: usize) -> [(&'static str, f64); 6] {
+/// Nanoseconds of a hit on each subject.
+type Times = [(&'static str, f64); 6];
+
+/// The times of one set of tables.
+fn measure<V: Value + Copy>(value: V, entries: u64, rounds: usize) -> Times {
     let map: Map<u64, V> = Map::builder()
         .capacity(4 * entries as usize)
         .create(name("map").as_str())
@@ -160,7 +163,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 /// Whether all limits were kept.
 fn compare<V: Value + Copy>(types: &str, value: V, entries: u64, rounds: usize) -> bool {
     let sets: Vec<_> = (0..SETS).map(|_| measure(value, entries, rounds)).collect();
-    let of_sets = |what: &dyn Fn(&[(&str, f64); 6]) -> f64| median(sets.iter().map(what));
+    let of_sets = |what: &dyn Fn(&Times) -> f64| median(sets.iter().map(what));
     println!("u64 to {types}, {entries} entries, {SETS} sets of tables, {rounds} rounds each");
     for (at, (name, _)) in sets[0].iter().enumerate() {
         let ns = of_sets(&|set| set[at].1);
