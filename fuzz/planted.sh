@@ -2,7 +2,7 @@
 # Shows that the targets find things: plants each bug of fuzz/planted.txt, one at a time, into a
 # copy of the sources, and runs the target that has to find it, from the seeds.
 #
-#     fuzz/planted.sh                   all of them: about half an hour, most of it builds
+#     fuzz/planted.sh                   all of them: a quarter of an hour, most of it builds
 #     fuzz/planted.sh 'geometry'        those whose names match
 #     SECONDS_MAX=300 fuzz/planted.sh   with more patience than a minute
 #
