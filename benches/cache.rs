@@ -6,7 +6,7 @@
 //! over the rounds counts: a block takes some 30 microseconds, so on a machine that is shared most
 //! blocks may be interrupted, but one in ten is not. All of that is done with several sets of tables,
 //! since where one comes to lie in memory changes its times by a few per cent for as long as it lives: the
-//! median over the sets is printed.
+//! median over the sets is printed: of the times, and of the ratios and differences, each for itself.
 //!
 //! ```text
 //! --rounds N    rounds for each set of tables (default 301)

@@ -7,7 +7,8 @@
 //! long copies are written in assembly, which is outside the compiler's reach: each aligned
 //! 64-bit lane of a vector load or store is a single access on every x86-64 processor, so
 //! the block does what the portable loop does, in another order, and relaxed accesses to
-//! different words have none. Sanitizers cannot see through assembly and get the loop.
+//! different words have none. (So it is with vectors of 256 bits, which some processors access in
+//! two halves.) Sanitizers cannot see through assembly and get the loop.
 
 use core::mem::MaybeUninit;
 
@@ -121,6 +122,16 @@ mod vector {
     /// wider ones, in a loop and by a call.
     const LONG: usize = 32;
 
+    /// Turns of the loop for long copies that belong to a copy of so many words: none if it is short,
+    /// or the processor has no wide registers.
+    #[inline(always)]
+    fn long_turns(words: usize) -> usize {
+        match words >= LONG && std::arch::is_x86_feature_detected!("avx") {
+            true => words / LONG_STEP,
+            false => 0,
+        }
+    }
+
     /// Moves `turns` times 128 bytes.
     ///
     /// # Safety
@@ -166,20 +177,22 @@ mod vector {
     /// processor that reads the copy while it is still in its store buffer can take each piece
     /// from one store, never from two.
     ///
-    /// Only the side in the segment is accessed in assembly. The compiler sees what is stored
-    /// to the private side, and can often put it where it is wanted in the end.
+    /// Where the copy is not [`LONG`], only the side in the segment is accessed in assembly. The
+    /// compiler sees what is stored to the private side, and can often put it where it is wanted in
+    /// the end.
     #[inline(always)]
     pub(super) fn load(from: &[AtomicU64], to: &mut [MaybeUninit<u64>]) -> usize {
-        if to.len() >= LONG && std::arch::is_x86_feature_detected!("avx") {
-            let turns = from.len().min(to.len()) / LONG_STEP;
+        let long = long_turns(from.len().min(to.len()));
+        if long > 0 {
             // SAFETY: both are as long as that, and `to` is borrowed mutably; the processor was
             // asked.
             #[expect(unsafe_code, reason = "words of a segment are copied")]
             unsafe {
-                move_long(from.as_ptr().cast(), to.as_mut_ptr().cast(), turns);
+                move_long(from.as_ptr().cast(), to.as_mut_ptr().cast(), long);
             }
-            return turns * LONG_STEP;
         }
+        let done = long * LONG_STEP;
+        let (from, to) = (&from[done..], &mut to[done..]);
         let (from, _) = from.as_chunks::<STEP>();
         let (to, _) = to.as_chunks_mut::<STEP>();
         for (from, to) in from.iter().zip(to.iter_mut()) {
@@ -211,22 +224,23 @@ mod vector {
                 _mm_storeu_si128(target.add(3), d);
             }
         }
-        from.len().min(to.len()) * STEP
+        done + from.len().min(to.len()) * STEP
     }
 
     /// As `load`, the other way round.
     #[inline(always)]
     pub(super) fn store(from: &[u64], to: &[AtomicU64]) -> usize {
-        if from.len() >= LONG && std::arch::is_x86_feature_detected!("avx") {
-            let turns = from.len().min(to.len()) / LONG_STEP;
+        let long = long_turns(from.len().min(to.len()));
+        if long > 0 {
             // SAFETY: as in `load`. Writing through a pointer that came from a shared reference is
             // allowed because `AtomicU64` has interior mutability.
             #[expect(unsafe_code, reason = "words of a segment are copied")]
             unsafe {
-                move_long(from.as_ptr(), to.as_ptr().cast::<u64>().cast_mut(), turns);
+                move_long(from.as_ptr(), to.as_ptr().cast::<u64>().cast_mut(), long);
             }
-            return turns * LONG_STEP;
         }
+        let done = long * LONG_STEP;
+        let (from, to) = (&from[done..], &to[done..]);
         let (from, _) = from.as_chunks::<STEP>();
         let (to, _) = to.as_chunks::<STEP>();
         for (from, to) in from.iter().zip(to) {
@@ -250,7 +264,7 @@ mod vector {
                 );
             }
         }
-        from.len().min(to.len()) * STEP
+        done + from.len().min(to.len()) * STEP
     }
 }
 

@@ -15,7 +15,8 @@
 //!
 //! The words are those of an entry: they are written, published and confirmed with its value.
 //! Only word 1 is refreshed in place, by one store under the bucket's lock. They may hold any bits,
-//! if another process wants them to; then an entry lives too long or too short.
+//! if another process wants them to, and so may the cache's word; then an entry lives too long or too
+//! short, or one that says "there is none" has a value of zeros.
 
 /// Most words that a slot has for this.
 pub(crate) const MAX_META_WORDS: usize = 2;
@@ -31,6 +32,11 @@ pub(crate) const NEXT_EPOCH: u64 = 1 << EPOCH_SHIFT;
 const EPOCH_SHIFT: u32 = 44;
 const DEADLINE_SHIFT: u32 = 4;
 const NEGATIVE: u64 = 1;
+
+/// The number of an epoch, below [`EPOCHS`].
+pub(crate) fn epoch_number(epoch: u64) -> u64 {
+    epoch >> EPOCH_SHIFT
+}
 
 /// Word 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

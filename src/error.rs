@@ -225,7 +225,7 @@ pub enum WriteError {
     /// Other writers changed the value each time between reading it and writing the new one.
     #[error("the value was changed by others each time for {waited:?}: try again")]
     Contended {
-        /// How long the call tried.
+        /// How long the call tried after it was first overtaken: its `lock_timeout`.
         waited: Duration,
     },
 }

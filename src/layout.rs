@@ -60,7 +60,7 @@
 //! # Stability
 //!
 //! A segment of another version is refused by its number. The version changes with any change
-//! of this page or of the protocol that moves on it.
+//! of this page or of the protocol that moves on it, from the first release on: until then it is 1.
 
 use std::fmt;
 use std::ops::Range;

@@ -10,7 +10,7 @@ use crate::bucket::{Bucket, Shape};
 use crate::builder::MapBuilder;
 use crate::copy::Sink;
 use crate::error::{Exchange, IterError, ReadError, SweepError, TryInsert, WriteError};
-use crate::hash::Hashed;
+use crate::hash::{HashKind, Hashed};
 use crate::image::{Image, Typed, decode, same};
 use crate::integer::Integer;
 use crate::iter::{Entries, Steps, Walk};
@@ -516,7 +516,11 @@ impl<K: Key, V: Value> Map<K, V> {
             hash: table.hash(key.as_bytes()),
             words: key_image.write(key),
         };
-        shared.edit(&table, shared.token()?, probe, old, new, &mut decide)
+        match shared.layout.hash {
+            HashKind::Rapid => shared.edit(&table, shared.token()?, probe, old, new, &mut decide),
+            // The short way was not tried yet.
+            HashKind::Sip => shared.edit_key(&table, probe, old, new, decide),
+        }
     }
 
     /// The value that was there before an edit.

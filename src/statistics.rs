@@ -105,7 +105,7 @@ thread_local! {
     static CLAIMED: RefCell<Vec<Claimed>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A line that a thread has claimed. Given back when the thread ends.
+/// A line that a thread has claimed, or line 0 if there was none left. Given back when the thread ends.
 struct Claimed {
     shared: Weak<Shared>,
     registration: u64,
@@ -216,7 +216,8 @@ impl Recorder {
                 return Some(found.line);
             }
             let token = token?;
-            let line = claim(shared, token)?;
+            // Where there is none left, that is remembered as well: looking for one takes long.
+            let line = claim(shared, token).unwrap_or(0);
             // Those of segments that are closed, or were ours before a fork, are of no more use.
             let here = Arc::as_ptr(shared);
             claimed.retain(|one| one.shared.as_ptr() != here && one.shared.strong_count() > 0);
@@ -229,7 +230,10 @@ impl Recorder {
             Some(line)
         });
         let (lines, _) = shared.mapping.statistics().as_chunks();
-        let found = line.ok().flatten().filter(|_| registration != 0);
+        let found = line
+            .ok()
+            .flatten()
+            .filter(|line| *line != 0 && registration != 0);
         LAST.with(
             |last| match found.and_then(|line| Some((line, lines.get(line)?))) {
                 Some((line, words)) => {

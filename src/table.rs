@@ -372,7 +372,7 @@ impl<'a, S: Shape> Table<'a, S> {
         let home = self.area.home(key.hash);
         home.prefetch_preferred(key.hash.choice());
         let home = home.try_lock_once(token)?;
-        // Unlocked by each branch for itself: what it has come to need not be asked again then.
+        // Unlocked by each branch for itself: what that has come to need not be asked again then.
         if let Search::Found(slot) = home.search(key.hash.tag(), key.words) {
             let outcome = self.apply(&home, slot, key, old, new, decide);
             drop(home);

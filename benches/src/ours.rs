@@ -117,8 +117,9 @@ impl<K: Plain, V: Plain> Subject<K, V> for Ours<K, V> {
         self.map.get(key).expect("the segment is sound")
     }
 
-    // What a call returns is kept alive where the call has put it, as in other peers: to take the
-    // value out of the result is another copy of it, which nobody needs who looks at it.
+    // What a call returns is kept alive where the call has put it: in a `Result`, which other maps of
+    // a process do not return. To take the value out of that is another copy, which nobody needs
+    // who looks at it.
 
     #[inline(always)]
     fn get_chunk(&mut self, keys: &[K]) -> usize {

@@ -107,6 +107,7 @@ variants! { Wild: Zero, Ones, Small(value), AllSlots(version), Any(value), }
 variants! {
     Scribble:
     Geometry { word, value },
+    Shared { word, value },
     Header { bucket, word, value },
     Slot { bucket, word, value },
     Moves { word, value },

@@ -65,6 +65,9 @@ impl Parts {
             Scribble::Geometry { word, value } => {
                 words.store(usize::from(word) % 32, value.word());
             }
+            Scribble::Shared { word, value } => {
+                words.store(self.header() + usize::from(word) % 32, value.word());
+            }
             Scribble::Header {
                 bucket,
                 word,

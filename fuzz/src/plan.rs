@@ -10,6 +10,8 @@ use crate::op::{CacheOp, Op};
 pub enum Scribble {
     /// One field of the header, which everybody has read by then.
     Geometry { word: u8, value: Wild },
+    /// One word of the page that all share: who was admitted, and what a cache has once.
+    Shared { word: u8, value: Wild },
     /// One word of a bucket's header line: state, lock, tags, …
     Header { bucket: u8, word: u8, value: Wild },
     /// One word of a slot.
@@ -22,7 +24,7 @@ pub enum Scribble {
     LockOfTheLiving { bucket: u8, slot: u8, waiters: bool },
     /// One bucket becomes a copy of another.
     Copy { from: u8, to: u8 },
-    /// Bits of any word behind the header.
+    /// Bits of any word behind the shared page.
     Flip { word: u32, bits: u64 },
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{BOOT, Cache, EPOCH, ReadOnlyCache, RemovalCause, Standing, is_negative};
-use crate::entry::{EPOCHS, Meta, NEXT_EPOCH};
+use crate::entry::{EPOCHS, Meta, NEXT_EPOCH, epoch_number};
 use crate::error::{IterError, SweepError};
 use crate::image::{Annotated, Image};
 use crate::iter::{Entries, Steps, Walk};
@@ -15,7 +15,7 @@ use crate::types::{Key, Value};
 
 /// Raising the epoch so often is followed by a walk that removes what is of earlier ones: well
 /// before the numbers come round.
-const SWEEP_EVERY: u64 = EPOCHS / 4 * NEXT_EPOCH;
+const SWEEP_EVERY: u64 = EPOCHS / 4;
 
 impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     /// All entries that count, in no particular order.
@@ -52,11 +52,16 @@ impl<K: Key, V: Value> Cache<K, V> {
     /// Only that walk can fail; all entries are invalidated all the same.
     pub fn invalidate_all(&self) -> Result<(), SweepError> {
         // SeqCst, though only a read-modify-write is needed: the call returns when all see it.
-        let epoch = self
-            .word(EPOCH)
+        let word = self.word(EPOCH);
+        let epoch = word
             .fetch_add(NEXT_EPOCH, Ordering::SeqCst)
             .wrapping_add(NEXT_EPOCH);
-        if epoch.is_multiple_of(SWEEP_EVERY) {
+        let clean = epoch & !(NEXT_EPOCH - 1);
+        if clean != epoch {
+            // Somebody wrote garbage, which makes hits slow. Relaxed, and tried once: it says the same.
+            let _ = word.compare_exchange(epoch, clean, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        if epoch_number(epoch).is_multiple_of(SWEEP_EVERY) {
             self.sweep(Same::Entry, |_, value| {
                 !Meta(value[Image::<V>::WORDS]).is_of(epoch)
             })?;

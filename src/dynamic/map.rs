@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::builder::DynMapBuilder;
 use super::entries::DynEntries;
@@ -26,6 +26,7 @@ use crate::restart::{self, Reason, Salvage, Synced};
 use crate::schema::Type;
 use crate::segment::{Segment, SegmentError};
 use crate::shared::Shared;
+use crate::sync::Deadline;
 use crate::table::{Edit, Lookup, Outcome, Probe, Table};
 
 /// A segment of any types, opened for reading only. See [`DynMap`].
@@ -381,7 +382,8 @@ impl DynMap {
         key: &[u8],
         mut update: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
     ) -> Result<Option<Vec<u8>>, DynError> {
-        let started = Instant::now();
+        let waited = self.shared.lock_timeout;
+        let mut deadline = Deadline::new(waited);
         let compared = match &self.rules {
             Some(rules) => rules.compared(),
             None => self.shape().value_words(),
@@ -408,8 +410,7 @@ impl DynMap {
             if !changed {
                 return Ok(current);
             }
-            let waited = started.elapsed();
-            if waited > self.shared.lock_timeout {
+            if deadline.passed() {
                 return Err(WriteError::Contended { waited }.into());
             }
         }

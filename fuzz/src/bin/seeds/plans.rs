@@ -11,13 +11,12 @@ use shmkv_fuzz::{CacheOp, Op};
 /// The seeds, with the target that each is for.
 pub fn all() -> Vec<(&'static str, Vec<u8>)> {
     let mut seeds = Vec::new();
-    for (number, scribbles) in scribbles().chunks(4).enumerate() {
-        let types = number as u8;
-        let steps = scribbles.iter().copied().map(CorruptStep::Scribble);
-        let plan = corrupt(types, steps.collect());
+    for (number, scribble) in scribbles().into_iter().enumerate() {
+        // So that each field meets several types.
+        let types = (number / 4 + number) as u8;
+        let plan = corrupt(types, vec![CorruptStep::Scribble(scribble)]);
         seeds.push(("corrupt", encoded(&plan)));
-        let steps = scribbles.iter().copied().map(CacheStep::Scribble);
-        let plan = cache(types, steps.collect());
+        let plan = cache(types, vec![CacheStep::Scribble(scribble)]);
         seeds.push(("cache_scribble", encoded(&plan)));
     }
     for last in [CorruptStep::Reopen, CorruptStep::Reboot] {
@@ -49,7 +48,7 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
     seeds
 }
 
-/// Everything that is written to fields by their meaning, the same field with one value after the
+/// Everything that is written to fields by their meaning: the same field with one value after the
 /// other.
 fn scribbles() -> Vec<Scribble> {
     let values = [Wild::Ones, Wild::Zero, Wild::Small(3), Wild::AllSlots(1)];
@@ -57,6 +56,7 @@ fn scribbles() -> Vec<Scribble> {
     let mut all = Vec::new();
     for word in 0..32 {
         all.extend(with_each(&|value| Scribble::Geometry { word, value }));
+        all.extend(with_each(&|value| Scribble::Shared { word, value }));
     }
     for (bucket, word) in (0..2).flat_map(|bucket| (0..8).map(move |word| (bucket, word))) {
         all.extend(with_each(&|value| Scribble::Header {
