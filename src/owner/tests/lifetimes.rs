@@ -344,7 +344,7 @@ fn owner_that_dumps_core_is_alive_until_it_is_done() {
         status.contains("CoreDumping:\t1")
     };
     // The disk may be busy.
-    let (mut seen, deadline) = (0, Instant::now() + Duration::from_secs(120));
+    let (mut seen, deadline) = (0, Instant::now() + Duration::from_secs(300));
     while owners.verdict(segment.table(), token) != Verdict::Dead {
         assert!(Instant::now() < deadline);
         if dumps() {
