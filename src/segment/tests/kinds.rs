@@ -183,7 +183,13 @@ fn metadata_tells_what_the_kernel_knows() {
         assert_eq!(metadata.uid, rustix::process::geteuid().as_raw());
         assert_eq!(metadata.identity, attached.identity);
         let sysv = metadata.kind == SegmentKind::SysV;
-        assert_eq!(metadata.attached, sysv.then_some(2));
+        // At least: a test that forks meanwhile has attached it as well.
+        assert_eq!(metadata.attached.is_some(), sysv);
+        assert!(
+            metadata
+                .attached
+                .is_none_or(|count| (2..100).contains(&count))
+        );
         assert_eq!(metadata.sealed, sysv);
         let age = metadata.changed.unwrap().elapsed().unwrap_or_default();
         assert!(age < std::time::Duration::from_secs(60), "{age:?}");
