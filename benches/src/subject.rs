@@ -13,7 +13,8 @@ pub const BATCH: usize = 16;
 /// Fairness: every value that an operation of the peer returns, the previous
 /// one of an insert or a remove included, is copied out of the table and kept
 /// alive with `black_box`; nobody wins because the compiler saw that the result
-/// is not used.
+/// is not used. It may stay where the peer's own call has put it: a peer whose calls
+/// return more than an `Option` looks into that in `get_chunk` and does not move the value.
 pub trait Subject<K: Plain, V: Plain> {
     /// The value of `key`, copied out.
     fn get(&mut self, key: &K) -> Option<V>;

@@ -160,20 +160,22 @@ fn most_entries<K: Key, V: Value>(map: &ReadOnlyMap<K, V>) -> usize {
 }
 
 /// A value that came out, or what the error says.
-fn seen<V: Value, E: Display>(answer: Result<Option<V>, E>) {
+pub(crate) fn seen<V: Value, E: Display>(answer: Result<Option<V>, E>) {
     match answer {
         Ok(value) => value.iter().for_each(assert_valid),
         Err(error) => said(&error),
     }
 }
 
-fn answered<T, E: Display>(answer: Result<T, E>) {
+/// Any answer but a value.
+pub(crate) fn answered<T, E: Display>(answer: Result<T, E>) {
     if let Err(error) = answer {
         said(&error);
     }
 }
 
-fn said(error: &impl Display) {
+/// An error or a report, which has something to say.
+pub(crate) fn said(error: &impl Display) {
     assert!(!error.to_string().is_empty());
 }
 

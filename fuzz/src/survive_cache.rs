@@ -1,6 +1,5 @@
 //! What the interface of a cache must survive.
 
-use std::fmt::Display;
 use std::time::Duration;
 
 use shmkv::fuzzing::Stated;
@@ -9,6 +8,7 @@ use shmkv::{Cache, Key, ReadOnlyCache, Segment, Value};
 use crate::op::CacheOp;
 use crate::plan::Times;
 use crate::sample::{Sample, assert_valid, assert_valid_key};
+use crate::survive::{answered, said, seen};
 
 /// A new cache in a segment that nobody else can find.
 pub fn new_cache<K: Key, V: Value>(capacity: usize, times: Times) -> Cache<K, V> {
@@ -122,21 +122,4 @@ pub fn cache_bound(stated: Stated) -> u64 {
 fn most_entries<K: Key, V: Value>(cache: &ReadOnlyCache<K, V>) -> usize {
     // Sixteen a bucket, of which there is at least one for each of its entries.
     16 * (cache.capacity() + 2)
-}
-
-fn seen<V: Value, E: Display>(answer: Result<Option<V>, E>) {
-    match answer {
-        Ok(value) => value.iter().for_each(assert_valid),
-        Err(error) => said(&error),
-    }
-}
-
-fn answered<T, E: Display>(answer: Result<T, E>) {
-    if let Err(error) = answer {
-        said(&error);
-    }
-}
-
-fn said(error: &impl Display) {
-    assert!(!error.to_string().is_empty());
 }
