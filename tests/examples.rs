@@ -18,6 +18,7 @@ fn built() -> &'static Path {
     DIRECTORY.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--offline", "--examples"]);
+        build.args(["--package", "shmkv-examples"]);
         build.args(["--message-format", "json"]);
         if !cfg!(debug_assertions) {
             build.arg("--release");

@@ -1,6 +1,6 @@
 //! The command line, as it is run.
 
-#[path = "../support/mod.rs"]
+#[path = "../../../tests/support/mod.rs"]
 mod support;
 
 mod commands;

@@ -137,7 +137,7 @@ fn output(command: &str, directory: &Path) -> String {
 
 #[test]
 fn the_session_in_the_readme_goes_as_it_says() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
     let steps = steps(&readme);
     for command in ["create", "set", "get", "info", "dump", "check", "top"] {

@@ -172,7 +172,7 @@ fn round_trip(count: u32) {
 const LOOKED_FOR: u64 = 8;
 const TEST: &str = "transfer::a_dump_loaded_is_the_same_map_while_another_process_updates_it";
 
-/// The form with a million entries: `SHMKV_LONG=1 cargo test --release --features cli --test cli`.
+/// The form with a million entries: `SHMKV_LONG=1 cargo test --release -p shmkv-cli`.
 #[test]
 fn a_dump_loaded_is_the_same_map_while_another_process_updates_it() {
     if role().is_some() {
