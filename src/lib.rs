@@ -72,60 +72,31 @@
 //!
 #![doc = include_str!("docs/hostile.md")]
 
-mod area;
+mod cache;
+#[cfg(doc)]
+pub mod docs;
+mod dynamic;
+mod format;
+mod liveness;
+mod map;
+mod policy;
+mod protocol;
+pub mod schema;
+pub mod segment;
+mod store;
+mod sys;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(
     not(fuzzing),
     expect(unreachable_pub, reason = "fuzz targets reach it")
 )]
-mod bounds;
-mod bucket;
-mod builder;
-mod cache;
-mod clock;
-mod copy;
-#[cfg(doc)]
-pub mod docs;
-mod dynamic;
-mod entry;
-mod error;
-mod evict;
-#[cfg(fuzzing)]
 #[doc(hidden)]
-pub mod fuzzing;
-mod hash;
-mod huge;
-mod image;
-mod integer;
-mod inventory;
-mod iter;
-mod layout;
-mod lease;
-mod map;
-mod mapping;
-mod moves;
-mod open;
-mod owner;
-mod policy;
-mod recovery;
-mod repair;
-mod restart;
-pub mod schema;
-mod sections;
-pub mod segment;
-mod shared;
-mod statistics;
-mod sync;
-mod table;
-mod tags;
+pub mod testing;
 pub mod types;
-#[cfg(any(test, fuzzing))]
-mod watched;
 
 // The macros name this crate `::shmkv`, also when used inside it.
 extern crate self as shmkv;
 
-pub use builder::MapBuilder;
 pub use cache::{
     Cache, CacheBuilder, CacheIter, CacheSettings, CacheStats, LoadError, ReadOnlyCache,
     RemovalCause,
@@ -133,18 +104,21 @@ pub use cache::{
 pub use dynamic::{
     DynEntries, DynEntry, DynError, DynMap, DynMapBuilder, HeldLock, Pulse, ReadOnlyDynMap,
 };
-pub use error::{Exchange, IterError, OpenError, ReadError, SweepError, TryInsert, WriteError};
-pub use hash::HashKind;
-pub use integer::Integer;
-pub use layout::{Kind, LAYOUT_VERSION, Layout, LayoutError, MAX_ENTRY_PART, SizeError};
+pub use format::{Kind, LAYOUT_VERSION, Layout, LayoutError, MAX_ENTRY_PART, SizeError};
+pub use liveness::{OwnerInfo, Participant, RegisterError, Verdict};
+pub use map::builder::MapBuilder;
+pub use map::maintain::{Check, Finding, Problem, Recovery, Remedy, Severity};
 pub use map::{Iter, Map, MapStats, ReadOnlyMap};
-pub use mapping::HugePages;
-pub use owner::{OwnerInfo, Participant, RegisterError, Verdict};
-pub use recovery::{Check, Finding, Problem, Recovery, Remedy, Severity};
-pub use restart::{AfterMachineCrash, Dropped, Reason, Salvage, Synced};
+pub use protocol::hash::HashKind;
 pub use schema::Schema;
 pub use segment::{Segment, SegmentError, SegmentMetadata, SegmentOptions};
 pub use shmkv_derive::{Schema, record};
+pub use store::error::{
+    Exchange, IterError, OpenError, ReadError, SweepError, TryInsert, WriteError,
+};
+pub use store::restart::{AfterMachineCrash, Dropped, Reason, Salvage, Synced};
+pub use sys::mapping::HugePages;
+pub use types::integer::Integer;
 pub use types::{Bytes, Key, Str, Value};
 #[doc(hidden)]
 pub use zerocopy;

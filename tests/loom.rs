@@ -1,6 +1,6 @@
 //! The protocol, model-checked: the sources that ship, compiled against loom.
 //!
-//! `src/sync.rs` is the only door to atomics, fences and futexes. Here the protocol's modules
+//! `src/sys/sync.rs` is the only door to atomics, fences and futexes. Here the protocol's modules
 //! find a twin behind that door (`tests/loom/sync.rs`), whose atomics are loom's: it runs
 //! every interleaving of the threads of a model up to a number of preemptions, and every value
 //! that the memory model allows a load to return. What is checked:
@@ -31,37 +31,33 @@
 // public in the library is not public here.
 #![allow(dead_code, unused_imports, missing_docs, unreachable_pub)]
 
-#[path = "../src"]
-mod protocol {
-    pub(crate) mod area;
-    pub(crate) mod bucket;
-    pub(crate) mod copy;
-    pub(crate) mod entry;
-    pub(crate) mod evict;
-    pub(crate) mod hash;
-    pub(crate) mod image;
-    pub(crate) mod iter;
-    pub(crate) mod lease;
-    pub(crate) mod moves;
-    pub(crate) mod policy;
-    pub(crate) mod repair;
-    pub(crate) mod table;
-    pub(crate) mod tags;
-    pub(crate) mod owner {
-        mod slot;
-        pub(crate) mod token;
+#[path = "../src/policy/mod.rs"]
+mod policy;
+#[path = "../src/protocol/mod.rs"]
+mod protocol;
 
-        // A child of this module: what it is about is private to it.
-        #[path = "../../tests/loom/registering.rs"]
-        mod registering;
-    }
+// Of these folders, what the protocol uses.
+#[path = "../src/liveness"]
+mod liveness {
+    mod slot;
+    pub(crate) mod token;
+
+    // A child of this module: what it is about is private to it.
+    #[path = "../../tests/loom/registering.rs"]
+    mod registering;
 }
-
-// The modules name each other from the root of the crate.
-use protocol::{
-    area, bucket, copy, entry, evict, hash, image, iter, lease, moves, owner, policy, repair,
-    table, tags,
-};
+#[path = "../src/sys"]
+mod sys {
+    pub(crate) mod copy;
+    #[path = "../../tests/loom/sync.rs"]
+    pub(crate) mod sync;
+    pub(crate) mod tags;
+}
+#[path = "../src/types"]
+mod types {
+    pub(crate) mod image;
+    pub(crate) mod metadata;
+}
 
 #[path = "loom/burial.rs"]
 mod burial;
@@ -77,8 +73,6 @@ mod model;
 mod moving;
 #[path = "loom/reading.rs"]
 mod reading;
-#[path = "loom/sync.rs"]
-mod sync;
 #[path = "loom/waiting.rs"]
 mod waiting;
 #[path = "loom/writing.rs"]

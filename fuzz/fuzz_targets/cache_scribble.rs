@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use shmkv::fuzzing::Handle;
+use shmkv::testing::Handle;
 use shmkv::{Cache, Key, Str, Value};
 use shmkv_fuzz::plan::{CachePlan, CacheStep};
 use shmkv_fuzz::strike::Attacker;

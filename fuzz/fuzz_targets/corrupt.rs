@@ -7,7 +7,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use shmkv::fuzzing::Handle;
+use shmkv::testing::Handle;
 use shmkv::{AfterMachineCrash, Key, Map, OpenError, Str, Value};
 use shmkv_fuzz::plan::{CorruptPlan, CorruptStep};
 use shmkv_fuzz::{Op, Parts, Sample, file_of, name_of, new_map, new_map_on_disk, survive};
@@ -58,7 +58,7 @@ fn corrupt<K: Key + Sample, V: Value + Sample>(plan: &CorruptPlan) {
             }
             CorruptStep::Reboot => {
                 // The header as it was, but of another boot, and no record of an admission.
-                for (index, word) in shmkv::fuzzing::of_another_boot(&header).iter().enumerate() {
+                for (index, word) in shmkv::testing::of_another_boot(&header).iter().enumerate() {
                     words.store(index, *word);
                 }
                 (0..24).for_each(|word| words.store(parts.header() + word, 0));

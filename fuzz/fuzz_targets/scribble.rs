@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shmkv::fuzzing::Handle;
+use shmkv::testing::Handle;
 use shmkv::{Key, Map, Str, Value};
 use shmkv_fuzz::plan::ScribblePlan;
 use shmkv_fuzz::{Parts, Sample, new_map};

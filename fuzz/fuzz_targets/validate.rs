@@ -20,13 +20,13 @@ fuzz_target!(|bytes: &[u8]| {
         // Short inputs stand for long headers: zeros behind them are what belongs there.
         header.resize(header.len().max(4096), 0);
         header[24..32].copy_from_slice(&4096u64.to_ne_bytes());
-        shmkv::fuzzing::seal(&mut header);
+        shmkv::testing::seal(&mut header);
     }
     let total = header.get(32..40).map_or(0, |len| {
         u64::from_ne_bytes(len.try_into().expect("eight bytes"))
     });
     for mapped_len in [mapped_len, total, header.len() as u64, u64::MAX] {
-        shmkv::fuzzing::validate(&header, mapped_len);
+        shmkv::testing::validate(&header, mapped_len);
     }
     if mode % 16 < 2 {
         let file = file_with(&header);

@@ -1,6 +1,6 @@
 //! Where the parts of a segment are, and how somebody writes into them.
 
-use shmkv::fuzzing::Words;
+use shmkv::testing::Words;
 
 use crate::plan::Scribble;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use shmkv::fuzzing::{Handle, Words, watch};
+use shmkv::testing::{Handle, Words, watch};
 use shmkv::{Key, Map, ReadOnlyMap, Value};
 
 use crate::parts::Parts;

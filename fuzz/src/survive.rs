@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use shmkv::fuzzing::Stated;
+use shmkv::testing::Stated;
 use shmkv::{Exchange, Key, Map, ReadOnlyMap, TryInsert, Value};
 
 use crate::op::Op;

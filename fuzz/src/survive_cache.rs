@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shmkv::fuzzing::Stated;
+use shmkv::testing::Stated;
 use shmkv::{Cache, Key, ReadOnlyCache, Segment, Value};
 
 use crate::op::CacheOp;

@@ -6,19 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Cache, Local, ReadOnlyCache, RemovalCause};
-use crate::builder::{check_types, invalid_part, types};
-use crate::clock::millis;
-use crate::entry::{MAX_TICKS, Meta};
-use crate::error::OpenError;
-use crate::image::Image;
-use crate::layout::{CacheFields, Kind, Layout, Plan, SizeError};
-use crate::lease;
-use crate::mapping::Access;
-use crate::open::{EntryTypes, Settings, planned_size, settings_methods};
-use crate::restart::AfterMachineCrash;
+use crate::format::{CacheFields, Kind, Layout, Plan, SizeError};
+use crate::map::builder::{check_types, invalid_part, types};
+use crate::protocol::lease;
 use crate::segment::{Attached, Created, Segment, SegmentError};
-use crate::shared::Shared;
-use crate::statistics;
+use crate::store::Shared;
+use crate::store::error::OpenError;
+use crate::store::open::{EntryTypes, Settings, planned_size, settings_methods};
+use crate::store::restart::AfterMachineCrash;
+use crate::store::statistics;
+use crate::sys::clock::millis;
+use crate::sys::mapping::Access;
+use crate::types::image::Image;
+use crate::types::metadata::{MAX_TICKS, Meta};
 use crate::types::{Key, Value};
 
 /// How long a caller waits for somebody else's load, unless told otherwise.

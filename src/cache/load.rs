@@ -22,16 +22,16 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use super::{Cache, Standing, is_negative};
-use crate::error::{ReadError, WriteError};
-use crate::image::{Annotated, Image};
-use crate::lease::{Claim, Holder, Lease, Leases};
+use crate::liveness::OwnerInfo;
+use crate::liveness::token::{LockWord, Verdict};
 use crate::map::decoded;
-use crate::owner::OwnerInfo;
-use crate::owner::token::{LockWord, Verdict};
-use crate::shared::Shared;
-use crate::statistics::Counter;
-use crate::sync::Deadline;
-use crate::table::{Edit, Outcome, Probe, Who};
+use crate::protocol::lease::{Claim, Holder, Lease, Leases};
+use crate::protocol::table::{Edit, Outcome, Probe, Who};
+use crate::store::Shared;
+use crate::store::error::{ReadError, WriteError};
+use crate::store::statistics::Counter;
+use crate::sys::sync::Deadline;
+use crate::types::image::{Annotated, Image};
 use crate::types::{Key, Value};
 
 /// Why a value was neither found nor loaded.

@@ -1,13 +1,13 @@
 //! The typed cache: a table that forgets.
 //!
-//! Buckets, slots, publication and locks are those of the map ([`crate::table`]). What a cache adds:
+//! Buckets, slots, publication and locks are those of the map ([`crate::protocol::table`]). What a cache adds:
 //!
 //! | what | where |
 //! |------|-------|
-//! | an insertion into full buckets replaces an entry | [`crate::evict`], [`crate::policy`] |
-//! | metadata behind each value: deadline, epoch, "there is none" | [`crate::entry`], [`crate::clock`] |
-//! | loading once | [`load`], [`crate::lease`] |
-//! | counters | [`crate::statistics`] |
+//! | an insertion into full buckets replaces an entry | [`crate::protocol::table::evict`], [`crate::policy`] |
+//! | metadata behind each value: deadline, epoch, "there is none" | [`crate::types::metadata`], [`crate::sys::clock`] |
+//! | loading once | [`load`], [`crate::protocol::lease`] |
+//! | counters | [`crate::store::statistics`] |
 //! | walking, sweeping, invalidating | [`sweep`] |
 //! | looking it over | [`upkeep`] |
 //! | handles: to read, and to write | [`reader`], [`writer`] |
@@ -22,34 +22,34 @@
 //! ```
 
 mod builder;
+mod expiry;
 mod load;
-mod reader;
-mod rules;
+mod maintain;
+mod read;
 mod stats;
 mod sweep;
-mod upkeep;
-mod writer;
+mod write;
 
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-use crate::bucket::{Bucket, Slot};
-use crate::entry::Meta;
-use crate::image::{Cached, Image};
-use crate::restart::boot_id;
+use crate::protocol::bucket::{Bucket, Slot};
+use crate::store::restart::boot_id;
+use crate::types::image::{Cached, Image};
+use crate::types::metadata::Meta;
 
 pub use self::builder::CacheBuilder;
+pub use self::expiry::CacheSettings;
+pub(crate) use self::expiry::{Rules, Until};
 pub use self::load::LoadError;
-pub use self::reader::ReadOnlyCache;
-pub use self::rules::CacheSettings;
-pub(crate) use self::rules::{Rules, Until};
+pub use self::read::ReadOnlyCache;
 pub use self::stats::CacheStats;
 pub(crate) use self::stats::stats;
 pub use self::sweep::CacheIter;
-pub use self::writer::Cache;
-use self::writer::Local;
+pub use self::write::Cache;
+use self::write::Local;
 
 /// Words of the shared part.
 const EPOCH: usize = 24;

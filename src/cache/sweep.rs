@@ -3,14 +3,14 @@
 use std::fmt;
 
 use super::{BOOT, Cache, EPOCH, ReadOnlyCache, RemovalCause, Standing, is_negative};
-use crate::entry::{EPOCHS, Meta, NEXT_EPOCH, epoch_number};
-use crate::error::{IterError, SweepError};
-use crate::image::{Annotated, Image};
-use crate::iter::{Entries, Steps, Walk};
 use crate::map::decoded;
-use crate::statistics::Counter;
-use crate::sync::Ordering;
-use crate::table::{Edit, Outcome, Probe};
+use crate::protocol::table::{Edit, Outcome, Probe};
+use crate::protocol::walk::{Entries, Steps, Walk};
+use crate::store::error::{IterError, SweepError};
+use crate::store::statistics::Counter;
+use crate::sys::sync::Ordering;
+use crate::types::image::{Annotated, Image};
+use crate::types::metadata::{EPOCHS, Meta, NEXT_EPOCH, epoch_number};
 use crate::types::{Key, Value};
 
 /// Raising the epoch so often is followed by a walk that removes what is of earlier ones: well

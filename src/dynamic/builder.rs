@@ -3,15 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::entry::declared_types;
 use super::map::{DynMap, ReadOnlyDynMap};
+use super::types::declared_types;
 use crate::cache::CacheSettings;
-use crate::error::OpenError;
-use crate::layout::{Kind, Plan};
-use crate::mapping::Access;
-use crate::open::{EntryTypes, Settings, planned_size, settings_methods};
+use crate::format::{Kind, Plan};
 use crate::schema::{Type, Unfit};
 use crate::segment::{Attached, Segment, SegmentError};
+use crate::store::error::OpenError;
+use crate::store::open::{EntryTypes, Settings, planned_size, settings_methods};
+use crate::sys::mapping::Access;
 
 /// Creates or opens a [`DynMap`].
 ///

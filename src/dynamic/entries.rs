@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::entry::Part;
+use super::bytes::to_bytes;
 use super::error::DynError;
 use super::map::ReadOnlyDynMap;
-use super::shape::to_bytes;
-use crate::bucket::Shape;
-use crate::error::IterError;
-use crate::iter::Steps;
+use super::types::Part;
+use crate::protocol::bucket::Shape;
+use crate::protocol::walk::Steps;
+use crate::store::error::IterError;
 
 /// An entry of a segment, as encoded bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

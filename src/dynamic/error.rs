@@ -1,7 +1,7 @@
 //! What can go wrong with an untyped handle.
 
-use crate::error::{IterError, ReadError, WriteError};
 use crate::schema::{InvalidValue, Type};
+use crate::store::error::{IterError, ReadError, WriteError};
 
 /// Why an operation on an untyped handle failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -7,27 +7,27 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::activity::{self, Pulse};
 use super::builder::DynMapBuilder;
+use super::bytes::{Dimensions, Words, to_bytes, to_words};
 use super::entries::DynEntries;
-use super::entry::Part;
 use super::error::DynError;
-use super::pulse::{self, Pulse};
-use super::shape::{Dimensions, Words, to_bytes, to_words};
-use crate::bucket::{Bucket, Buffer, Shape};
+use super::types::Part;
 use crate::cache::{self, CacheSettings, CacheStats, Rules, Until};
-use crate::copy::Sink;
-use crate::error::{SweepError, WriteError};
-use crate::layout::{Kind, Layout};
+use crate::format::{Kind, Layout};
+use crate::liveness::{Participant, RegisterError};
+use crate::map::maintain::{self, Check, Recovery};
 use crate::map::{MapStats, clear, stats, sweep};
-use crate::open::EntryTypes;
-use crate::owner::{Participant, RegisterError};
-use crate::recovery::{self, Check, Recovery};
-use crate::restart::{self, Reason, Salvage, Synced};
+use crate::protocol::bucket::{Bucket, Buffer, Shape};
+use crate::protocol::table::{Edit, Lookup, Outcome, Probe, Table};
 use crate::schema::Type;
 use crate::segment::{Segment, SegmentError};
-use crate::shared::Shared;
-use crate::sync::Deadline;
-use crate::table::{Edit, Lookup, Outcome, Probe, Table};
+use crate::store::Shared;
+use crate::store::error::{SweepError, WriteError};
+use crate::store::open::EntryTypes;
+use crate::store::restart::{self, Reason, Salvage, Synced};
+use crate::sys::copy::Sink;
+use crate::sys::sync::Deadline;
 
 /// A segment of any types, opened for reading only. See [`DynMap`].
 #[derive(Clone)]
@@ -237,12 +237,12 @@ impl ReadOnlyDynMap {
     /// [`ReadOnlyMap::check`](crate::ReadOnlyMap::check) does. Whether each stored byte is a
     /// value of its type is found out by [`iter`](Self::iter).
     pub fn check(&self) -> Check {
-        recovery::check(&self.shared, self.shape())
+        maintain::check(&self.shared, self.shape())
     }
 
     /// What goes on, at a glance: see [`Pulse`].
     pub fn pulse(&self) -> Pulse {
-        pulse::take(&self.shared, self.shape())
+        activity::take(&self.shared, self.shape())
     }
 
     /// How many bytes of the segment are in memory at this moment, for whomever: shared memory
@@ -462,7 +462,7 @@ impl DynMap {
     /// # Errors
     /// If this process cannot register as a writer.
     pub fn recover(&self) -> Result<Recovery, RegisterError> {
-        recovery::recover(&self.shared, self.shape())
+        maintain::recover(&self.shared, self.shape())
     }
 
     /// The words of a new entry behind its key.

@@ -15,17 +15,17 @@
 //! Everything else is as with a typed handle, whose protocol this is: it is the same table
 //! under dimensions that are values instead of constants.
 
+mod activity;
 mod builder;
+mod bytes;
 mod entries;
-mod entry;
 mod error;
 mod map;
-mod pulse;
-mod shape;
+mod types;
 
+pub use self::activity::{HeldLock, Pulse};
 pub use self::builder::DynMapBuilder;
+pub(crate) use self::bytes::Dimensions;
 pub use self::entries::{DynEntries, DynEntry};
 pub use self::error::DynError;
 pub use self::map::{DynMap, ReadOnlyDynMap};
-pub use self::pulse::{HeldLock, Pulse};
-pub(crate) use self::shape::Dimensions;

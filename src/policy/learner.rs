@@ -21,7 +21,7 @@ use core::sync::atomic::AtomicU32;
 
 use super::worth::{Outcomes, Ranks};
 use super::{Ghosts, PASTS, Past};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sys::sync::{AtomicU64, Ordering};
 
 /// Words of the segment.
 pub(crate) const LEARNER_WORDS: usize = 512;

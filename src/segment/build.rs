@@ -27,7 +27,7 @@ use rustix::rand::GetRandomFlags;
 
 use super::filesystem::check_coherent;
 use super::{Blueprint, Segment, SegmentError, SegmentOptions};
-use crate::mapping::{Access, Mapping};
+use crate::sys::mapping::{Access, Mapping};
 
 /// What temporary names begin with.
 pub(super) const TEMPORARY: &str = ".shmkv-tmp-";

@@ -8,9 +8,9 @@ use rustix::io::Errno;
 use super::build::{allocate, creation_error, map_new};
 use super::{
     Attached, Blueprint, FileKind, Identity, NameNow, Segment, SegmentError, SegmentOptions, file,
-    sys,
 };
-use crate::mapping::Access;
+use crate::sys::mapping::Access;
+use crate::sys::shm;
 
 /// What a memfd is sealed against: any change of its length, so that no peer can make
 /// another one's access raise SIGBUS; and further seals, such as one against writing.
@@ -80,7 +80,7 @@ fn own_name(file: &OwnedFd) -> Segment {
 }
 
 pub(super) fn duplicate(segment: &Segment, raw: u32) -> Result<OwnedFd, SegmentError> {
-    sys::duplicate(raw).map_err(|error| match Errno::from_io_error(&error) {
+    shm::duplicate(raw).map_err(|error| match Errno::from_io_error(&error) {
         Some(Errno::BADF) => SegmentError::NotFound {
             segment: segment.clone(),
         },

@@ -12,10 +12,10 @@ use rustix::io::Errno;
 
 use super::build::TEMPORARY;
 use super::file::{SHM_DIRECTORY, kind};
-use super::sys;
 use super::sysv_table::{self, Row};
 use super::{Name, SEGMENT_BYTES_MIN, Segment, SegmentError, SysVKey};
-use crate::mapping::Access;
+use crate::sys::mapping::Access;
+use crate::sys::shm;
 
 /// The segments in /dev/shm and of System V whose word 0 is `magic`, and which this
 /// process may read; in the order of their names and identifiers.
@@ -108,7 +108,7 @@ fn sysv(magic: u64) -> Vec<Segment> {
 
 fn word_0(row: &Row) -> Option<u64> {
     // One word is enough, the rest is not touched.
-    let mapping = sys::shmat(row.id, size_of::<u64>(), Access::ReadOnly).ok()?;
+    let mapping = shm::shmat(row.id, size_of::<u64>(), Access::ReadOnly).ok()?;
     let word = mapping.words().first()?;
     Some(word.load(std::sync::atomic::Ordering::Relaxed))
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::{AtFlags, CWD, Stat, StatxFlags};
 
 use super::file::{Place, identity};
-use super::sys::ShmFacts;
 use super::{Identity, Segment, SegmentError, descriptor, sysv::SysV};
+use crate::sys::shm::ShmFacts;
 
 /// Size, permissions and use of a segment, as the kernel knows them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,12 +24,12 @@ mod descriptor;
 mod error;
 mod file;
 mod filesystem;
+pub(crate) mod inventory;
 mod list;
 mod metadata;
 mod name;
 mod options;
 mod passing;
-mod sys;
 mod sysv;
 mod sysv_table;
 #[cfg(test)]
@@ -51,8 +51,8 @@ pub use name::{FilePath, Name, NameProblem, SysVKey};
 pub use options::SegmentOptions;
 pub use passing::{keep_across_exec, recv_fd, send_fd};
 
-use crate::mapping::{Access, Mapping};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sys::mapping::{Access, Mapping};
+use crate::sys::sync::{AtomicU64, Ordering};
 
 /// The shortest segment in bytes. It is a constant of the format, not a page size.
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 4096;

@@ -29,12 +29,12 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 
-use super::sys::{self, ShmFacts};
 use super::{
     Attached, Blueprint, Created, Identity, NameNow, Permissions, Segment, SegmentError,
     SegmentOptions, SysVKey, check_len, sysv_table,
 };
-use crate::mapping::{Access, Mapping};
+use crate::sys::mapping::{Access, Mapping};
+use crate::sys::shm::{self, ShmFacts};
 
 /// What word 0 holds while the segment is being filled.
 pub(super) const BUILDING: u64 = u64::from_be_bytes(*b"shmkv?\r\n");
@@ -104,7 +104,7 @@ impl SysV<'_> {
         let key = self.key(key)?;
         for _ in 0..ATTEMPTS {
             // The creator's own bits, so that it can attach whatever the mode.
-            match sys::shmget_new(key, blueprint.len, mode | 0o600) {
+            match shm::shmget_new(key, blueprint.len, mode | 0o600) {
                 Ok(id) => match self.build(Unfinished(id), mode, blueprint)? {
                     Some(attached) => return Ok(attached),
                     // Somebody has removed it already.
@@ -186,7 +186,7 @@ impl SysV<'_> {
         blueprint: &Blueprint,
     ) -> Result<Option<Attached>, SegmentError> {
         let id = unfinished.0;
-        let mapping = match sys::shmat(id, blueprint.len, Access::ReadWrite) {
+        let mapping = match shm::shmat(id, blueprint.len, Access::ReadWrite) {
             Ok(mapping) => mapping,
             Err(error) if vanished(&error) => return Ok(None),
             Err(error) => return Err(SegmentError::io("attach", self.segment, error)),
@@ -198,8 +198,8 @@ impl SysV<'_> {
         // `shmget` ignores the umask, so this is only about the bits that we added.
         if mode != mode | 0o600 {
             let facts =
-                sys::stat(id).map_err(|error| SegmentError::io("look at", self.segment, error))?;
-            sys::set(id, Some(mode), Some(facts.uid), Some(facts.gid))
+                shm::stat(id).map_err(|error| SegmentError::io("look at", self.segment, error))?;
+            shm::set(id, Some(mode), Some(facts.uid), Some(facts.gid))
                 .map_err(|error| SegmentError::io("set the mode of", self.segment, error))?;
         }
         blueprint.store_magic(&mapping);
@@ -264,7 +264,7 @@ impl SysV<'_> {
         options: &SegmentOptions,
         access: Access,
     ) -> Result<Progress, SegmentError> {
-        let facts = match sys::stat(id) {
+        let facts = match shm::stat(id) {
             Ok(facts) => facts,
             Err(error) if vanished(&error) => return Ok(Progress::Vanished),
             Err(error) => return Err(self.access_error("open", id, error)),
@@ -272,7 +272,7 @@ impl SysV<'_> {
         options.check_owner(self.segment, facts.uid)?;
         options.check_creator(self.segment, facts.cuid)?;
         let len = check_len(self.segment, facts.len)?;
-        let mapping = match sys::shmat(id, len, access) {
+        let mapping = match shm::shmat(id, len, access) {
             Ok(mapping) => mapping,
             Err(error) if vanished(&error) => return Ok(Progress::Vanished),
             Err(error) => return Err(self.access_error("open", id, error)),
@@ -322,7 +322,7 @@ impl SysV<'_> {
 
     /// Removes the remains of a segment. `false` if this process may not do that.
     fn discard(&self, id: i32) -> bool {
-        match sys::remove(id) {
+        match shm::remove(id) {
             Ok(()) => true,
             // Somebody else was faster.
             Err(error) => vanished(&error),
@@ -332,7 +332,7 @@ impl SysV<'_> {
     /// The identifier of the segment, if there is one.
     fn find(&self) -> Result<Option<i32>, SegmentError> {
         match self.target {
-            Target::Key(key) => match sys::shmget(self.key(key)?) {
+            Target::Key(key) => match shm::shmget(self.key(key)?) {
                 Ok(id) => Ok(Some(id)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound || vanished(&error) => {
                     Ok(None)
@@ -343,7 +343,7 @@ impl SysV<'_> {
                 let Ok(id) = i32::try_from(id) else {
                     return Ok(None);
                 };
-                match sys::stat(id) {
+                match shm::stat(id) {
                     // Still attached by somebody, but nobody shall join any more.
                     Ok(ShmFacts { removed: true, .. }) => Ok(None),
                     Err(error) if vanished(&error) => Ok(None),
@@ -389,7 +389,7 @@ impl SysV<'_> {
 
     pub(super) fn remove(&self) -> Result<(), SegmentError> {
         let id = self.existing()?;
-        sys::remove(id).map_err(|error| {
+        shm::remove(id).map_err(|error| {
             if vanished(&error) {
                 self.not_found()
             } else {
@@ -410,7 +410,7 @@ impl SysV<'_> {
         let mode = mode.or(row.map(|row| row.mode));
         let uid = uid.or(row.map(|row| row.uid));
         let gid = gid.or(row.map(|row| row.gid));
-        sys::set(id, mode, uid, gid).map_err(|error| {
+        shm::set(id, mode, uid, gid).map_err(|error| {
             if vanished(&error) {
                 self.not_found()
             } else {
@@ -422,7 +422,7 @@ impl SysV<'_> {
     /// Identifier and facts, also of a segment that this process may not read.
     pub(super) fn facts(&self) -> Result<(i32, ShmFacts), SegmentError> {
         let id = self.existing()?;
-        match sys::stat(id) {
+        match shm::stat(id) {
             Ok(facts) => Ok((id, facts)),
             Err(error) if vanished(&error) => Err(self.not_found()),
             Err(error) => match sysv_table::row(id) {
@@ -515,7 +515,7 @@ impl Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         // If it is gone already, so much the better.
-        let _ = sys::remove(self.0);
+        let _ = shm::remove(self.0);
     }
 }
 

@@ -7,6 +7,9 @@
 //! The traits [`Key`] and [`Value`] sum up what is asked of them.
 
 mod bytes;
+pub(crate) mod image;
+pub(crate) mod integer;
+pub(crate) mod metadata;
 mod plain;
 mod str;
 

@@ -6,7 +6,7 @@
 
 use crate::memory::{Draft, Fate, Narrow, Number, Wide, key, token};
 use crate::model::{explore, explore_within, race, role};
-use crate::sync;
+use crate::sys::sync;
 
 const BUCKETS: u64 = 3;
 

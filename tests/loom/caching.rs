@@ -8,16 +8,16 @@
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::bucket::{Search, Slot};
-use crate::entry::Meta;
-use crate::evict::Replacement;
-use crate::image::{Cached, Image, One};
-use crate::lease::{CELL_WORDS, Claim, Leases};
+use crate::liveness::token::{LockWord, Verdict};
 use crate::memory::{Draft, FILLER, Fate, Number, Segment, Wide, hash, key, short, token};
 use crate::model::{explore, explore_within, race, role};
-use crate::owner::token::{LockWord, Verdict};
-use crate::sync::{self, AtomicU64};
-use crate::table::{Edit, Outcome, Probe, Table, Who};
+use crate::protocol::bucket::{Search, Slot};
+use crate::protocol::lease::{CELL_WORDS, Claim, Leases};
+use crate::protocol::table::evict::Replacement;
+use crate::protocol::table::{Edit, Outcome, Probe, Table, Who};
+use crate::sys::sync::{self, AtomicU64};
+use crate::types::image::{Cached, Image, One};
+use crate::types::metadata::Meta;
 
 const BUCKETS: u64 = 2;
 
@@ -244,7 +244,7 @@ fn refreshed_word_is_seen_old_or_new_with_the_same_value() {
             let mut image = Image::<Wide>::uninit();
             let mut sink = image.sink();
             let found = table.glance(probe, |bucket, slot| bucket.load_value(slot, &mut sink));
-            assert_eq!(found, Some(crate::table::Lookup::Hit));
+            assert_eq!(found, Some(crate::protocol::table::Lookup::Hit));
             let [value, meta] = *sink.words() else {
                 panic!("two words");
             };

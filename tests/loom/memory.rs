@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
-use crate::area::Area;
-use crate::bucket::{Bucket, Buffer, HEADER_WORDS, Search, Shape};
-use crate::hash::{HashKind, Hashed, KeyHasher, Secret};
-use crate::image::{Image, Typed, decode};
-use crate::iter::{Entries, Walk};
-use crate::moves::{Moves, ring_words};
-use crate::owner::token::{LockWord, Token, Verdict};
-use crate::sync::{self, AtomicU64, Guard, Ordering};
-use crate::table::{Blocked, Edit, Lookup, Outcome, Probe, Table, Who, Writer};
+use crate::liveness::token::{LockWord, Token, Verdict};
+use crate::protocol::bucket::{Bucket, Buffer, HEADER_WORDS, Search, Shape};
+use crate::protocol::buckets::Area;
+use crate::protocol::hash::{HashKind, Hashed, KeyHasher, Secret};
+use crate::protocol::move_log::{Moves, ring_words};
+use crate::protocol::table::{Blocked, Edit, Lookup, Outcome, Probe, Table, Who, Writer};
+use crate::protocol::walk::{Entries, Walk};
+use crate::sys::sync::{self, AtomicU64, Guard, Ordering};
+use crate::types::image::{Image, Typed, decode};
 
 /// A value that is made of one number, and knows a mixture of two when it sees it.
 pub(crate) trait Number:

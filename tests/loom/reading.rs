@@ -2,8 +2,8 @@
 
 use crate::memory::{Draft, Got, Narrow, Number, Wide, key, key_like};
 use crate::model::{explore, race, role};
-use crate::sync;
-use crate::table::Lookup;
+use crate::protocol::table::Lookup;
+use crate::sys::sync;
 
 const BUCKETS: u64 = 2;
 

@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use super::slot::{Claim, Record, SLOT_WORDS, Slot, Snapshot, State};
 use super::token::{LockWord, Token};
-use crate::hash::Hashed;
-use crate::lease::{self, CELL_WORDS, Leases};
 use crate::memory::{Draft, Narrow, token};
 use crate::model::{explore, race, role};
-use crate::sync::{self, AtomicU64, Ordering};
+use crate::protocol::hash::Hashed;
+use crate::protocol::lease::{self, CELL_WORDS, Leases};
+use crate::sys::sync::{self, AtomicU64, Ordering};
 
 /// The slot that all are about.
 const INDEX: u32 = 0;

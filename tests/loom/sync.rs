@@ -1,4 +1,4 @@
-//! The twin of `src/sync.rs`: same names, loom behind them.
+//! The twin of `src/sys/sync.rs`: same names, loom behind them.
 //!
 //! Words come in three sorts. *Plain* ones are for the unit tests of the modules, outside of any
 //! model. In a model, words that somebody writes are *live*, loom's atomics; the rest are

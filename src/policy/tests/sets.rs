@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::learner::{LEARNER_WORDS, Learner, Memory};
-use super::super::*;
 use super::Numbers;
-use crate::sync::AtomicU64;
+use crate::policy::learner::{LEARNER_WORDS, Learner, Memory};
+use crate::policy::*;
+use crate::sys::sync::AtomicU64;
 
 const LIMIT: u32 = 15;
 

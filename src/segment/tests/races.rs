@@ -119,7 +119,7 @@ fn of_32_processes_that_find_remains_one_creates_and_all_share() {
             let Segment::SysV(SysVKey::Number(key)) = given_segment() else {
                 panic!("a key was expected")
             };
-            crate::segment::sys::shmget_new(key.get(), LEN, 0o600).unwrap();
+            crate::sys::shm::shmget_new(key.get(), LEN, 0o600).unwrap();
             return;
         }
         Some(_) => {

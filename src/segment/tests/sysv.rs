@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::segment::sys;
 use crate::segment::sysv::BUILDING;
+use crate::sys::shm;
 
 fn impatient() -> SegmentOptions {
     options().creation_timeout(Duration::from_millis(50))
@@ -20,10 +20,10 @@ fn key(segment: &Segment) -> i32 {
 /// What a creator does, up to a point at which it may die.
 fn half_create(segment: &Segment, how_far: &str) {
     match how_far {
-        "reserved" => drop(sys::shmget_new(key(segment), LEN, 0o600).unwrap()),
+        "reserved" => drop(shm::shmget_new(key(segment), LEN, 0o600).unwrap()),
         "attached" => {
-            let id = sys::shmget_new(key(segment), LEN, 0o600).unwrap();
-            sys::shmat(id, LEN, Access::ReadWrite).unwrap();
+            let id = shm::shmget_new(key(segment), LEN, 0o600).unwrap();
+            shm::shmat(id, LEN, Access::ReadWrite).unwrap();
         }
         "building" => drop(segment.create(&options(), &stuck_blueprint())),
         other => panic!("{other}?"),
@@ -151,8 +151,8 @@ fn a_segment_of_another_program_is_never_removed_or_written() {
     const NAME: &str = "a_segment_of_another_program_is_never_removed_or_written";
     if let Some(what) = role() {
         // Its creator exits, so nothing but the contents speaks for it.
-        let id = sys::shmget_new(key(&given_segment()), LEN, 0o600).unwrap();
-        let mapping = sys::shmat(id, LEN, Access::ReadWrite).unwrap();
+        let id = shm::shmget_new(key(&given_segment()), LEN, 0o600).unwrap();
+        let mapping = shm::shmat(id, LEN, Access::ReadWrite).unwrap();
         match what.as_str() {
             "begins with zeros" => mapping.words()[LEN / 8 - 1].store(7, Ordering::Relaxed),
             "second word" => mapping.words()[1].store(7, Ordering::Relaxed),
@@ -190,8 +190,8 @@ fn an_empty_segment_that_somebody_has_attached_is_not_removed() {
     }
     let scratch = Scratch::sysv();
     leave_half(NAME, "attached", &scratch);
-    let id = sys::shmget(key(&scratch)).unwrap();
-    let theirs = sys::shmat(id, LEN, Access::ReadOnly).unwrap();
+    let id = shm::shmget(key(&scratch)).unwrap();
+    let theirs = shm::shmat(id, LEN, Access::ReadOnly).unwrap();
     let error = scratch
         .open_or_create(&impatient(), &blueprint())
         .unwrap_err();
@@ -204,8 +204,8 @@ fn an_empty_segment_that_somebody_has_attached_is_not_removed() {
 #[test]
 fn a_mark_of_a_live_process_is_respected() {
     let scratch = Scratch::sysv();
-    let id = sys::shmget_new(key(&scratch), LEN, 0o600).unwrap();
-    let mapping = sys::shmat(id, LEN, Access::ReadWrite).unwrap();
+    let id = shm::shmget_new(key(&scratch), LEN, 0o600).unwrap();
+    let mapping = shm::shmat(id, LEN, Access::ReadWrite).unwrap();
     for word in [0, BUILDING] {
         mapping.words()[0].store(word, Ordering::Relaxed);
         let error = scratch
@@ -220,7 +220,7 @@ fn a_mark_of_a_live_process_is_respected() {
 #[test]
 fn a_short_segment_under_our_key_is_too_small() {
     let scratch = Scratch::sysv();
-    sys::shmget_new(key(&scratch), 100, 0o600).unwrap();
+    shm::shmget_new(key(&scratch), 100, 0o600).unwrap();
     for error in [
         open(&scratch).unwrap_err(),
         scratch
@@ -283,8 +283,8 @@ fn a_key_can_be_made_of_a_path() {
 fn a_succession_of_creators_is_not_taken_for_one_that_is_stuck() {
     let scratch = Scratch::sysv();
     let reserve = || {
-        let id = sys::shmget_new(key(&scratch), LEN, 0o600).ok()?;
-        let mapping = sys::shmat(id, LEN, Access::ReadWrite).unwrap();
+        let id = shm::shmget_new(key(&scratch), LEN, 0o600).ok()?;
+        let mapping = shm::shmat(id, LEN, Access::ReadWrite).unwrap();
         mapping.words()[0].store(BUILDING, Ordering::Relaxed);
         Some(id)
     };
@@ -298,10 +298,10 @@ fn a_succession_of_creators_is_not_taken_for_one_that_is_stuck() {
                     // The opener has found the key free, and made the segment itself.
                     return;
                 };
-                sys::remove(old).unwrap();
+                shm::remove(old).unwrap();
                 id = reserve();
             }
-            id.map(sys::remove);
+            id.map(shm::remove);
         });
         let options = options().creation_timeout(Duration::from_millis(200));
         let (attached, _) = scratch.open_or_create(&options, &blueprint()).unwrap();

@@ -1,7 +1,7 @@
 //! The lists of mutants.
 //!
 //! ```text
-//! file: src/bucket.rs          the file that the mutants below are about
+//! file: src/protocol/bucket/mod.rs          the file that the mutants below are about
 //! == begin: no acquire fence   the name of a mutant; "== always" is applied to all of them
 //! killer: reading::            tests that are run first: whose path contains this
 //! quick                        one of the handful that --quick runs
@@ -9,7 +9,7 @@
 //! equivalent: Since ...        why nothing can notice it (all tests are run against it all the same)
 //! -    an exact line           what is searched for, exactly and once
 //! +    another line            what stands there instead
-//! file+: src/table.rs          the file of the replacements below, if it is another one
+//! file+: src/protocol/table/mod.rs          the file of the replacements below, if it is another one
 //! # a comment
 //! ```
 

@@ -195,7 +195,7 @@ fn print_what_is_known(
             Verdict::Survived => ("- SURVIVED", "-"),
         };
         let file = mutant.file.trim_start_matches("src/");
-        println!("{file:<14} {:<68} {by:<74} {executions}", mutant.name);
+        println!("{file:<28} {:<68} {by:<74} {executions}", mutant.name);
         *printed += 1;
     }
 }

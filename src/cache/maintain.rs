@@ -1,0 +1,63 @@
+//! Looking a cache over, and writing it to the disk: as for a map.
+
+use super::{Cache, ReadOnlyCache};
+use crate::liveness::{Participant, RegisterError};
+use crate::map::maintain::{Check, Recovery, check, recover};
+use crate::protocol::lease::Leases;
+use crate::protocol::table::evict::Replacement;
+use crate::segment::SegmentError;
+use crate::store::restart::{self, Salvage, Synced};
+use crate::types::image::Cached;
+use crate::types::{Key, Value};
+
+impl<K: Key, V: Value> ReadOnlyCache<K, V> {
+    /// Compares the whole segment with what the protocol promises, as
+    /// [`ReadOnlyMap::check`](crate::ReadOnlyMap::check).
+    pub fn check(&self) -> Check {
+        let layout = &self.shared.layout;
+        // For the limits of the buckets.
+        let replacement = Replacement::new(layout.capacity, layout.counts.buckets);
+        let shape = Cached::<K, V, _>::replacing(self.meta_words(), &replacement);
+        check(&self.shared, shape)
+    }
+
+    /// What was kept, and what was dropped, of a segment that was in use when the machine
+    /// crashed, if it was this handle's opening that looked it over (see
+    /// [`AfterMachineCrash`](crate::AfterMachineCrash)).
+    pub fn salvage(&self) -> Option<&Salvage> {
+        self.shared.salvage.get()
+    }
+}
+
+impl<K: Key, V: Value> Cache<K, V> {
+    /// Takes over, in all buckets, what provably dead processes hold, frees their slots, and ends
+    /// their loads; as [`Map::recover`](crate::Map::recover).
+    ///
+    /// # Errors
+    /// If this process cannot register as a writer.
+    pub fn recover(&self) -> Result<Recovery, RegisterError> {
+        let shared = &**self.shared();
+        let recovery = recover(shared, Cached::<K, V, _>::new(self.meta_words()))?;
+        let token = shared.owners().token(shared.participants())?;
+        Leases::new(shared.mapping.leases()).free_all_the_dead(shared, token);
+        Ok(recovery)
+    }
+
+    /// The processes that are registered as participants, the living and the dead.
+    pub fn participants(&self) -> Vec<Participant> {
+        let shared = self.shared();
+        shared.owners().survey(shared.participants())
+    }
+
+    /// Writes a `file:` segment to the disk, and returns when it is there; as
+    /// [`Map::sync`](crate::Map::sync).
+    ///
+    /// # Errors
+    /// What the kernel says about the disk.
+    pub fn sync(&self) -> Result<Synced, SegmentError> {
+        // The lock of a dead process hides what it was about to do. If it cannot be released (no
+        // slot is free), the segment is not sealed.
+        let _ = self.recover();
+        restart::sync(self.shared())
+    }
+}

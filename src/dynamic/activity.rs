@@ -1,0 +1,89 @@
+//! What goes on in a segment, at a glance: for monitors, which look again and again.
+
+use crate::liveness::OwnerInfo;
+use crate::liveness::token::LockWord;
+use crate::protocol::bucket::Shape;
+use crate::store::Shared;
+use crate::sys::sync::Ordering;
+
+/// Most buckets that are looked at: a monitor must not cost more than what it watches.
+const MAX_LOOKED_AT: u64 = 1 << 16;
+
+/// Most held locks that are listed.
+const MAX_LISTED: usize = 256;
+
+/// One look at the headers of the buckets, or of an even sample of them.
+///
+/// Two of these, some time apart, give rates. It is made by loads alone.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Pulse {
+    /// Buckets that there are.
+    pub buckets: u64,
+    /// Buckets that were looked at: all, or every n-th.
+    pub looked_at: u64,
+    /// Entries, extrapolated if not all buckets were looked at.
+    pub entries: u64,
+    /// How often buckets were published since the creation of the segment, extrapolated
+    /// likewise: once for each entry that was inserted, removed, or replaced, but not for values
+    /// of at most eight bytes in a map that were replaced in place.
+    pub publications: u64,
+    /// Entries that were displaced since the creation of the segment.
+    pub displaced: u64,
+    /// Locks that were held, the first 256. A lock is held for some dozens of nanoseconds; one
+    /// that shows up twice in a row under one [`stamp`](HeldLock::stamp) is slow.
+    pub locks: Vec<HeldLock>,
+}
+
+/// A lock that was held when its bucket was looked at.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct HeldLock {
+    /// Which bucket.
+    pub bucket: u64,
+    /// Who held it.
+    pub owner: OwnerInfo,
+    /// The number of publications of the bucket: if it is the same later, and so is the
+    /// owner, it may still be the same lock.
+    pub stamp: u64,
+    /// Whether somebody waits for it.
+    pub is_awaited: bool,
+}
+
+pub(super) fn take<S: Shape>(shared: &Shared, shape: S) -> Pulse {
+    let table = shared.table(shape);
+    let observer = shared.observers();
+    let step = table.buckets().div_ceil(MAX_LOOKED_AT);
+    let (mut looked_at, mut entries, mut publications) = (0_u64, 0_u64, 0_u64);
+    let mut locks = Vec::new();
+    for index in (0..table.buckets()).step_by(step as usize) {
+        let bucket = table.bucket(index);
+        let state = bucket.begin();
+        looked_at += 1;
+        entries += u64::from(state.occupied().len());
+        publications = publications.wrapping_add(state.version());
+        let word = LockWord(bucket.lock_word().load(Ordering::Relaxed));
+        if let Some(owner) = word.owner()
+            && locks.len() < MAX_LISTED
+        {
+            locks.push(HeldLock {
+                bucket: index,
+                owner: observer.get().describe(shared.participants(), owner),
+                stamp: state.version(),
+                is_awaited: word.has_waiters(),
+            });
+        }
+    }
+    let scale = |sum: u64| {
+        let scaled = u128::from(sum) * u128::from(table.buckets()) / u128::from(looked_at.max(1));
+        u64::try_from(scaled).unwrap_or(u64::MAX)
+    };
+    Pulse {
+        buckets: table.buckets(),
+        looked_at,
+        entries: scale(entries),
+        publications: scale(publications),
+        displaced: table.moves().head(),
+        locks,
+    }
+}

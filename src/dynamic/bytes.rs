@@ -1,0 +1,109 @@
+//! The dimensions of entries that are known when the program runs, and bytes as words.
+
+use core::mem::MaybeUninit;
+
+use zerocopy::IntoBytes;
+
+use crate::format::Counts;
+use crate::protocol::bucket::{Buffer, Shape};
+use crate::protocol::table::evict::Replacement;
+
+/// The dimensions of the entries of one segment. They come from a checked layout, so each
+/// part has at most [`MAX_ENTRY_PART`](crate::MAX_ENTRY_PART) bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Dimensions<'r> {
+    key_len: usize,
+    key_words: usize,
+    /// Those of the value, then those of the metadata.
+    value_words: usize,
+    meta_words: usize,
+    replacement: Option<&'r Replacement<'r>>,
+}
+
+impl<'r> Dimensions<'r> {
+    pub(crate) fn of(counts: &Counts) -> Self {
+        // Lossless: lengths are at most 64 KiB, metadata at most 8 words.
+        let words = |len: u32| (len as usize).div_ceil(8);
+        Self {
+            key_len: counts.key_len as usize,
+            key_words: words(counts.key_len),
+            value_words: words(counts.value_len) + counts.meta_words as usize,
+            meta_words: counts.meta_words as usize,
+            replacement: None,
+        }
+    }
+
+    /// For what may insert into a cache.
+    pub(crate) fn replacing<'n>(self, replacement: Option<&'n Replacement<'n>>) -> Dimensions<'n> {
+        let Self {
+            key_len,
+            key_words,
+            value_words,
+            meta_words,
+            replacement: _,
+        } = self;
+        Dimensions {
+            key_len,
+            key_words,
+            value_words,
+            meta_words,
+            replacement,
+        }
+    }
+}
+
+impl Shape for Dimensions<'_> {
+    type KeyBuffer = Words;
+
+    fn key_len(self) -> usize {
+        self.key_len
+    }
+
+    fn key_words(self) -> usize {
+        self.key_words
+    }
+
+    fn value_words(self) -> usize {
+        self.value_words
+    }
+
+    fn replacement(&self) -> Option<&Replacement<'_>> {
+        self.replacement
+    }
+
+    fn meta_words(self) -> usize {
+        self.meta_words
+    }
+
+    fn key_buffer(self) -> Words {
+        Words::uninit(self.key_words)
+    }
+}
+
+/// Private memory for a number of words that is bounded by the format.
+pub(crate) struct Words(Box<[MaybeUninit<u64>]>);
+
+impl Words {
+    pub(crate) fn uninit(words: usize) -> Self {
+        Self(Box::new_uninit_slice(words))
+    }
+}
+
+impl Buffer for Words {
+    fn words(&mut self) -> &mut [MaybeUninit<u64>] {
+        &mut self.0
+    }
+}
+
+/// The image of these bytes in a slot: whole words, the rest zero.
+pub(crate) fn to_words(bytes: &[u8]) -> Vec<u64> {
+    let mut words = vec![0_u64; bytes.len().div_ceil(8)];
+    words.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+    words
+}
+
+/// The first `len` bytes of an image (fewer if it is shorter, which an image of ours is not).
+pub(crate) fn to_bytes(words: &[u64], len: usize) -> &[u8] {
+    let bytes = words.as_bytes();
+    &bytes[..len.min(bytes.len())]
+}

@@ -1,0 +1,253 @@
+//! Who writes, and who of them is dead.
+//!
+//! A *participant* is a process that writes through one handle. At its first write it
+//! takes a slot of the table in the segment ([`slot`]) and holds a lock on one byte of
+//! the segment's file for as long as it is attached ([`byte_lock`]). Its lock words carry the
+//! [`token`] of slot and generation. Readers never register.
+//!
+//! *Who is dead?* Whoever waits too long for a bucket asks about the token that stands in
+//! its lock word. The answer is found in this order, the first that applies:
+//!
+//! 1. it is our own token (another thread of ours): alive;
+//! 2. the slot is free or has another generation: dead. A slot has its new generation
+//!    before its holder's first lock; the holder takes locks with `Release`
+//!    (or `AcqRel`), and the fence in [`Slot::named_by`] pairs with it;
+//! 3. it is of our pid namespace and boot: a pidfd and the start time decide, both ways
+//!    ([`process`]). Only if they cannot (`/proc` missing or hidden, no descriptor left), and some
+//!    process has that id, is the byte asked, and it can only say "alive" then;
+//! 4. its byte, probed through a description of our own: free means dead. (A program
+//!    that closes descriptors which are not its own keeps its lock, see [`private`].) Not asked of
+//!    those who never had a lock, nor if the lock file is not the one that they locked;
+//! 5. anything else is unknowable, and treated like alive.
+//!
+//! *Forks.* Neither token nor lock is inherited ([`private`]). A child registers at its
+//! own first write. One that has no lock (privileges dropped where the handler could not
+//! run, a file system without such locks, no `/proc`) says so in its slot; its process id
+//! and start time decide then, and from other pid namespaces it is unknowable. Only if the
+//! machine was booted since is it dead without further proof.
+//!
+//! *Exec.* Replacing the program keeps process id and start time; only the lock goes. Within its
+//! pid namespace its slot counts as alive until the process ends or registers again (from
+//! others it is dead): it knows by itself that what its earlier program held is dead.
+//!
+//! *Trust.* Everything in the table may be garbage. Indexes are bounded by the number of slots
+//! that the checked layout has given us, loops by constants; a wrong word gives a
+//! wrong verdict at worst, as a peer that may write to the segment can always forge one.
+
+pub(crate) mod admission_lock;
+mod byte_lock;
+mod fork;
+mod info;
+mod judge;
+pub(crate) mod lock_file;
+mod process;
+mod register;
+mod slot;
+pub(crate) mod token;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::fmt;
+use std::os::fd::BorrowedFd;
+
+use self::fork::Private;
+use self::slot::{Slot, Snapshot, State};
+use self::token::Token;
+use crate::sys::sync::AtomicU64;
+
+pub use self::info::{OwnerInfo, Participant};
+pub(crate) use self::slot::SLOT_WORDS;
+pub use self::token::Verdict;
+
+/// Where participants lock and probe their bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LockPlace<'a> {
+    /// In the segment's own file. It is opened anew; the descriptor is not kept.
+    File(BorrowedFd<'a>),
+    /// In a file beside the segment (System V).
+    Companion {
+        /// The user to whom the segment belongs.
+        owner: u32,
+        /// The segment's mode.
+        mode: u32,
+    },
+    /// Nowhere: process ids decide alone.
+    None,
+}
+
+/// Why a process cannot write.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// As many processes write already as the segment has room for.
+    #[error(
+        "all {slots} writer slots of the segment are taken by processes that are not provably dead: \
+         close a writer, or create the segment again with a higher `max_writers`"
+    )]
+    NoFreeSlot {
+        /// How many there are.
+        slots: u32,
+    },
+    /// The kernel offers no memory that a fork wipes, so a child could pass for its parent.
+    #[error(
+        "the kernel gave no memory with MADV_WIPEONFORK (Linux 4.14 or later is needed, and a free page): \
+         this process can read the segment but not write to it"
+    )]
+    ForksGoUnnoticed,
+}
+
+/// This process as a participant through one handle, shared by its threads.
+pub(crate) struct Owners {
+    private: Private,
+    slots: u32,
+    /// The lock file can be replaced by another of the same name.
+    is_companion: bool,
+}
+
+impl Owners {
+    /// Opens the lock file, which is done now because later this process may have
+    /// dropped the privileges that it takes. Registers nothing.
+    pub(crate) fn new(place: LockPlace<'_>, segment_id: [u64; 2], slots: u32) -> Self {
+        let file = match place {
+            LockPlace::File(file) => fork::reopen(file).ok(),
+            LockPlace::Companion { owner, mode } => {
+                lock_file::open_or_create(segment_id, owner, mode).ok()
+            }
+            LockPlace::None => None,
+        };
+        Self {
+            private: Private::new(file),
+            slots: slots.min(token::MAX_PARTICIPANTS),
+            is_companion: matches!(place, LockPlace::Companion { .. }),
+        }
+    }
+
+    /// For a process that only looks: creates nothing, needs no permission to write, and never
+    /// registers.
+    pub(crate) fn observing(place: LockPlace<'_>, segment_id: [u64; 2], slots: u32) -> Self {
+        let file = match place {
+            LockPlace::File(file) => fork::reopen_for_reading(file).ok(),
+            LockPlace::Companion { owner, .. } => lock_file::open_to_look(segment_id, owner).ok(),
+            LockPlace::None => None,
+        };
+        Self {
+            private: Private::new(file),
+            slots: slots.min(token::MAX_PARTICIPANTS),
+            is_companion: matches!(place, LockPlace::Companion { .. }),
+        }
+    }
+
+    /// The token of this process, which is registered at first use.
+    ///
+    /// A lock word that receives it must do so with `Release` or stronger (see the module).
+    #[inline]
+    pub(crate) fn token(&self, table: &[AtomicU64]) -> Result<Token, RegisterError> {
+        match Token::from_word(self.private.token()) {
+            Some(token) => Ok(token),
+            None => self.register(table),
+        }
+    }
+
+    /// The token of this process, if it is registered.
+    #[inline(always)]
+    pub(crate) fn current(&self) -> Option<Token> {
+        Token::from_word(self.private.token())
+    }
+
+    /// Where a number stands that is another one for each registration that this process ever had
+    /// in any segment, or its ancestors before they forked; 0 while it is not registered. The memory
+    /// is never given back, but serves others once this is dropped.
+    pub(crate) fn registration(&self) -> &'static AtomicU64 {
+        self.private.registration()
+    }
+
+    /// Gives the slot back. A fork of the process that registered has nothing to give.
+    /// No lock may be held any more.
+    pub(crate) fn release(&self, table: &[AtomicU64]) {
+        let _entered = self.private.enter();
+        let Some(token) = Token::from_word(self.private.token()) else {
+            return;
+        };
+        self.private.set_token(0);
+        let Some(index) = token.slot() else { return };
+        if let Some(slot) = Slot::of(table, index) {
+            let claim = slot.claim();
+            if claim.generation() == token.generation() {
+                slot.free(claim);
+            }
+        }
+        if let Some((file, _)) = self.private.file() {
+            byte_lock::unlock(file, index);
+        }
+    }
+
+    /// Empties the table. Only by whoever holds the door, and only if all that is in it is of an
+    /// earlier boot.
+    pub(crate) fn forget_all(&self, table: &[AtomicU64], _door: &admission_lock::Door<'_>) {
+        for index in 0..self.slots {
+            if let Some(slot) = Slot::of(table, index) {
+                slot.reset();
+            }
+        }
+    }
+
+    /// Whether this process is registered through this handle.
+    pub(crate) fn is_registered(&self) -> bool {
+        self.private.token() != 0
+    }
+
+    /// Every slot that is not free.
+    pub(crate) fn survey(&self, table: &[AtomicU64]) -> Vec<Participant> {
+        self.participants(table)
+            .map(|(_, _, found)| found)
+            .collect()
+    }
+
+    /// Frees the slots of the dead and says who they were. This may be done at any time:
+    /// lock words that still carry their tokens are dead by generation from then on.
+    pub(crate) fn reclaim_dead(&self, table: &[AtomicU64]) -> Vec<Participant> {
+        // A claim that another thread of ours is making has its byte locked through our own
+        // description, which we would not see.
+        let _entered = self.private.enter();
+        self.participants(table)
+            .filter(|(slot, seen, found)| {
+                found.owner.verdict() == Verdict::Dead && slot.free(seen.claim)
+            })
+            .map(|(_, _, found)| found)
+            .collect()
+    }
+
+    fn participants<'a>(
+        &'a self,
+        table: &'a [AtomicU64],
+    ) -> impl Iterator<Item = (Slot<'a>, Snapshot, Participant)> + 'a {
+        (0..self.slots).filter_map(move |index| {
+            let slot = Slot::of(table, index)?;
+            let seen = slot.read();
+            if seen.claim.state() == State::Free {
+                return None;
+            }
+            let own = Token::from_word(self.private.token());
+            let is_self = own.is_some_and(|own| {
+                own.slot() == Some(index) && own.generation() == seen.claim.generation()
+            });
+            let verdict = if is_self {
+                Verdict::Alive
+            } else {
+                self.judge(index, seen)
+            };
+            let found = Participant::of(index, seen, verdict, is_self);
+            Some((slot, seen, found))
+        })
+    }
+}
+
+impl fmt::Debug for Owners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Owners")
+            .field("token", &Token::from_word(self.private.token()))
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
+    }
+}

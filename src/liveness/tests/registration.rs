@@ -1,0 +1,251 @@
+//! Taking a slot: never two in one slot, nothing leaks, whoever dies and whenever.
+
+use std::collections::HashSet;
+use std::os::fd::AsFd;
+
+use super::*;
+use crate::liveness::process::Identity;
+use crate::liveness::slot::{Record, Slot};
+use crate::liveness::{RegisterError, byte_lock, lock_file};
+
+#[test]
+fn one_process_keeps_its_token_until_it_is_released() {
+    let segment = Segment::new();
+    let owners = segment.owners();
+    assert!(owners.survey(segment.table()).is_empty(), "not at open");
+    let token = owners.token(segment.table()).unwrap();
+    assert_eq!(owners.token(segment.table()).unwrap(), token);
+    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+    let survey = owners.survey(segment.table());
+    assert_eq!(survey.len(), 1);
+    assert!(survey[0].is_self && !survey[0].is_lockless && !survey[0].is_registering);
+    owners.release(segment.table());
+    owners.release(segment.table());
+    assert!(owners.survey(segment.table()).is_empty());
+    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+    let again = owners.token(segment.table()).unwrap();
+    assert_eq!(again.slot(), token.slot());
+    assert_eq!(again.generation(), token.generation() + 1);
+    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+}
+
+#[test]
+fn threads_that_register_at_once_get_one_token() {
+    let segment = Segment::new();
+    let owners = segment.owners();
+    let tokens: HashSet<Token> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| owners.token(segment.table()).unwrap()))
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert_eq!(tokens.len(), 1);
+    assert_eq!(owners.survey(segment.table()).len(), 1);
+}
+
+#[test]
+fn two_threads_and_two_handles_of_one_process_are_alive_to_each_other() {
+    let segment = Segment::new();
+    let (first, second) = (segment.owners(), segment.owners());
+    let token = first.token(segment.table()).unwrap();
+    let other = second.token(segment.table()).unwrap();
+    assert_ne!(token, other);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for owners in [&first, &second] {
+                for token in [token, other] {
+                    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+                }
+            }
+        });
+    });
+    assert!(first.reclaim_dead(segment.table()).is_empty());
+}
+
+#[test]
+fn sixty_four_processes_at_once_get_sixty_four_slots() {
+    let segment = Segment::new();
+    let children: Vec<_> = (0..SLOTS)
+        .map(|_| {
+            Child::fork(|| {
+                segment.hear(0);
+                let owners = segment.owners();
+                let token = owners.token(segment.table()).unwrap();
+                // One word a slot: a second holder would be seen here.
+                let word = segment.mapping.words();
+                let mine = TABLE_WORDS + 1 + token.slot().unwrap() as usize % 60;
+                word[mine].fetch_add(1, Ordering::AcqRel);
+                segment.word(63).fetch_add(1, Ordering::AcqRel);
+                stay();
+            })
+        })
+        .collect();
+    segment.say(0, 1);
+    wait_until("64 registrations", || {
+        segment.word(63).load(Ordering::Acquire) == u64::from(SLOTS)
+    });
+    let owners = segment.owners();
+    let survey = owners.survey(segment.table());
+    assert_eq!((survey.len(), live(&survey)), (64, 64));
+    let pids: HashSet<_> = survey.iter().map(|p| p.owner.pid()).collect();
+    assert_eq!(pids.len(), 64);
+    assert!(survey.iter().all(|p| !p.is_lockless));
+
+    // The 65th is told what to do, and gets in as soon as one is dead.
+    let error = owners.token(segment.table()).unwrap_err();
+    assert!(matches!(error, RegisterError::NoFreeSlot { slots: 64 }));
+    assert!(error.to_string().contains("max_writers"), "{error}");
+    let mut children = children;
+    children.pop().unwrap().kill();
+    owners.token(segment.table()).unwrap();
+}
+
+#[test]
+fn processes_killed_at_random_points_leak_no_slot() {
+    let segment = Segment::new();
+    let owners = segment.owners();
+    owners.token(segment.table()).unwrap();
+    let mut random = 0x9E37_79B9_u64;
+    let (mut seen_claiming, mut reclaimed) = (0, 0);
+    for _ in 0..500 {
+        segment.say(0, 0);
+        let child = Child::fork(|| {
+            let mine = segment.owners();
+            segment.say(0, 1);
+            loop {
+                mine.token(segment.table()).unwrap();
+                // As long again with the slot as without.
+                Identity::of_this_process();
+                mine.release(segment.table());
+            }
+        });
+        segment.hear(0);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        std::thread::sleep(Duration::from_micros((random >> 33) % 300));
+        child.kill();
+        let dead = owners.reclaim_dead(segment.table());
+        assert!(dead.len() <= 1);
+        seen_claiming += dead.iter().filter(|p| p.is_registering).count();
+        reclaimed += dead.len();
+        let survey = owners.survey(segment.table());
+        assert_eq!((survey.len(), live(&survey)), (1, 1));
+    }
+    println!("500 kills: {reclaimed} slots to reclaim, {seen_claiming} in the middle of a claim");
+    assert!(reclaimed > 0);
+}
+
+/// Each step of a registration, and what a death after it leaves.
+#[test]
+fn death_after_each_step_of_a_registration_leaks_no_slot() {
+    for lockless in [false, true] {
+        for step in 0..3 {
+            let segment = Segment::new();
+            let child = Child::fork(|| {
+                let mine = segment.owners();
+                let slot = Slot::of(segment.table(), 5).unwrap();
+                let me = Identity::of_this_process();
+                let (file, id) = mine.private.file().unwrap();
+                if !lockless {
+                    byte_lock::lock(file, 5);
+                }
+                if step > 0 {
+                    let claim = slot.try_claim(slot.claim(), me.pid, lockless).unwrap();
+                    if step > 1 {
+                        slot.publish(claim, Record::of(&me, (!lockless).then_some(id)));
+                    }
+                }
+                segment.say(0, 1);
+                stay();
+            });
+            segment.hear(0);
+            let owners = segment.owners();
+            assert!(owners.reclaim_dead(segment.table()).is_empty(), "it lives");
+            child.kill();
+            let dead = owners.reclaim_dead(segment.table());
+            assert_eq!(dead.len(), usize::from(step > 0), "step {step}");
+            assert!(owners.survey(segment.table()).is_empty());
+            let (file, _) = owners.private.file().unwrap();
+            assert_eq!(byte_lock::lock(file, 5), byte_lock::Locking::Locked);
+        }
+    }
+}
+
+#[test]
+fn read_only_peer_with_locks_of_its_own_keeps_nobody_from_writing() {
+    let segment = Segment::new();
+    let child = Child::fork(|| {
+        let path = format!(
+            "/proc/self/fd/{}",
+            std::os::fd::AsRawFd::as_raw_fd(&segment.file)
+        );
+        let file = std::fs::File::open(path).unwrap();
+        for slot in 0..SLOTS {
+            byte_lock::lock_for_reading(file.as_fd(), slot);
+        }
+        segment.say(0, 1);
+        stay();
+    });
+    segment.hear(0);
+    let owners = segment.owners();
+    let token = owners.token(segment.table()).unwrap();
+    assert!(owners.survey(segment.table())[0].is_lockless);
+    assert_eq!(
+        segment.owners().verdict(segment.table(), token),
+        Verdict::Alive
+    );
+    child.kill();
+}
+
+#[test]
+fn lost_or_replaced_companion_makes_nobody_look_dead() {
+    const COMPANION: [u64; 2] = [0xC0, 0xFFEE];
+    let me = rustix::process::geteuid().as_raw();
+    let place = LockPlace::Companion {
+        owner: me,
+        mode: 0o600,
+    };
+    let _ = lock_file::remove(COMPANION);
+    let segment = Segment::new();
+    let open = || Owners::new(place, COMPANION, SLOTS);
+    let child = Child::fork(|| {
+        let owners = open();
+        segment.register_and_say(&owners, 0);
+        stay();
+    });
+    let token = segment.hear_token(0);
+    let index = token.slot().unwrap();
+    let before = open();
+    lock_file::remove(COMPANION).unwrap();
+    let after = open();
+    let file_of_child = Slot::of(segment.table(), index).unwrap().read();
+    let file_of_child = file_of_child.record.unwrap().lock_file;
+    assert_eq!(before.is_locked(index, file_of_child), Some(true));
+    assert_eq!(after.is_locked(index, file_of_child), None, "another file");
+    for owners in [&before, &after] {
+        assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+    }
+    // As if it were of another pid namespace: only the right file may call it dead.
+    relocate(&segment, index);
+    assert_eq!(before.verdict(segment.table(), token), Verdict::Alive);
+    assert_eq!(after.verdict(segment.table(), token), Verdict::Unknowable);
+    child.kill();
+    assert_eq!(before.verdict(segment.table(), token), Verdict::Dead);
+    assert_eq!(after.verdict(segment.table(), token), Verdict::Unknowable);
+    lock_file::remove(COMPANION).unwrap();
+}
+
+/// Rewrites a slot as if its holder were of a pid namespace that is not ours.
+pub(super) fn relocate(segment: &Segment, index: u32) {
+    rewrite(segment, index, |record| record.namespaces ^= 1);
+}
+
+/// Changes what a holder says about itself.
+pub(super) fn rewrite(segment: &Segment, index: u32, change: impl FnOnce(&mut Record)) {
+    let slot = Slot::of(segment.table(), index).unwrap();
+    let seen = slot.read();
+    let mut record = seen.record.unwrap();
+    change(&mut record);
+    slot.overwrite(seen.claim, record);
+}

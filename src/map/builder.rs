@@ -1,0 +1,205 @@
+//! Creating and opening maps.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::format::{Kind, Layout, Plan, SizeError};
+use crate::map::{Map, ReadOnlyMap, decoded};
+use crate::schema::{self, Schema};
+use crate::segment::{Attached, Created, Segment, SegmentError};
+use crate::store::Shared;
+use crate::store::error::OpenError;
+use crate::store::open::{
+    EntryTypes, Settings, check_sizes, planned_size, settings_methods, stored_types,
+};
+use crate::store::restart::Reason;
+use crate::sys::mapping::Access;
+use crate::types::image::Image;
+use crate::types::{Key, Value};
+
+/// Creates or opens a [`Map`]: what belongs to the segment (capacity, writers, hash, mode) is
+/// decided at creation; what belongs to the handle (timeout, memory) at each opening.
+///
+/// ```
+/// use shmkv::Map;
+/// use std::time::Duration;
+///
+/// # let name = format!("shm:doc-builder-{}", std::process::id());
+/// let map: Map<u64, [f64; 2]> = Map::builder()
+///     .capacity(100_000)
+///     .lock_timeout(Duration::from_millis(100))
+///     .open_or_create(&*name)?;
+/// # map.segment().remove()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub struct MapBuilder<K, V> {
+    settings: Settings,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K: Key, V: Value> MapBuilder<K, V> {
+    pub(crate) fn new() -> Self {
+        Self {
+            settings: Settings::default(),
+            types: PhantomData,
+        }
+    }
+
+    settings_methods!();
+
+    /// Bytes that a segment made with these settings takes.
+    pub fn size(&self) -> Result<u64, SizeError> {
+        // A type that cannot be stored is reported at creation; the size does not depend on its
+        // schema beyond a page.
+        let types = types::<K, V>().unwrap_or(EntryTypes::UNIT);
+        planned_size(&Plan {
+            key_len: size_of::<K>(),
+            value_len: size_of::<V>(),
+            ..self.settings.plan(Kind::Map, &types, 0)
+        })
+    }
+
+    /// Creates a new segment.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if the name is taken.
+    pub fn create(
+        self,
+        segment: impl TryInto<Segment, Error: Into<SegmentError>>,
+    ) -> Result<Map<K, V>, OpenError> {
+        let segment = segment.try_into().map_err(Into::into)?;
+        let attached = self.settings.create(&segment, &self.plan()?)?;
+        self.finish(attached, Access::ReadWrite).map(Map::new)
+    }
+
+    /// Opens an existing segment, for reading and writing.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the segment: it is not there, not ours, not a map, of other types.
+    pub fn open(
+        self,
+        segment: impl TryInto<Segment, Error: Into<SegmentError>>,
+    ) -> Result<Map<K, V>, OpenError> {
+        let segment = segment.try_into().map_err(Into::into)?;
+        let attached = self.settings.attach(&segment, Access::ReadWrite)?;
+        self.finish(attached, Access::ReadWrite).map(Map::new)
+    }
+
+    /// Opens a segment, or creates it if it does not exist. Safe under any race: all callers get
+    /// the same segment.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`create`](Self::create); settings of an existing segment
+    /// that contradict this builder's are reported and not ignored.
+    pub fn open_or_create(
+        self,
+        segment: impl TryInto<Segment, Error: Into<SegmentError>>,
+    ) -> Result<Map<K, V>, OpenError> {
+        let segment = segment.try_into().map_err(Into::into)?;
+        let (attached, created) = self.settings.open_or_create(&segment, &self.plan()?)?;
+        let shared = self.finish(attached, Access::ReadWrite)?;
+        if created == Created::No {
+            self.settings.check_agreement(&shared.layout)?;
+        }
+        Ok(Map::new(shared))
+    }
+
+    /// Opens an existing segment for reading: permission to read it is enough.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_read_only(
+        self,
+        segment: impl TryInto<Segment, Error: Into<SegmentError>>,
+    ) -> Result<ReadOnlyMap<K, V>, OpenError> {
+        let segment = segment.try_into().map_err(Into::into)?;
+        let attached = self.settings.attach(&segment, Access::ReadOnly)?;
+        self.finish(attached, Access::ReadOnly)
+            .map(ReadOnlyMap::new)
+    }
+
+    fn plan(&self) -> Result<Plan, OpenError> {
+        Ok(self.settings.plan(Kind::Map, &types::<K, V>()?, 0))
+    }
+
+    fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Shared>, OpenError> {
+        let (shared, ()) = self.settings.finish(
+            attached,
+            access,
+            |layout| check_types::<K, V>(layout, Kind::Map, 0),
+            |(), key, value| invalid_part::<K, V>(key, value),
+        )?;
+        Ok(shared)
+    }
+}
+
+/// The schemas of this program's types.
+pub(crate) fn types<K: Key, V: Value>() -> Result<EntryTypes, OpenError> {
+    let unfit = |part| {
+        move |source| OpenError::Unfit {
+            part,
+            source: Box::new(source),
+        }
+    };
+    Ok(EntryTypes {
+        key: schema::of::<K>().map_err(unfit("key"))?,
+        value: schema::of::<V>().map_err(unfit("value"))?,
+    })
+}
+
+/// Whether the segment is of this kind and holds what this program's types describe.
+pub(crate) fn check_types<K: Key, V: Value>(
+    layout: &Layout,
+    kind: Kind,
+    meta_words: u32,
+) -> Result<(), OpenError> {
+    if layout.kind != kind {
+        return Err(OpenError::WrongKind {
+            expected: kind,
+            found: layout.kind,
+        });
+    }
+    let (stored, program) = (stored_types(layout)?, types::<K, V>()?);
+    if let Some(mismatch) = stored.key.mismatch(&program.key) {
+        return Err(OpenError::KeyType(Box::new(mismatch)));
+    }
+    if let Some(mismatch) = stored.value.mismatch(&program.value) {
+        return Err(OpenError::ValueType(Box::new(mismatch)));
+    }
+    check_sizes(layout, size_of::<K>(), size_of::<V>(), meta_words)
+}
+
+/// What is wrong with the words of a key and of a value (which metadata may follow), by the types.
+pub(crate) fn invalid_part<K: Key, V: Value>(key: &[u64], value: &[u64]) -> Option<Reason> {
+    if decoded::<K>(key).is_err() {
+        Some(Reason::InvalidKey)
+    } else if decoded::<V>(&value[..Image::<V>::WORDS]).is_err() {
+        Some(Reason::InvalidValue)
+    } else {
+        None
+    }
+}
+
+impl<K, V> fmt::Debug for MapBuilder<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MapBuilder").field(&self.settings).finish()
+    }
+}
+
+impl Segment {
+    /// Bytes of a segment that promises room for `capacity` entries of a `Map<K, V>` with default
+    /// settings.
+    ///
+    /// ```
+    /// use shmkv::Segment;
+    ///
+    /// let bytes = Segment::size_for::<u64, u64>(1_000_000)?;
+    /// assert!(bytes < 25_000_000);
+    /// # Ok::<(), shmkv::SizeError>(())
+    /// ```
+    pub fn size_for<K: Key + Schema, V: Value + Schema>(capacity: usize) -> Result<u64, SizeError> {
+        Map::<K, V>::size_for(capacity)
+    }
+}

@@ -1,0 +1,810 @@
+//! Looking the whole segment over: what the dead hold is released, what is wrong is reported.
+//!
+//! Nobody *needs* this module. A writer that meets a dead owner's lock takes it over by itself
+//! ([`crate::protocol::table::takeover`]), and a process that needs a participant slot takes a dead one's. It is for
+//! those who do not want to wait for that, or who want to know: [`Map::recover`] does at
+//! once, for all buckets, what writers would do one by one, and [`ReadOnlyMap::check`] compares
+//! every bucket with what the protocol promises. Both run while others read and write.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::liveness::token::{LockWord, Token};
+use crate::liveness::{OwnerInfo, Participant, RegisterError, Verdict};
+use crate::map::{Map, ReadOnlyMap};
+use crate::protocol::bucket::{Bucket, Buffer, Search, Shape, Slot, State};
+use crate::protocol::hash::Hashed;
+use crate::protocol::table::takeover::Burial;
+use crate::protocol::table::{Table, Writer};
+use crate::store::{Observer, Shared};
+use crate::sys::sync::{Deadline, LOCK_SPINS, Ordering, READ_TRIES_READ_ONLY, fence, spin_hint};
+use crate::types::image::Typed;
+use crate::types::{Key, Value};
+
+/// Most findings and problems that are listed one by one; the rest is counted.
+const MAX_LISTED: usize = 1000;
+
+/// How often one bucket of a dead owner is worked on before it is left to the writers. Each
+/// time but the last something was achieved or somebody else was at it.
+const MAX_TRIES: u32 = 256;
+
+/// How many of these follow each other at once, before a recovery begins to sleep in between.
+const SPINNING_TRIES: u32 = 8;
+
+/// How long a recovery waits, in sum, to see whether locks of the living are let go.
+const PATIENCE: Duration = Duration::from_millis(if cfg!(fuzzing) { 1 } else { 100 });
+
+/// What a recovery did about one bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// The lock of a dead owner was released.
+    Released,
+    /// An entry had been left in two buckets; the copy away from home was removed.
+    Deduplicated {
+        /// The hash of the entry's key.
+        key_hash: u64,
+    },
+    /// Nothing: the owner lives, or cannot be judged from here.
+    LeftToOwner,
+    /// Nothing: the owner is dead, but a living process holds a bucket that is needed as well.
+    /// The next writer, or the next recovery, does it.
+    Postponed,
+}
+
+/// A bucket whose lock was found held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// Which bucket.
+    pub bucket: u64,
+    /// Who held it.
+    pub owner: OwnerInfo,
+    /// What was done.
+    pub remedy: Remedy,
+}
+
+/// What a recovery found and did; see [`Map::recover`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Buckets that were visited: all.
+    pub buckets: u64,
+    /// Locks of dead owners that were released.
+    pub released: u64,
+    /// Entries that were in two buckets and are in one now.
+    pub deduplicated: u64,
+    /// Locks of dead owners that could not be released now.
+    pub postponed: u64,
+    /// Locks that living owners held all the time.
+    pub busy: u64,
+    /// Dead writers whose participant slots are free now.
+    pub reclaimed: Vec<Participant>,
+    /// The single cases, in the order of their buckets; the first thousand.
+    pub findings: Vec<Finding>,
+}
+
+impl Recovery {
+    /// Whether nothing had to be done and nothing remains to be done.
+    pub fn is_clean(&self) -> bool {
+        self.released + self.deduplicated + self.postponed == 0 && self.reclaimed.is_empty()
+    }
+
+    fn add(&mut self, bucket: u64, owner: OwnerInfo, remedy: Remedy) {
+        *match remedy {
+            Remedy::Released => &mut self.released,
+            Remedy::Deduplicated { .. } => &mut self.deduplicated,
+            Remedy::LeftToOwner => &mut self.busy,
+            Remedy::Postponed => &mut self.postponed,
+        } += 1;
+        if self.findings.len() < MAX_LISTED {
+            self.findings.push(Finding {
+                bucket,
+                owner,
+                remedy,
+            });
+        }
+    }
+}
+
+impl<K: Key, V: Value> Map<K, V> {
+    /// Takes over, in all buckets, what provably dead processes hold, and frees their slots.
+    ///
+    /// Writers do the same when they need such a bucket; this does it everywhere and now, and
+    /// tells. It locks one bucket at a time for a moment (two to repair an entry that was left
+    /// in both of its buckets), and may run while others read and write, also several times at
+    /// once. A lock that a living process holds is looked at for a moment and left alone.
+    ///
+    /// # Errors
+    /// If this process cannot register as a writer.
+    pub fn recover(&self) -> Result<Recovery, RegisterError> {
+        recover(self.shared(), Typed::<K, V>::SHAPE)
+    }
+}
+
+/// [`Map::recover`], for entries of any shape.
+pub(crate) fn recover<S: Shape>(shared: &Shared, shape: S) -> Result<Recovery, RegisterError> {
+    let participants = shared.participants();
+    // Before we register: that may take the slot of one of the dead, with its record.
+    let known = shared.owners().survey(participants);
+    let token = shared.owners().token(participants)?;
+    let table = shared.table(shape);
+    let writer = Writer::new(shared, token, Duration::ZERO);
+    let mut patience = Deadline::new(PATIENCE);
+    let mut recovery = Recovery {
+        buckets: table.buckets(),
+        ..Recovery::default()
+    };
+    for bucket in 0..table.buckets() {
+        recover_bucket(&table, &writer, bucket, &mut patience, |owner, remedy| {
+            let is_it = |known: &&Participant| {
+                known.owner.slot() == owner.slot() && known.owner.generation() == owner.generation()
+            };
+            let owner = match known.iter().find(is_it) {
+                Some(known) => known.owner.clone(),
+                None => shared.owners().describe(participants, owner),
+            };
+            recovery.add(bucket, owner, remedy);
+        });
+    }
+    recovery.reclaimed = shared.owners().reclaim_dead(participants);
+    Ok(recovery)
+}
+
+fn recover_bucket<S: Shape>(
+    table: &Table<'_, S>,
+    writer: &Writer<'_, Shared>,
+    bucket: u64,
+    patience: &mut Deadline,
+    mut report: impl FnMut(Token, Remedy),
+) {
+    let lock = table.bucket(bucket).lock_word();
+    let mut tries = 0;
+    loop {
+        let found = LockWord(lock.load(Ordering::Relaxed));
+        let Some(owner) = found.owner() else { return };
+        tries += 1;
+        if writer.verdict(owner) == Verdict::Dead {
+            match table.bury(writer, bucket, found) {
+                Burial::Released => return report(owner, Remedy::Released),
+                Burial::Deduplicated(Hashed(key_hash)) => {
+                    report(owner, Remedy::Deduplicated { key_hash });
+                    // More than a bucket has slots is not what the dead have left.
+                    if tries >= MAX_TRIES {
+                        return report(owner, Remedy::Postponed);
+                    }
+                }
+                Burial::NotYet
+                    if tries >= MAX_TRIES || (tries >= SPINNING_TRIES && patience.passed()) =>
+                {
+                    return report(owner, Remedy::Postponed);
+                }
+                Burial::NotYet => pause(tries),
+            }
+        // The owner works, or somebody who takes over: that is over in a moment.
+        } else if tries < MAX_TRIES && !patience.passed() {
+            pause(tries);
+        } else {
+            return report(owner, Remedy::LeftToOwner);
+        }
+    }
+}
+
+/// Waits for somebody who needs nanoseconds, or, if he was descheduled, milliseconds.
+fn pause(tries: u32) {
+    if tries < SPINNING_TRIES {
+        (0..LOCK_SPINS).for_each(|_| spin_hint());
+    } else {
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It costs time or room, or will be put right by the next writer that comes along.
+    Note,
+    /// No process that follows the protocol leaves this behind: some entry may be hidden,
+    /// doubled or garbage.
+    Serious,
+}
+
+/// Something in a segment that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// An entry is in both of its buckets, neither of them being locked by who moves it.
+    Duplicate {
+        /// The bucket that its key prefers.
+        home: u64,
+        /// The other one.
+        other: u64,
+        /// The hash of its key.
+        key_hash: u64,
+    },
+    /// An entry is in both of its buckets, which are locked: a displacement is under way, or died
+    /// half-way, which the next writer that needs one of the locks will repair.
+    InterruptedMove {
+        /// The bucket that its key prefers.
+        home: u64,
+        /// The other one.
+        other: u64,
+        /// The hash of its key.
+        key_hash: u64,
+    },
+    /// A key is twice in one bucket.
+    Twice {
+        /// The bucket.
+        bucket: u64,
+        /// The hash of the key.
+        key_hash: u64,
+    },
+    /// An entry is in a bucket that is none of its key's two: nobody finds it.
+    Misplaced {
+        /// Where it is.
+        bucket: u64,
+        /// The hash of its key.
+        key_hash: u64,
+    },
+    /// The fingerprint of an entry is not that of its key: nobody finds it.
+    WrongTag {
+        /// Where it is.
+        bucket: u64,
+        /// The hash of its key.
+        key_hash: u64,
+        /// The fingerprint that stands there.
+        found: u8,
+    },
+    /// The bytes that fill up a key to whole words are not zero: nobody finds it.
+    BadPadding {
+        /// Where it is.
+        bucket: u64,
+    },
+    /// More keys of a class live away from their home than it has counted: some are not found.
+    CountTooLow {
+        /// The home.
+        bucket: u64,
+        /// The class, one of 32.
+        class: u32,
+        /// What is counted.
+        counted: u64,
+        /// How many there are.
+        found: u64,
+    },
+    /// Fewer keys of a class live away from their home than it has counted: misses of such
+    /// keys look into a second bucket for nothing. A writer that died leaves this behind.
+    CountTooHigh {
+        /// The home.
+        bucket: u64,
+        /// The class, one of 32.
+        class: u32,
+        /// What is counted.
+        counted: u64,
+        /// How many there are.
+        found: u64,
+    },
+    /// A lock is held. That is no fault, unless the owner is dead or never goes on.
+    Locked {
+        /// Which bucket.
+        bucket: u64,
+        /// Who holds it.
+        owner: OwnerInfo,
+    },
+    /// More slots are in use than may be.
+    Overfull {
+        /// Which bucket.
+        bucket: u64,
+        /// How many are in use.
+        found: u32,
+        /// How many may be.
+        usable: u32,
+    },
+    /// A reserved word is not zero.
+    Reserved {
+        /// The number of the word, from the start of the segment.
+        word: u64,
+        /// What stands there.
+        found: u64,
+    },
+    /// A bucket was rewritten each time that it was looked at, so it was not checked.
+    Unsettled {
+        /// Which bucket.
+        bucket: u64,
+    },
+}
+
+impl Problem {
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::InterruptedMove { .. }
+            | Self::CountTooHigh { .. }
+            | Self::Locked { .. }
+            | Self::Unsettled { .. } => Severity::Note,
+            _ => Severity::Serious,
+        }
+    }
+}
+
+/// What a check found; see [`ReadOnlyMap::check`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Check {
+    /// Buckets that were looked at: all.
+    pub buckets: u64,
+    /// Entries that were looked at.
+    pub entries: u64,
+    /// Entries that live away from their home.
+    pub away: u64,
+    /// Whether nobody wrote meanwhile. Only then can it be said that a count is wrong; that it
+    /// hides an entry which is there can always be said.
+    pub is_quiet: bool,
+    /// How many serious problems there are.
+    pub serious: u64,
+    /// How many notes there are.
+    pub notes: u64,
+    /// The single problems, the first thousand.
+    pub problems: Vec<Problem>,
+}
+
+impl Check {
+    /// Whether there is nothing serious.
+    pub fn is_sound(&self) -> bool {
+        self.serious == 0
+    }
+
+    fn add(&mut self, problem: Problem) {
+        match problem.severity() {
+            Severity::Serious => self.serious += 1,
+            Severity::Note => self.notes += 1,
+        }
+        if self.problems.len() < MAX_LISTED {
+            self.problems.push(problem);
+        }
+    }
+}
+
+impl<K: Key, V: Value> ReadOnlyMap<K, V> {
+    /// Compares the whole segment with what the protocol promises. Changes nothing, waits for
+    /// nobody, and may run while others write: what is under way then is not taken for a fault.
+    ///
+    /// Takes some memory of its own for each entry that is away from home (one in six or so
+    /// of a table that is nearly full).
+    pub fn check(&self) -> Check {
+        check(self.shared(), Typed::<K, V>::SHAPE)
+    }
+
+    /// The processes that are registered as writers, the living and the dead.
+    pub fn participants(&self) -> Vec<Participant> {
+        self.shared().survey()
+    }
+}
+
+/// [`ReadOnlyMap::check`], for entries of any shape.
+pub(crate) fn check<S: Shape>(shared: &Shared, shape: S) -> Check {
+    Inspector::new(shared, shared.table(shape)).run()
+}
+
+/// A check under way.
+struct Inspector<'a, S> {
+    shared: &'a Shared,
+    observer: Observer<'a>,
+    table: Table<'a, S>,
+    /// Keys that live away from home, by home and class.
+    away: BTreeMap<(u64, u32), u64>,
+    check: Check,
+}
+
+impl<'a, S: Shape> Inspector<'a, S> {
+    fn new(shared: &'a Shared, table: Table<'a, S>) -> Self {
+        Self {
+            shared,
+            observer: shared.observers(),
+            table,
+            away: BTreeMap::new(),
+            check: Check::default(),
+        }
+    }
+
+    fn run(mut self) -> Check {
+        let before = self.digest();
+        self.check.buckets = self.table.buckets();
+        for bucket in 0..self.table.buckets() {
+            self.bucket(bucket);
+        }
+        self.reserved();
+        self.check.is_quiet = self.digest() == before;
+        if self.check.is_quiet {
+            self.counts();
+        }
+        self.check
+    }
+
+    /// A number that is another one after any publication.
+    fn digest(&self) -> u64 {
+        // Versions only grow, so their sum does.
+        let sum = (0..self.table.buckets())
+            .map(|bucket| self.table.bucket(bucket).begin().version())
+            .fold(0, u64::wrapping_add);
+        fence(Ordering::Acquire);
+        sum
+    }
+
+    fn bucket(&mut self, index: u64) {
+        let bucket = self.table.bucket(index);
+        self.lock(index, bucket);
+        for _ in 0..READ_TRIES_READ_ONLY {
+            let state = bucket.begin();
+            let checked = self.entries(index, bucket, state);
+            if let Some((found, entries, away)) = checked
+                && bucket.unchanged(state)
+            {
+                let (occupied, usable) = (state.occupied().len(), self.table.shape().limit(index));
+                if occupied > usable {
+                    self.check.add(Problem::Overfull {
+                        bucket: index,
+                        found: occupied,
+                        usable,
+                    });
+                }
+                self.check.entries += entries;
+                self.check.away += away.len() as u64;
+                found
+                    .into_iter()
+                    .for_each(|problem| self.check.add(problem));
+                for place in away {
+                    *self.away.entry(place).or_default() += 1;
+                }
+                return;
+            }
+            spin_hint();
+        }
+        self.check.add(Problem::Unsettled { bucket: index });
+    }
+
+    fn lock(&mut self, index: u64, bucket: Bucket<'_, S>) {
+        let word = LockWord(bucket.lock_word().load(Ordering::Relaxed));
+        if let Some(token) = word.owner() {
+            let table = self.shared.participants();
+            self.check.add(Problem::Locked {
+                bucket: index,
+                owner: self.observer.get().describe(table, token),
+            });
+        }
+    }
+
+    /// What is wrong with the entries of a bucket, how many there are, and the homes and classes
+    /// of those that are away. `None` if somebody wrote meanwhile.
+    #[expect(clippy::type_complexity, reason = "used once, right above")]
+    fn entries(
+        &self,
+        index: u64,
+        bucket: Bucket<'_, S>,
+        state: State,
+    ) -> Option<(Vec<Problem>, u64, Vec<(u64, u32)>)> {
+        let mut buffer = self.table.shape().key_buffer();
+        let (mut problems, mut entries, mut away) = (Vec::new(), 0, Vec::new());
+        for slot in state.occupied() {
+            entries += 1;
+            let key = bucket.load_key(slot, buffer.words());
+            let hash = self.table.hash_of(key);
+            let Hashed(key_hash) = hash;
+            if !self.is_padded(key) {
+                problems.push(Problem::BadPadding { bucket: index });
+            }
+            let found = bucket.tag(slot);
+            if found != hash.tag().in_slot(slot.index()) {
+                problems.push(Problem::WrongTag {
+                    bucket: index,
+                    key_hash,
+                    found,
+                });
+            }
+            if self.is_twice(bucket, state, slot, hash, key) {
+                problems.push(Problem::Twice {
+                    bucket: index,
+                    key_hash,
+                });
+            }
+            let Some(mate) = self.table.mate(hash, index) else {
+                problems.push(Problem::Misplaced {
+                    bucket: index,
+                    key_hash,
+                });
+                continue;
+            };
+            let home = hash.home(self.table.buckets());
+            if index == mate || index == home {
+                continue; // A doubled entry is reported where it is away.
+            }
+            away.push((home, hash.class()));
+            // A count is raised before the key is published and lowered after it is gone.
+            if self.table.bucket(home).away(hash.class()) == 0 {
+                problems.push(Problem::CountTooLow {
+                    bucket: home,
+                    class: hash.class(),
+                    counted: 0,
+                    found: 1,
+                });
+            }
+            problems.extend(self.second_copy(bucket, index, home, hash, key)?);
+        }
+        Some((problems, entries, away))
+    }
+
+    fn is_padded(&self, key: &[u64]) -> bool {
+        use zerocopy::IntoBytes;
+        let bytes = key.as_bytes();
+        bytes[self.table.shape().key_len().min(bytes.len())..]
+            .iter()
+            .all(|&byte| byte == 0)
+    }
+
+    fn is_twice(
+        &self,
+        bucket: Bucket<'_, S>,
+        state: State,
+        slot: Slot,
+        hash: Hashed,
+        key: &[u64],
+    ) -> bool {
+        matches!(bucket.search(state, hash.tag(), key), Search::Found(first) if first != slot)
+    }
+
+    /// The entry that is away in the bucket `index`, if its home has it too. `None` if the home did
+    /// not come to rest.
+    fn second_copy(
+        &self,
+        bucket: Bucket<'_, S>,
+        index: u64,
+        home: u64,
+        hash: Hashed,
+        key: &[u64],
+    ) -> Option<Option<Problem>> {
+        let view = self.table.bucket(home);
+        let state = view.begin();
+        let found = view.search(state, hash.tag(), key);
+        // The locks as they were while the two states stood, which both of their `unchanged`
+        // see to: who moves an entry has both.
+        let is_locked = [bucket, view].iter().any(|bucket| {
+            LockWord(bucket.lock_word().load(Ordering::Relaxed))
+                .owner()
+                .is_some()
+        });
+        if !view.unchanged(state) {
+            return None;
+        }
+        let Hashed(key_hash) = hash;
+        let other = index;
+        Some(match found {
+            Search::Absent => None,
+            Search::Found(_) if is_locked => Some(Problem::InterruptedMove {
+                home,
+                other,
+                key_hash,
+            }),
+            Search::Found(_) => Some(Problem::Duplicate {
+                home,
+                other,
+                key_hash,
+            }),
+        })
+    }
+
+    /// Compares the counts of keys away from home with the keys, if nobody wrote.
+    fn counts(&mut self) {
+        for bucket in 0..self.table.buckets() {
+            for class in 0..CLASSES {
+                let counted = self.table.bucket(bucket).away(class);
+                let found = self.away.get(&(bucket, class)).copied().unwrap_or(0);
+                // Zero was reported with the entry.
+                if counted < found.min(COUNT_MAX) && counted > 0 {
+                    self.check.add(Problem::CountTooLow {
+                        bucket,
+                        class,
+                        counted,
+                        found,
+                    });
+                } else if counted > found && counted < COUNT_MAX {
+                    self.check.add(Problem::CountTooHigh {
+                        bucket,
+                        class,
+                        counted,
+                        found,
+                    });
+                }
+            }
+        }
+    }
+
+    fn reserved(&mut self) {
+        let places = &self.shared.layout.places;
+        let words = self.shared.mapping.words();
+        let is_cache = self.table.shape().meta_words() != 0;
+        let in_use = |at: &usize| {
+            let at = at - places.shared;
+            crate::store::restart::SYNC_RECORD.contains(&at)
+                || crate::store::restart::BOOT_RECORD.contains(&at)
+                || (is_cache && crate::cache::OWN_WORDS.contains(&at))
+        };
+        let shared = (places.shared..places.participants).filter(|at| !in_use(at));
+        let rounding = places.moves_end..places.leases;
+        let padding = rounding.chain(places.ghosts_end..places.buckets);
+        let step = self.table.shape().bucket_words();
+        let in_buckets = (0..self.table.buckets() as usize)
+            .flat_map(|bucket| [4, 5].map(|word| places.buckets + bucket * step + word))
+            // There a cache has what its policy remembers.
+            .filter(|_| !is_cache);
+        for word in shared.chain(padding).chain(in_buckets) {
+            let found = words
+                .get(word)
+                .map_or(0, |word| word.load(Ordering::Relaxed));
+            if found != 0 {
+                self.check.add(Problem::Reserved {
+                    word: word as u64,
+                    found,
+                });
+            }
+        }
+    }
+}
+
+/// Classes of keys that a bucket counts.
+const CLASSES: u32 = 32;
+/// A count that says "so many or more, for ever".
+const COUNT_MAX: u64 = 15;
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Released => f.write_str("lock released"),
+            Self::Deduplicated { key_hash } => {
+                write!(
+                    f,
+                    "second copy of the entry with hash {key_hash:#018x} removed"
+                )
+            }
+            Self::LeftToOwner => f.write_str("left alone"),
+            Self::Postponed => f.write_str("not now: a living process holds what is needed"),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            bucket,
+            owner,
+            remedy,
+        } = self;
+        write!(f, "bucket {bucket}, locked by {owner}: {remedy}")
+    }
+}
+
+/// A line of counts, then a line for each finding and each dead writer.
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} buckets: {} locks of dead writers released, {} entries in two buckets repaired, \
+             {} postponed, {} locked by the living; {} slots of dead writers freed",
+            self.buckets,
+            self.released,
+            self.deduplicated,
+            self.postponed,
+            self.busy,
+            self.reclaimed.len()
+        )?;
+        for finding in &self.findings {
+            write!(f, "\n{finding}")?;
+        }
+        for dead in &self.reclaimed {
+            write!(f, "\nslot freed: {}", dead.owner)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Note => "note",
+            Self::Serious => "serious",
+        })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Duplicate {
+                home,
+                other,
+                key_hash,
+            } => write!(
+                f,
+                "the entry with hash {key_hash:#018x} is in bucket {home} and in bucket {other}"
+            ),
+            Self::InterruptedMove {
+                home,
+                other,
+                key_hash,
+            } => write!(
+                f,
+                "the entry with hash {key_hash:#018x} is on its way between buckets {home} and {other}, both locked"
+            ),
+            Self::Twice { bucket, key_hash } => write!(
+                f,
+                "bucket {bucket} has the entry with hash {key_hash:#018x} twice"
+            ),
+            Self::Misplaced { bucket, key_hash } => write!(
+                f,
+                "the entry with hash {key_hash:#018x} does not belong into bucket {bucket}"
+            ),
+            Self::WrongTag {
+                bucket,
+                key_hash,
+                found,
+            } => write!(
+                f,
+                "bucket {bucket} has tag {found:#04x} for the entry with hash {key_hash:#018x}"
+            ),
+            Self::BadPadding { bucket } => {
+                write!(f, "bucket {bucket} has a key whose padding is not zero")
+            }
+            Self::CountTooLow {
+                bucket,
+                class,
+                counted,
+                found,
+            } => write!(
+                f,
+                "bucket {bucket} counts {counted} keys of class {class} elsewhere, there are at least {found}"
+            ),
+            Self::CountTooHigh {
+                bucket,
+                class,
+                counted,
+                found,
+            } => write!(
+                f,
+                "bucket {bucket} counts {counted} keys of class {class} elsewhere, there are {found}"
+            ),
+            Self::Locked { bucket, owner } => write!(f, "bucket {bucket} is locked by {owner}"),
+            Self::Overfull {
+                bucket,
+                found,
+                usable,
+            } => write!(
+                f,
+                "bucket {bucket} has {found} slots in use, {usable} may be"
+            ),
+            Self::Reserved { word, found } => {
+                write!(f, "word {word} is {found:#x}, which should be zero")
+            }
+            Self::Unsettled { bucket } => write!(
+                f,
+                "bucket {bucket} was rewritten each time that it was looked at"
+            ),
+        }
+    }
+}
+
+/// A line of counts, then a line for each problem.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} buckets, {} entries ({} away from home): {} serious problems, {} notes",
+            self.buckets, self.entries, self.away, self.serious, self.notes
+        )?;
+        if !self.is_quiet {
+            f.write_str("; others wrote meanwhile")?;
+        }
+        for problem in &self.problems {
+            write!(f, "\n{}: {problem}", problem.severity())?;
+        }
+        Ok(())
+    }
+}

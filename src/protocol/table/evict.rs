@@ -1,0 +1,234 @@
+//! Inserting into a full cache: an entry of the key's two buckets gives way.
+//!
+//! A cache never has more entries than it was made for: each bucket has a limit of its own, by
+//! its number, and the limits add up to the capacity. When both buckets of an absent key are at
+//! their limits, and both are locked, the policy ([`crate::policy`]) names one of their
+//! entries. The new entry goes into the spare slot of that bucket, and **one** store of the
+//! bucket's state takes the one out and brings the other in: a reader sees either, and a
+//! process that dies on the way has changed nothing or all.
+//!
+//! Nothing is displaced, so no entry is ever in two buckets, and a take-over has nothing to repair.
+//!
+//! A victim that lived away from its home was counted there. That count is lowered if the lock
+//! of its home can be had at once; if not, it stays too high by one, which costs misses of that
+//! class a look into a second bucket. It is never too low: it is lowered after the entry is gone.
+
+use core::cell::{Cell, RefCell};
+
+use crate::liveness::token::Token;
+use crate::policy::learner::Memory;
+use crate::policy::{self, Candidates, Dice, Ranks};
+use crate::protocol::bucket::{Buffer, Locked, Shape, Slot, SlotSet};
+use crate::protocol::hash::Hashed;
+use crate::protocol::table::{Outcome, Probe, Table};
+use crate::types::metadata::Meta;
+
+/// Why an entry was replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    /// It was the policy's choice.
+    ForRoom,
+    /// It was out of date.
+    Stale,
+}
+
+/// What one writing operation of a cache goes by, and what it reports.
+pub(crate) struct Replacement<'a> {
+    /// Entries that every bucket may have.
+    base: u32,
+    /// Buckets, the first ones, that may have one more.
+    extra: u64,
+    /// The epoch and the time by which entries are out of date.
+    pub(crate) epoch: u64,
+    pub(crate) now: u64,
+    pub(crate) idle: u64,
+    /// What the policy remembers. Without, it goes by the buckets' headers alone.
+    pub(crate) memory: Option<Memory<'a>>,
+    /// Whether any entry can be out of date at all: otherwise their metadata is not looked at.
+    pub(crate) may_be_stale: bool,
+    /// What was replaced, if anything was.
+    pub(crate) replaced: Cell<Option<Replaced>>,
+    /// A copy of it, for those who want one: the words of its slot.
+    pub(crate) victim: Option<RefCell<Vec<u64>>>,
+}
+
+impl Replacement<'_> {
+    /// For a cache of at most `capacity` entries in `buckets` buckets, in which nothing is ever
+    /// out of date.
+    #[inline(always)]
+    pub(crate) fn new(capacity: u64, buckets: u64) -> Self {
+        Self {
+            base: (capacity / buckets).min(u64::from(u32::MAX)) as u32,
+            extra: capacity % buckets,
+            epoch: 0,
+            now: 0,
+            idle: 0,
+            memory: None,
+            may_be_stale: false,
+            replaced: Cell::new(None),
+            victim: None,
+        }
+    }
+
+    /// Entries that bucket number `bucket` may have.
+    #[inline(always)]
+    pub(crate) fn limit(&self, bucket: u64) -> u32 {
+        self.base + u32::from(bucket < self.extra)
+    }
+
+    /// Whether an entry with these metadata words is out of date.
+    fn is_stale(&self, meta: Meta, accessed: u64) -> bool {
+        let end = meta.end(accessed, self.idle);
+        !meta.is_of(self.epoch) || (end != 0 && end <= self.now)
+    }
+}
+
+impl<'a, S: Shape> Locked<'a, S> {
+    /// Tells the policy of an entry that is about to be published in `slot`.
+    pub(crate) fn note_insert(&self, slot: Slot, hash: Hashed) {
+        let dice = Dice::new(hash.0, self.state().version());
+        let before = self.policy();
+        let after = policy::inserted(self.aged(before, dice), slot.index() as u32, false);
+        self.set_policy(before, after);
+    }
+
+    /// What the policy makes of the bucket at an insertion.
+    fn aged(&self, words: policy::Words, dice: Dice) -> policy::Words {
+        let memory = self.shape().replacement().and_then(|by| by.memory);
+        policy::aged(words, self.state().occupied().bits(), dice, |past| {
+            if let Some(memory) = memory {
+                memory.learner.hit(past);
+            }
+        })
+    }
+
+    /// Tells the policy of an entry that is about to change its slot.
+    pub(crate) fn note_update(&self, from: Slot, to: Slot) {
+        let before = self.policy();
+        let after = policy::updated(before, from.index() as u32, to.index() as u32);
+        self.set_policy(before, after);
+    }
+}
+
+impl<'a, S: Shape> Table<'a, S> {
+    /// Inserts a key both of whose buckets, locked, are at their limits. `None` if neither has an
+    /// entry that could give way, which cannot be.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn replace(
+        &self,
+        token: Token,
+        home: &Locked<'a, S>,
+        other: &Locked<'a, S>,
+        key: Probe<'_>,
+        value: &[u64],
+    ) -> Option<Outcome> {
+        let shape = self.shape();
+        let replacement = shape.replacement()?;
+        let memory = replacement.memory;
+        let pair = [home, other];
+        let dice = Dice::new(key.hash.0, home.state().version());
+        let before = pair.map(Locked::policy);
+        let mut after = [
+            home.aged(before[0], dice),
+            other.aged(before[1], dice.for_the_other()),
+        ];
+        let candidates = [0, 1].map(|number| {
+            let occupied = pair[number].state().occupied();
+            Candidates {
+                occupied: occupied.bits(),
+                stale: self.stale(pair[number], occupied, replacement),
+                words: after[number],
+            }
+        });
+        let ranks = memory.map_or(Ranks::UNTAUGHT, |memory| memory.ranks());
+        let victim = policy::victim(candidates[0], candidates[1], &ranks, dice)?;
+        let chosen = usize::from(victim.is_away);
+        let (bucket, slot) = (pair[chosen], Slot::new(victim.slot));
+        let is_stale = candidates[chosen].stale >> victim.slot & 1 != 0;
+        replacement.replaced.set(Some(match is_stale {
+            true => Replaced::Stale,
+            false => Replaced::ForRoom,
+        }));
+        if let Some(copy) = &replacement.victim {
+            let mut copy = copy.borrow_mut();
+            copy.clear();
+            bucket.append_entry(slot, &mut copy);
+        }
+        let mut buffer = shape.key_buffer();
+        let gone = self.hash_of(bucket.load_key(slot, buffer.words()));
+
+        if victim.is_away {
+            home.raise_away(key.hash.class());
+        }
+        let occupied = bucket.state().occupied();
+        let place = match occupied.free(bucket.preferred(key.hash.choice())) {
+            Some(spare) => spare,
+            None => {
+                // No bucket of ours is that full. First out, then in.
+                bucket.publish(occupied.without(slot));
+                bucket.begin_next();
+                slot
+            }
+        };
+        let mut returned = false;
+        if let Some(memory) = memory {
+            memory.evicted(policy::past(after[chosen], victim.slot));
+            let indexes = [
+                key.hash.home(self.buckets()),
+                key.hash.other(self.buckets()),
+            ];
+            let ghosts = indexes.map(|index| memory.ghosts(index));
+            returned = ghosts
+                .iter()
+                .any(|ghosts| ghosts.know(key.hash.tag().in_slot(0)));
+            memory.set_ghosts(indexes[chosen], ghosts[chosen].with(gone.tag().in_slot(0)));
+        }
+        after[chosen] = policy::inserted(after[chosen], place.index() as u32, returned);
+        for (bucket, (before, after)) in pair.iter().zip(before.into_iter().zip(after)) {
+            bucket.set_policy(before, after);
+        }
+        bucket.fill(place, key.hash.tag(), key.words, value);
+        bucket.publish(occupied.without(slot).with(place));
+        self.count_the_gone(token, key.hash, pair, chosen, gone);
+        Some(Outcome::Inserted)
+    }
+
+    /// The entries of a bucket that are out of date.
+    fn stale(&self, bucket: &Locked<'a, S>, occupied: SlotSet, by: &Replacement<'_>) -> u16 {
+        if !by.may_be_stale {
+            return 0;
+        }
+        let shape = self.shape();
+        let meta = shape.value_words() - shape.meta_words();
+        occupied
+            .filter(|slot| {
+                let word = bucket.value_word(*slot, meta).unwrap_or(0);
+                let accessed = bucket.value_word(*slot, meta + 1).unwrap_or(0);
+                by.is_stale(Meta(word), accessed)
+            })
+            .fold(0, |stale, slot| stale | 1 << slot.index())
+    }
+
+    /// Lowers the count of keys away from home for one that is `gone` from the bucket `pair[from]`,
+    /// if it was counted and its home can be locked at once. The pair is that of the key `hash`.
+    fn count_the_gone(
+        &self,
+        token: Token,
+        hash: Hashed,
+        pair: [&Locked<'a, S>; 2],
+        from: usize,
+        gone: Hashed,
+    ) {
+        let indexes = [hash.home(self.buckets()), hash.other(self.buckets())];
+        let home = gone.home(self.buckets());
+        if gone.other(self.buckets()) != indexes[from] {
+            return; // It was at home, or nowhere that a writer of ours would have put it.
+        }
+        if home == indexes[1 - from] {
+            pair[1 - from].lower_away(gone.class());
+        } else if let Some(home) = self.bucket(home).try_lock_once(token) {
+            home.lower_away(gone.class());
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! Walking through all entries while others write.
+//!
+//! The walk visits the buckets in their order and copies each one whole, at one version. An
+//! entry that stays in its bucket is therefore met exactly once. One that is displaced
+//! meanwhile could be met twice or never; the ring of recent moves ([`crate::protocol::move_log`]) tells:
+//!
+//! After each bucket `c`, the walker reads the records that are new. A record is written before
+//! its move is published, and readers of a publication see what came before it; so a record that is
+//! *not* there after the copy of bucket `c` was made belongs to a move that none of the copies
+//! so far has seen. Hence for a key that moves from bucket `from`:
+//!
+//! - `from < c`: it was in the copy of `from`, so it has been yielded;
+//! - `from >= c`: it has not, unless the copy of `c` itself shows it.
+//!
+//! The walker remembers such a key (by its hash) with that bit until it has passed both of its
+//! buckets. Where it meets a remembered key, the bit decides; where it has passed both and the bit
+//! is still clear, it looks the key up. What it remembers is bounded by the moves that
+//! really happened and by a constant; a walker that is left behind by more moves than the ring
+//! holds says so ([`Lost::Lapped`]) and does not guess.
+
+use std::collections::BTreeMap;
+
+use crate::protocol::bucket::Shape;
+use crate::protocol::hash::Hashed;
+use crate::protocol::move_log::{Direction, Move, Record};
+use crate::protocol::table::{READ_TRIES_READ_ONLY, Table};
+use crate::sys::sync::spin_hint;
+
+/// Most keys that a walker remembers: some megabytes.
+const MAX_SUSPECTS: usize = 1 << 16;
+
+/// Most claimed but unwritten records that a walker keeps an eye on: each is a writer that
+/// stands, or died, in the few instructions between claiming and writing a record.
+const MAX_UNFINISHED: usize = 64;
+
+/// Why a walk cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// More entries were displaced meanwhile than the walker could keep track of.
+    Lapped,
+    /// A bucket did not come to rest within the bounded number of tries.
+    Contended,
+}
+
+/// A key that changes its bucket during the walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Suspect {
+    /// The later one of its two buckets: behind it the key can be forgotten.
+    last: u64,
+    hash: u64,
+}
+
+/// The place of a walk.
+pub(crate) struct Walk {
+    /// The next bucket.
+    next: u64,
+    /// The next record of the ring.
+    record: u64,
+    /// Records that were claimed but not written when we came by.
+    unfinished: Vec<u64>,
+    /// Keys that move, and whether they have been yielded.
+    suspects: BTreeMap<Suspect, bool>,
+}
+
+/// Entries copied out of the segment: whole slots, one after the other.
+#[derive(Default)]
+pub(crate) struct Entries {
+    words: Vec<u64>,
+    count: usize,
+}
+
+impl Entries {
+    fn clear(&mut self) {
+        self.words.clear();
+        self.count = 0;
+    }
+
+    /// All of them, each the words of a slot.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u64]> {
+        let slot_words = self.words.len().checked_div(self.count).unwrap_or(0);
+        (0..self.count).map(move |entry| &self.words[entry * slot_words..][..slot_words])
+    }
+
+    /// The entry number `index`, if there are that many.
+    pub(crate) fn get(&self, index: usize) -> Option<&[u64]> {
+        let slot_words = self.words.len().checked_div(self.count)?;
+        self.words
+            .get(index * slot_words..)?
+            .get(..slot_words)
+            .filter(|_| index < self.count)
+    }
+
+    /// Keeps the entries of which `keep` says so.
+    fn retain(&mut self, mut keep: impl FnMut(&[u64]) -> bool) {
+        let slot_words = self.words.len().checked_div(self.count).unwrap_or(0);
+        let mut kept = 0;
+        for entry in 0..self.count {
+            let at = entry * slot_words;
+            if keep(&self.words[at..at + slot_words]) {
+                self.words
+                    .copy_within(at..at + slot_words, kept * slot_words);
+                kept += 1;
+            }
+        }
+        self.words.truncate(kept * slot_words);
+        self.count = kept;
+    }
+}
+
+impl Walk {
+    /// A walk that starts now.
+    pub(crate) fn new<S: Shape>(table: &Table<'_, S>) -> Self {
+        // Read before any bucket is: a record that is older belongs to a move that may still be
+        // unpublished only if its writer holds its locks now, which is rare but possible,
+        // so as many records as there can be such writers are looked at again.
+        let record = table.moves().head().saturating_sub(MAX_UNFINISHED as u64);
+        Self {
+            next: 0,
+            record,
+            unfinished: Vec::new(),
+            suspects: BTreeMap::new(),
+        }
+    }
+
+    /// How many buckets are done.
+    pub(crate) fn done(&self) -> u64 {
+        self.next
+    }
+
+    /// Fills `entries` with what the next bucket contributes (perhaps nothing). False at the end.
+    /// A walk that is lost contributes nothing any more.
+    pub(crate) fn advance<S: Shape>(
+        &mut self,
+        table: &Table<'_, S>,
+        entries: &mut Entries,
+    ) -> Result<bool, Lost> {
+        let result = self.try_advance(table, entries);
+        if result.is_err() {
+            // What was copied of the last bucket may have been yielded before.
+            entries.clear();
+        }
+        result
+    }
+
+    fn try_advance<S: Shape>(
+        &mut self,
+        table: &Table<'_, S>,
+        entries: &mut Entries,
+    ) -> Result<bool, Lost> {
+        entries.clear();
+        if self.next >= table.buckets() {
+            return Ok(false);
+        }
+        let current = self.next;
+        copy_bucket(table, current, entries)?;
+        self.read_records(table, current)?;
+        self.next += 1;
+        if !self.suspects.is_empty() {
+            entries.retain(|entry| {
+                let hash = table.hash_of(&entry[..table.shape().key_words()]);
+                match self.suspects.get_mut(&suspect(table, hash)) {
+                    Some(yielded) => !std::mem::replace(yielded, true),
+                    None => true,
+                }
+            });
+            self.look_up_the_passed(table, current, entries)?;
+        }
+        Ok(true)
+    }
+
+    /// Reads the records that are new since the last bucket.
+    fn read_records<S: Shape>(&mut self, table: &Table<'_, S>, current: u64) -> Result<(), Lost> {
+        let moves = table.moves();
+        let head = moves.head();
+        // A head that went backwards was not written by this protocol.
+        let new = head.checked_sub(self.record).ok_or(Lost::Lapped)?;
+        if new > moves.len() {
+            return Err(Lost::Lapped);
+        }
+        let pending = std::mem::take(&mut self.unfinished);
+        for number in pending.into_iter().chain(self.record..head) {
+            match moves.get(number) {
+                Record::Finished(found) => self.note(table, found, current)?,
+                Record::Overwritten => return Err(Lost::Lapped),
+                Record::Unfinished => {
+                    // A place that was claimed again since may have been overwritten unseen.
+                    let too_old = head - number > moves.len();
+                    if too_old || self.unfinished.len() == MAX_UNFINISHED {
+                        return Err(Lost::Lapped);
+                    }
+                    self.unfinished.push(number);
+                }
+            }
+        }
+        self.record = head;
+        Ok(())
+    }
+
+    fn note<S: Shape>(
+        &mut self,
+        table: &Table<'_, S>,
+        found: Move,
+        current: u64,
+    ) -> Result<(), Lost> {
+        let suspect = suspect(table, found.hash);
+        if suspect.last < current {
+            return Ok(()); // Both of its buckets are behind us.
+        }
+        let from = match found.direction {
+            Direction::Home => found.hash.other(table.buckets()),
+            Direction::Away => found.hash.home(table.buckets()),
+        };
+        if self.suspects.len() >= MAX_SUSPECTS {
+            return Err(Lost::Lapped);
+        }
+        self.suspects.entry(suspect).or_insert(from < current);
+        Ok(())
+    }
+
+    /// Yields those whose two buckets are behind us and that were seen in neither.
+    fn look_up_the_passed<S: Shape>(
+        &mut self,
+        table: &Table<'_, S>,
+        current: u64,
+        entries: &mut Entries,
+    ) -> Result<(), Lost> {
+        while let Some(suspect) = self.suspects.first_entry() {
+            if suspect.key().last > current {
+                break;
+            }
+            let (suspect, yielded) = suspect.remove_entry();
+            if !yielded {
+                copy_by_hash(table, Hashed(suspect.hash), entries)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn suspect<S: Shape>(table: &Table<'_, S>, hash: Hashed) -> Suspect {
+    let last = hash.home(table.buckets()).max(hash.other(table.buckets()));
+    Suspect { last, hash: hash.0 }
+}
+
+/// A walk that hands out its entries one by one.
+pub(crate) struct Steps {
+    walk: Walk,
+    /// What the last bucket contributed.
+    entries: Entries,
+    /// How many of these have been handed out.
+    taken: usize,
+    is_over: bool,
+}
+
+impl Steps {
+    /// A walk that starts now.
+    pub(crate) fn new<S: Shape>(table: &Table<'_, S>) -> Self {
+        Self {
+            walk: Walk::new(table),
+            entries: Entries::default(),
+            taken: 0,
+            is_over: false,
+        }
+    }
+
+    /// How many buckets are done.
+    pub(crate) fn done(&self) -> u64 {
+        self.walk.done()
+    }
+
+    /// The words of the next entry, those of its key first. A walk that is lost says so once. The
+    /// table is asked for once a bucket.
+    pub(crate) fn next<'a, S: Shape>(
+        &mut self,
+        table: impl Fn() -> Table<'a, S>,
+    ) -> Option<Result<&[u64], Lost>> {
+        while self.taken == self.entries.count {
+            if self.is_over {
+                return None;
+            }
+            self.taken = 0;
+            match self.walk.advance(&table(), &mut self.entries) {
+                Ok(more) => self.is_over = !more,
+                Err(lost) => {
+                    self.is_over = true;
+                    return Some(Err(lost));
+                }
+            }
+        }
+        self.taken += 1;
+        self.entries.get(self.taken - 1).map(Ok)
+    }
+}
+
+/// Copies all entries of a bucket at one version.
+fn copy_bucket<S: Shape>(
+    table: &Table<'_, S>,
+    index: u64,
+    entries: &mut Entries,
+) -> Result<(), Lost> {
+    let bucket = table.bucket(index);
+    for _ in 0..READ_TRIES_READ_ONLY {
+        entries.clear();
+        let state = bucket.begin();
+        for slot in state.occupied() {
+            bucket.append_entry(slot, &mut entries.words);
+            entries.count += 1;
+        }
+        if bucket.unchanged(state) {
+            return Ok(());
+        }
+        spin_hint();
+    }
+    Err(Lost::Contended)
+}
+
+/// Copies the entry whose key has this hash, if it is there, from either of its buckets.
+fn copy_by_hash<S: Shape>(
+    table: &Table<'_, S>,
+    hash: Hashed,
+    entries: &mut Entries,
+) -> Result<(), Lost> {
+    let (words, count) = (entries.words.len(), entries.count);
+    let buckets = [hash.home(table.buckets()), hash.other(table.buckets())];
+    for _ in 0..READ_TRIES_READ_ONLY {
+        entries.words.truncate(words);
+        entries.count = count;
+        let [home, other] = buckets.map(|index| table.bucket(index));
+        let states = [home.begin(), other.begin()];
+        'search: for (bucket, state) in [home, other].iter().zip(states) {
+            for slot in bucket.tagged(state, hash.tag()) {
+                let start = entries.words.len();
+                bucket.append_entry(slot, &mut entries.words);
+                let key = &entries.words[start..start + table.shape().key_words()];
+                if table.hash_of(key) == hash {
+                    entries.count += 1;
+                    break 'search;
+                }
+                entries.words.truncate(start);
+            }
+        }
+        if other.unchanged(states[1]) && home.unchanged(states[0]) {
+            return Ok(());
+        }
+        spin_hint();
+    }
+    Err(Lost::Contended)
+}

@@ -1,0 +1,329 @@
+//! What can go wrong with an open map. (Opening has errors of its own: [`OpenError`].)
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::format::{Kind, LayoutError, SizeError};
+use crate::liveness::{OwnerInfo, RegisterError};
+use crate::protocol::hash::HashKind;
+use crate::schema::{Mismatch, ParseError, Unfit};
+use crate::segment::{Segment, SegmentError};
+
+/// Why a segment could not be created or opened as the map that was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The segment itself: its name, its permissions, its memory.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// Its bytes are not a segment of this version of shmkv.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// No segment can be made to these wishes.
+    #[error(transparent)]
+    Size(#[from] SizeError),
+    /// It holds keys of another type.
+    #[error("keys of another type: {0}")]
+    KeyType(#[source] Box<Mismatch>),
+    /// It holds values of another type.
+    #[error("values of another type: {0}")]
+    ValueType(#[source] Box<Mismatch>),
+    /// A schema that is stored in it cannot be read.
+    #[error("the stored schema of the {part} cannot be read: {source}")]
+    Schema {
+        /// "key" or "value".
+        part: &'static str,
+        /// What is wrong with it.
+        source: Box<ParseError>,
+    },
+    /// The type that was asked for cannot be described within the limits of a schema.
+    #[error("the {part} type cannot be stored: {source}")]
+    Unfit {
+        /// "key" or "value".
+        part: &'static str,
+        /// What is wrong with it.
+        source: Box<Unfit>,
+    },
+    /// The stored sizes contradict the stored schemas.
+    #[error(
+        "header says {found} bytes a {part}, its schema says {expected}: the header was not written by shmkv"
+    )]
+    SizeContradiction {
+        /// "key" or "value".
+        part: &'static str,
+        /// Bytes by the schema.
+        expected: u64,
+        /// Bytes by the header.
+        found: u64,
+    },
+    /// It is another kind of store.
+    #[error("segment holds a {found}, this program asks for a {expected}: open it as what it is")]
+    WrongKind {
+        /// What was asked for.
+        expected: Kind,
+        /// What it is.
+        found: Kind,
+    },
+    /// It exists with less room than `open_or_create` was asked for.
+    #[error(
+        "segment exists with a capacity of {found} entries, this program asks for {asked}: ask for less, or copy it into a larger segment"
+    )]
+    CapacityDiffers {
+        /// What was asked for.
+        asked: u64,
+        /// What the existing segment promises.
+        found: u64,
+    },
+    /// It exists with another hash function than `open_or_create` was asked for.
+    #[error(
+        "segment exists with {found} as its hash, this program asks for {asked}: ask for that, or copy it into another segment"
+    )]
+    HashDiffers {
+        /// What was asked for.
+        asked: HashKind,
+        /// What the existing segment uses.
+        found: HashKind,
+    },
+    /// It exists with another setting than this program asks for.
+    #[error(
+        "segment exists with {setting} = {found}, this program asks for {asked}: ask for that, or remove and create it again"
+    )]
+    SettingDiffers {
+        /// The setting, by the builder's method.
+        setting: &'static str,
+        /// What was asked for.
+        asked: String,
+        /// What the existing segment has.
+        found: String,
+    },
+    /// A time was asked for that a segment cannot hold.
+    #[error("{setting} = {asked:?} is out of range: a millisecond to 34 years are possible")]
+    TimeOutOfRange {
+        /// The setting, by the builder's method.
+        setting: &'static str,
+        /// What was asked for.
+        asked: Duration,
+    },
+    /// A wish for the memory of the mapping could not be fulfilled.
+    #[error("{wish} is not possible for this segment: {source}")]
+    Memory {
+        /// What was wished for.
+        wish: &'static str,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The machine crashed, or was switched off, while the segment was in use, so what is on its
+    /// disk may be of different times.
+    #[error(
+        "{segment} was in use when the machine went down ({}), so its pages may be of different times: {}",
+        LastSync(*synced_at),
+        if *read_only {
+            "open it for writing first, and choose there what becomes of it (`after_machine_crash`)"
+        } else {
+            "open it with `after_machine_crash` set to keep what passes a check, or to discard it"
+        }
+    )]
+    MachineCrash {
+        /// The segment.
+        segment: Segment,
+        /// When it was last synced or cleanly closed; it was written to afterwards.
+        synced_at: Option<std::time::SystemTime>,
+        /// Whether it was to be opened for reading only, so that nothing can be done about it.
+        read_only: bool,
+    },
+    /// Another process checks the segment, after a crash of the machine, and was not done in time.
+    #[error(
+        "{segment} is being checked by another process after a crash of the machine, for {waited:?} and longer: try again"
+    )]
+    BeingChecked {
+        /// The segment.
+        segment: Segment,
+        /// How long this process has waited.
+        waited: Duration,
+    },
+    /// The machine gave no random numbers for the secret of the hash.
+    #[error("no random numbers for the secret of the hash: {0}")]
+    Random(#[source] std::io::Error),
+}
+
+/// For the message of `MachineCrash`.
+struct LastSync(Option<std::time::SystemTime>);
+
+impl fmt::Display for LastSync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(at) = self.0 else {
+            return f.write_str("it was never synced");
+        };
+        let ago = at.elapsed().unwrap_or_default().as_secs();
+        let (days, hours, minutes) = (ago / 86_400, ago / 3600 % 24, ago / 60 % 60);
+        write!(
+            f,
+            "last synced {days} d {hours} h {minutes} min ago, and written to since"
+        )
+    }
+}
+
+/// Why a value could not be read. (Without fields: then it fits beside a value in whatever `get`
+/// returns, and the compiler moves the value in one piece.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Other processes published in the very bucket again and again while we looked, more
+    /// often than a read-only handle tries. (A writable handle takes the bucket's lock
+    /// then.) This is no miss: try again.
+    #[error(
+        "the bucket was rewritten each time that it was read, as often as a read is tried: try again"
+    )]
+    Contended,
+    /// The bytes that are stored are not a value of the type. Some process wrote garbage.
+    #[error(
+        "the stored bytes are not a valid value of the type: some process wrote garbage into the segment; remove the key, or repair the segment"
+    )]
+    InvalidValue,
+}
+
+/// Why a write did not happen. Whatever it is, the map is as it was before the call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// There is no room for one more key where this one may live, nor can anything move out of
+    /// its way. Does not happen below the promised capacity.
+    #[error(
+        "no room for another key: the map was created for {capacity} entries; remove some, or copy it into a larger segment"
+    )]
+    Full {
+        /// The capacity that was promised at creation.
+        capacity: u64,
+    },
+    /// Somebody held the lock of a bucket for the whole `lock_timeout`. A dead owner's lock
+    /// is taken over, so the owner lives (perhaps stopped), or cannot be judged from here.
+    #[error(
+        "bucket {bucket} stayed locked for {waited:?} by {owner}: try again, or look at that process"
+    )]
+    Busy {
+        /// Who holds the lock.
+        owner: Box<OwnerInfo>,
+        /// Which bucket.
+        bucket: u64,
+        /// How long the call waited.
+        waited: Duration,
+    },
+    /// This process could not register as a writer.
+    #[error(transparent)]
+    Register(Box<RegisterError>),
+    /// The bytes that are stored are not a value of the type, so nothing can be computed from them.
+    #[error(
+        "the stored bytes are not a valid value of the type: some process wrote garbage into the segment; remove the key, or repair the segment"
+    )]
+    InvalidValue,
+    /// A bucket is in a state that the protocol does not write.
+    #[error("bucket {bucket} is damaged: some process wrote garbage into the segment; repair it")]
+    Damaged {
+        /// Which bucket.
+        bucket: u64,
+    },
+    /// Other writers changed the value each time between reading it and writing the new one.
+    #[error("the value was changed by others each time for {waited:?}: try again")]
+    Contended {
+        /// How long the call tried after it was first overtaken: its `lock_timeout`.
+        waited: Duration,
+    },
+}
+
+impl From<RegisterError> for WriteError {
+    fn from(error: RegisterError) -> Self {
+        Self::Register(Box::new(error))
+    }
+}
+
+impl From<ReadError> for WriteError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Contended => Self::Contended {
+                waited: Duration::ZERO,
+            },
+            ReadError::InvalidValue => Self::InvalidValue,
+        }
+    }
+}
+
+/// Why an iteration ended before the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IterError {
+    /// More entries were displaced meanwhile than an iterator can keep track of, so it can no
+    /// longer promise to yield each entry once.
+    #[error(
+        "more entries were moved while iterating than can be kept track of: iterate again, and faster"
+    )]
+    Lapped,
+    /// See [`ReadError`].
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl From<crate::protocol::walk::Lost> for IterError {
+    fn from(lost: crate::protocol::walk::Lost) -> Self {
+        match lost {
+            crate::protocol::walk::Lost::Lapped => Self::Lapped,
+            crate::protocol::walk::Lost::Contended => Self::Read(ReadError::Contended),
+        }
+    }
+}
+
+/// Why `retain` or `clear` ended before the end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SweepError {
+    /// The walk could not go on.
+    #[error(transparent)]
+    Iter(#[from] IterError),
+    /// An entry could not be removed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// What [`compare_exchange`](crate::Map::compare_exchange) came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Exchange<V> {
+    /// The value was as expected, and is the new one now.
+    Done,
+    /// The value is another one.
+    Differs(V),
+    /// The key is not there.
+    Absent,
+}
+
+impl<V> Exchange<V> {
+    /// Whether the new value was stored.
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+}
+
+/// What [`try_insert`](crate::Map::try_insert) came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum TryInsert<V> {
+    /// The key was absent and has the value now.
+    Inserted,
+    /// The key is there already, with this value.
+    Occupied(V),
+}
+
+impl<V> TryInsert<V> {
+    /// Whether the value was stored.
+    pub fn is_inserted(&self) -> bool {
+        matches!(self, Self::Inserted)
+    }
+}
+
+impl fmt::Display for HashKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rapid => "rapidhash",
+            Self::Sip => "SipHash-1-3",
+        })
+    }
+}

@@ -1,0 +1,304 @@
+//! An open segment: what all handles of one `open` have in common.
+
+pub(crate) mod error;
+pub(crate) mod open;
+pub(crate) mod restart;
+pub(crate) mod statistics;
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use crate::format::Layout;
+use crate::format::sections::Sections;
+use crate::liveness::token::{Token, Verdict};
+use crate::liveness::{LockPlace, Owners, Participant};
+use crate::policy::learner::{Learner, Memory};
+use crate::protocol::bucket::Shape;
+use crate::protocol::hash::{HashKind, KeyHasher, Secret};
+use crate::protocol::move_log::Moves;
+use crate::protocol::table::{Blocked, Edit, Lookup, Outcome, Probe, Table, Who, Writer};
+use crate::segment::{Identity, Segment};
+use crate::store::error::{ReadError, WriteError};
+use crate::store::restart::Salvage;
+use crate::sys::copy::Sink;
+use crate::sys::mapping::Access;
+use crate::sys::sync::{AtomicU64, Ordering};
+
+/// An open segment. Dropping it unmaps; it never removes anything.
+pub(crate) struct Shared {
+    pub(crate) mapping: Sections,
+    pub(crate) layout: Layout,
+    pub(crate) secret: Secret,
+    pub(crate) segment: Segment,
+    pub(crate) identity: Identity,
+    /// Who we are among the writers; a read-only handle is nobody.
+    pub(crate) owners: Option<Owners>,
+    pub(crate) lock_timeout: Duration,
+    /// Whether the last writer that leaves syncs and seals the segment.
+    pub(crate) sync_on_close: bool,
+    /// What was kept of it, if it had to be looked over after a crash of the machine.
+    pub(crate) salvage: std::sync::OnceLock<Salvage>,
+    /// The second, by the coarse clock and plus one, in which this process last could not register
+    /// for something that it can do without; 0 if never.
+    pub(crate) refused: AtomicU64,
+    /// What this process has counted for the replacement policy of a cache.
+    pub(crate) learner: Learner,
+    /// The file behind the mapping: kept open so that it can be asked about.
+    pub(crate) file: Option<OwnedFd>,
+}
+
+impl Shared {
+    /// The words of the participant table.
+    #[inline(always)]
+    pub(crate) fn participants(&self) -> &[AtomicU64] {
+        self.mapping.participants()
+    }
+
+    /// What the replacement policy of a cache remembers.
+    pub(crate) fn memory(&self) -> Memory<'_> {
+        Memory {
+            learner: &self.learner,
+            lessons: self.mapping.learner(),
+            ghosts: self.mapping.ghosts(),
+        }
+    }
+
+    /// The hash of keys.
+    #[inline(always)]
+    pub(crate) fn hasher(&self) -> KeyHasher<'_> {
+        KeyHasher::new(self.layout.hash, &self.secret)
+    }
+
+    /// The table, for entries of the given shape, which the layout was checked against.
+    #[inline(always)]
+    pub(crate) fn table<S: Shape>(&self, shape: S) -> Table<'_, S> {
+        let hash = self.layout.hash;
+        let area = self.mapping.area(shape, hash);
+        let area = area.expect("types are compared with a segment's when it is opened");
+        let moves = Moves::new(self.mapping.moves());
+        Table::new(area, KeyHasher::new(hash, &self.secret), moves)
+    }
+
+    /// The same, if the hash function is the usual one: for the shortest way of a read, which
+    /// asks for the shape and the function at once, and nothing after that.
+    #[inline(always)]
+    pub(crate) fn quick_table<S: Shape>(&self, shape: S) -> Option<Table<'_, S>> {
+        let area = self.mapping.area(shape, HashKind::Rapid)?;
+        let hasher = KeyHasher::new(HashKind::Rapid, &self.secret);
+        Some(Table::new(area, hasher, Moves::new(self.mapping.moves())))
+    }
+
+    /// The file behind the segment; System V segments have none.
+    pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether the handle may write.
+    pub(crate) fn access(&self) -> Access {
+        self.mapping.access()
+    }
+
+    /// What this process writes into lock words. Registers it at its first write.
+    #[inline(always)]
+    pub(crate) fn token(&self) -> Result<Token, WriteError> {
+        Ok(self.owners().token(self.participants())?)
+    }
+
+    /// Our token, if this process is registered.
+    #[inline(always)]
+    pub(crate) fn current_token(&self) -> Option<Token> {
+        self.owners.as_ref()?.current()
+    }
+
+    /// Our token for what can be done without: registers this process if it is not, but tries
+    /// that once a second only, since it takes long where all slots are taken.
+    pub(crate) fn token_for_hits(&self) -> Option<Token> {
+        let owners = self.owners.as_ref()?;
+        if let Some(token) = owners.current() {
+            return Some(token);
+        }
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+        let second = now.tv_sec.cast_unsigned() + 1;
+        if self.refused.load(Ordering::Relaxed) == second {
+            return None;
+        }
+        let token = owners.token(self.participants()).ok();
+        if token.is_none() {
+            self.refused.store(second, Ordering::Relaxed);
+        }
+        token
+    }
+
+    /// Runs one edit of the entry of a key.
+    #[inline(always)]
+    pub(crate) fn edit_key<S: Shape>(
+        &self,
+        table: &Table<'_, S>,
+        probe: Probe<'_>,
+        old: &mut Sink<'_>,
+        new: &mut [u64],
+        mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+    ) -> Result<Outcome, WriteError> {
+        let token = self.token()?;
+        match table.edit_at_home(token, probe, old, new, &mut decide) {
+            Some(outcome) => Ok(outcome),
+            None => self.edit(table, token, probe, old, new, &mut decide),
+        }
+    }
+
+    /// What a read does when it was overtaken too often: a writable handle reads under the lock,
+    /// a read-only one has more patience, and an end of it. Says whether the key is there.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn read_contended<S: Shape>(
+        &self,
+        table: &Table<'_, S>,
+        probe: Probe<'_>,
+        value: &mut Sink<'_>,
+    ) -> Result<bool, ReadError> {
+        if self.access() == Access::ReadWrite
+            && let Ok(token) = self.token()
+        {
+            let mut keep = |_: Option<&[u64]>, _: &mut [u64]| Edit::Keep;
+            let kept = self.edit(table, token, probe, value, &mut [], &mut keep);
+            if let Ok(outcome) = kept {
+                return Ok(outcome == Outcome::KeptPresent);
+            }
+        }
+        match table.read_patiently(probe, value) {
+            Lookup::Hit => Ok(true),
+            Lookup::Miss => Ok(false),
+            Lookup::Contended => Err(ReadError::Contended),
+        }
+    }
+
+    /// An edit the long way: see [`Table::edit`].
+    #[inline(never)]
+    pub(crate) fn edit<S: Shape>(
+        &self,
+        table: &Table<'_, S>,
+        token: Token,
+        key: Probe<'_>,
+        old: &mut Sink<'_>,
+        new: &mut [u64],
+        decide: &mut impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+    ) -> Result<Outcome, WriteError> {
+        let mut writer = Writer::new(self, token, self.lock_timeout);
+        table
+            .edit(&mut writer, key, old, new, decide)
+            .map_err(|blocked| self.write_error(blocked))
+    }
+
+    /// Our bookkeeping as a writer.
+    ///
+    /// # Panics
+    /// On a read-only handle, whose types have no writing methods.
+    #[inline(always)]
+    pub(crate) fn owners(&self) -> &Owners {
+        self.owners
+            .as_ref()
+            .expect("read-only handles have no writing methods")
+    }
+
+    /// Our bookkeeping about the others: as a writer's, or that of somebody who only looks.
+    pub(crate) fn observers(&self) -> Observer<'_> {
+        match &self.owners {
+            Some(owners) => Observer::Writer(owners),
+            None => {
+                let file = self.as_fd();
+                let place = lock_place(&self.segment, file);
+                let Layout {
+                    segment_id, counts, ..
+                } = &self.layout;
+                Observer::Reader(Owners::observing(place, *segment_id, counts.participants))
+            }
+        }
+    }
+
+    /// Who is registered as a writer, the living and the dead.
+    pub(crate) fn survey(&self) -> Vec<Participant> {
+        self.observers().get().survey(self.participants())
+    }
+
+    /// The error that the caller sees for a write that did not happen.
+    #[cold]
+    pub(crate) fn write_error(&self, blocked: Blocked) -> WriteError {
+        match blocked {
+            Blocked::Full => WriteError::Full {
+                capacity: self.layout.capacity,
+            },
+            Blocked::Damaged { bucket } => WriteError::Damaged { bucket },
+            Blocked::Busy { bucket, found } => match found.owner() {
+                Some(owner) => WriteError::Busy {
+                    owner: Box::new(self.owners().describe(self.participants(), owner)),
+                    bucket,
+                    waited: self.lock_timeout,
+                },
+                None => WriteError::Contended {
+                    waited: self.lock_timeout,
+                },
+            },
+        }
+    }
+}
+
+/// Who tells the living from the dead.
+pub(crate) enum Observer<'a> {
+    Writer(&'a Owners),
+    Reader(Owners),
+}
+
+impl Observer<'_> {
+    pub(crate) fn get(&self) -> &Owners {
+        match self {
+            Self::Writer(owners) => owners,
+            Self::Reader(owners) => owners,
+        }
+    }
+}
+
+/// Where the writers of a segment lock their bytes.
+pub(crate) fn lock_place<'a>(segment: &Segment, file: Option<BorrowedFd<'a>>) -> LockPlace<'a> {
+    match file {
+        Some(file) => LockPlace::File(file),
+        None => match segment.metadata() {
+            Ok(found) => LockPlace::Companion {
+                owner: found.uid,
+                mode: found.mode,
+            },
+            Err(_) => LockPlace::None,
+        },
+    }
+}
+
+impl Who for Shared {
+    fn verdict(&self, token: Token) -> Verdict {
+        match &self.owners {
+            Some(owners) => owners.verdict(self.participants(), token),
+            None => Verdict::Unknowable,
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(owners) = &self.owners {
+            let has_written = owners.is_registered();
+            owners.release(self.participants());
+            if has_written && self.sync_on_close {
+                restart::close(self);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("segment", &self.segment)
+            .field("access", &self.access())
+            .field("capacity", &self.layout.capacity)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,437 @@
+//! Creating and opening a segment, whatever the handle on it is going to be.
+//!
+//! The builders of all handles are thin: they know types. What they share is here: the
+//! settings, a header made from a plan, and the way from attached bytes to an open segment
+//! ([`Shared`]), on which a handle's own checks are the only difference.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use zerocopy::IntoBytes;
+
+use crate::dynamic::Dimensions;
+use crate::format::sections::{Grid, Sections};
+use crate::format::{
+    Birth, CacheFields, Kind, Layout, LayoutError, MAGIC, MAX_HEADER_LEN, Plan, SizeError, validate,
+};
+use crate::liveness::Owners;
+use crate::policy::learner::Learner;
+use crate::protocol::hash::{HashKind, SECRET_WORDS, Secret};
+use crate::schema::{ParseError, Type};
+use crate::segment::{Attached, Blueprint, Created, Segment, SegmentError, SegmentOptions};
+use crate::store::error::OpenError;
+use crate::store::restart::{self, AfterMachineCrash, Reason, boot_id};
+use crate::store::{Shared, lock_place};
+use crate::sys::mapping::{Access, HugePages, Mapping};
+use crate::sys::sync::{AtomicU64, Ordering};
+
+/// How long a writer waits for a bucket that a living process holds, unless told otherwise.
+const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Processes that can write at a time, unless told otherwise: 16 KiB of the segment.
+const DEFAULT_WRITERS: u32 = 256;
+
+/// What every builder can be told.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) capacity: u64,
+    pub(crate) max_writers: u32,
+    pub(crate) hash: Option<HashKind>,
+    pub(crate) options: SegmentOptions,
+    pub(crate) lock_timeout: Duration,
+    pub(crate) memory: Memory,
+    /// The handle's own default, if it is not said.
+    pub(crate) after_machine_crash: Option<AfterMachineCrash>,
+    pub(crate) sync_on_close: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            capacity: 0,
+            max_writers: DEFAULT_WRITERS,
+            hash: None,
+            options: SegmentOptions::default(),
+            lock_timeout: DEFAULT_LOCK_TIMEOUT,
+            memory: Memory::default(),
+            after_machine_crash: None,
+            sync_on_close: true,
+        }
+    }
+}
+
+/// The setters that all builders have; for types with a field `settings: Settings`.
+macro_rules! settings_methods {
+    () => {
+        crate::store::open::settings_methods!(of all stores);
+
+        /// Entries that shall fit, whatever their keys: needed for creating. More may fit, since
+        /// there are always some slots more. `open_or_create` accepts an existing segment with
+        /// at least this capacity.
+        pub fn capacity(mut self, entries: usize) -> Self {
+            self.settings.capacity = entries as u64;
+            self
+        }
+
+        /// What becomes of a `file:` segment that was in use when the machine crashed: opening it fails
+        /// unless something else is chosen here.
+        pub fn after_machine_crash(mut self, choice: crate::AfterMachineCrash) -> Self {
+            self.settings.after_machine_crash = Some(choice);
+            self
+        }
+    };
+    (of all stores) => {
+        /// Processes that can write at a time (256 unless set, 64 bytes each, at most 65,535). A
+        /// process counts from its first write through a handle until it drops the handle or ends.
+        pub fn max_writers(mut self, processes: u32) -> Self {
+            self.settings.max_writers = processes;
+            self
+        }
+
+        /// The hash function of a new segment. `open_or_create` refuses an existing segment with
+        /// another one than is set here.
+        pub fn hash(mut self, hash: crate::HashKind) -> Self {
+            self.settings.hash = Some(hash);
+            self
+        }
+
+        /// Permission bits of a new segment: 0600 unless set, whatever the umask.
+        pub fn mode(mut self, mode: u32) -> Self {
+            self.settings.options = self.settings.options.mode(mode);
+            self
+        }
+
+        /// Accepts an existing segment of user `uid`, and of nobody else. Without this, only one's own
+        /// segments are opened: whoever owns a segment can fill it with anything.
+        pub fn expect_owner(mut self, uid: u32) -> Self {
+            self.settings.options = self.settings.options.expect_owner(uid);
+            self
+        }
+
+        /// Accepts existing segments of any user.
+        pub fn any_owner(mut self) -> Self {
+            self.settings.options = self.settings.options.any_owner();
+            self
+        }
+
+        /// All that concerns the segment rather than what is in it.
+        pub fn segment_options(mut self, options: crate::SegmentOptions) -> Self {
+            self.settings.options = options;
+            self
+        }
+
+        /// How long a write waits for a bucket that another living process holds: one second unless
+        /// set. Then it fails with [`Busy`](crate::WriteError::Busy).
+        pub fn lock_timeout(mut self, timeout: ::std::time::Duration) -> Self {
+            self.settings.lock_timeout = timeout;
+            self
+        }
+
+        /// Touches all pages when opening, so that no later access pays for a page fault.
+        pub fn prefault(mut self, prefault: bool) -> Self {
+            self.settings.memory.prefault = prefault;
+            self
+        }
+
+        /// Locks the pages into memory (`mlock`): they are never swapped out. Counts against
+        /// `RLIMIT_MEMLOCK`.
+        pub fn lock_in_memory(mut self, lock: bool) -> Self {
+            self.settings.memory.lock = lock;
+            self
+        }
+
+        /// Whether the mapping shall use huge pages.
+        pub fn huge_pages(mut self, huge_pages: crate::HugePages) -> Self {
+            self.settings.memory.huge_pages = huge_pages;
+            self
+        }
+
+        /// Whether the last writer of a `file:` segment writes it to the disk when its last handle is
+        /// dropped (which takes its time), so that it is trusted after a crash of the machine. It
+        /// does unless this says no.
+        pub fn sync_on_close(mut self, sync: bool) -> Self {
+            self.settings.sync_on_close = sync;
+            self
+        }
+    };
+}
+pub(crate) use settings_methods;
+
+/// Wishes for the memory of the mapping.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) prefault: bool,
+    pub(crate) lock: bool,
+    pub(crate) huge_pages: HugePages,
+}
+
+/// The types of a segment's entries, as a handle expects or has found them.
+#[derive(Clone, Debug)]
+pub(crate) struct EntryTypes {
+    pub(crate) key: Type,
+    pub(crate) value: Type,
+}
+
+impl EntryTypes {
+    /// Stands in where only lengths matter.
+    pub(crate) const UNIT: Self = Self {
+        key: Type::Unit,
+        value: Type::Unit,
+    };
+}
+
+impl Settings {
+    /// The plan of a new segment of this kind.
+    pub(crate) fn plan(&self, kind: Kind, types: &EntryTypes, meta_words: u32) -> Plan {
+        Plan {
+            kind,
+            hash: self.hash.unwrap_or_default(),
+            capacity: self.capacity,
+            key_len: types.key.size(),
+            value_len: types.value.size(),
+            meta_words,
+            participants: self.max_writers,
+            key_schema: types.key.to_string(),
+            value_schema: types.value.to_string(),
+            cache: CacheFields::default(),
+        }
+    }
+
+    /// Makes a segment to a plan. Fails if there is one.
+    pub(crate) fn create(&self, segment: &Segment, plan: &Plan) -> Result<Attached, OpenError> {
+        with_blueprint(plan, |blueprint| segment.create(&self.options, blueprint))
+    }
+
+    /// Attaches a segment, and makes it to the plan if there is none.
+    pub(crate) fn open_or_create(
+        &self,
+        segment: &Segment,
+        plan: &Plan,
+    ) -> Result<(Attached, Created), OpenError> {
+        with_blueprint(plan, |blueprint| {
+            segment.open_or_create(&self.options, blueprint)
+        })
+    }
+
+    /// Attaches a segment that exists.
+    pub(crate) fn attach(&self, segment: &Segment, access: Access) -> Result<Attached, OpenError> {
+        Ok(segment.open(&self.options, access, MAGIC)?)
+    }
+
+    /// Turns an attached segment into an open one, if `check` finds that it is what the handle
+    /// needs, and the machine was not booted since it was used last, or it passes the check that
+    /// follows then ([`restart`]), in which `invalid` judges the words of keys and values. Returns
+    /// what `check` found out as well.
+    pub(crate) fn finish<T>(
+        &self,
+        attached: Attached,
+        access: Access,
+        check: impl FnOnce(&Layout) -> Result<T, OpenError>,
+        invalid: impl Fn(&T, &[u64], &[u64]) -> Option<Reason>,
+    ) -> Result<(Arc<Shared>, T), OpenError> {
+        let layout = read_layout(&attached.mapping)?;
+        let checked = check(&layout)?;
+        // Only now: a file of somebody else's may have its holes.
+        if access == Access::ReadWrite {
+            attached.fill_holes()?;
+        }
+        let Attached {
+            mapping,
+            segment,
+            identity,
+            file,
+        } = attached;
+        self.memory.apply(&mapping)?;
+        let counts = &layout.counts;
+        let grid = Grid::new(counts.buckets, counts.bucket_words(), layout.hash);
+        let mapping = Sections::new(mapping, layout.places.parts(), grid);
+        let owners = (access == Access::ReadWrite).then(|| {
+            let file = file.as_ref().map(AsFd::as_fd);
+            Owners::new(
+                lock_place(&segment, file),
+                layout.segment_id,
+                layout.counts.participants,
+            )
+        });
+        let shared = Arc::new(Shared {
+            secret: Secret::new(layout.secret),
+            mapping,
+            layout,
+            segment,
+            identity,
+            owners,
+            lock_timeout: self.lock_timeout,
+            refused: AtomicU64::new(0),
+            learner: Learner::new(),
+            sync_on_close: self.sync_on_close,
+            salvage: OnceLock::new(),
+            file,
+        });
+        let choice = self.after_machine_crash.unwrap_or_default();
+        let shape = Dimensions::of(&shared.layout.counts);
+        let salvage = restart::admit(&shared, shape, choice, |key, value| {
+            invalid(&checked, key, value)
+        })?;
+        if let Some(salvage) = salvage {
+            // Nobody else has the handle yet.
+            let _ = shared.salvage.set(salvage);
+        }
+        Ok((shared, checked))
+    }
+
+    /// Whether an existing segment is what `open_or_create` would have created, or better.
+    pub(crate) fn check_agreement(&self, layout: &Layout) -> Result<(), OpenError> {
+        if layout.capacity < self.capacity {
+            let (asked, found) = (self.capacity, layout.capacity);
+            return Err(OpenError::CapacityDiffers { asked, found });
+        }
+        match self.hash {
+            Some(asked) if asked != layout.hash => Err(OpenError::HashDiffers {
+                asked,
+                found: layout.hash,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Bytes of a segment made to a plan.
+pub(crate) fn planned_size(plan: &Plan) -> Result<u64, SizeError> {
+    let places = plan.counts()?.places();
+    Ok(places.map_or(u64::MAX, |places| places.end as u64 * 8))
+}
+
+/// The types that a segment says it holds.
+pub(crate) fn stored_types(layout: &Layout) -> Result<EntryTypes, OpenError> {
+    let parsed = |part, text: &str| {
+        Type::parse(text).map_err(|source: ParseError| OpenError::Schema {
+            part,
+            source: Box::new(source),
+        })
+    };
+    Ok(EntryTypes {
+        key: parsed("key", &layout.key_schema)?,
+        value: parsed("value", &layout.value_schema)?,
+    })
+}
+
+/// Whether the sizes by which the table is laid out are those of the types by which its
+/// entries are accessed: they must agree, whatever the schemas say.
+pub(crate) fn check_sizes(
+    layout: &Layout,
+    key: usize,
+    value: usize,
+    meta_words: u32,
+) -> Result<(), OpenError> {
+    let counts = &layout.counts;
+    let sizes = [
+        ("key", key as u64, u64::from(counts.key_len)),
+        ("value", value as u64, u64::from(counts.value_len)),
+        (
+            "metadata",
+            u64::from(meta_words) * 8,
+            u64::from(counts.meta_words) * 8,
+        ),
+    ];
+    for (part, expected, found) in sizes {
+        if expected != found {
+            return Err(OpenError::SizeContradiction {
+                part,
+                expected,
+                found,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Lets `create` make a segment to a plan.
+fn with_blueprint<T>(
+    plan: &Plan,
+    create: impl FnOnce(&Blueprint<'_>) -> Result<T, SegmentError>,
+) -> Result<T, OpenError> {
+    let counts = plan.counts()?;
+    let header = plan.header(&counts, &birth()?);
+    let len = counts.places().map_or(usize::MAX, |places| places.end * 8);
+    let init = |words: &[AtomicU64]| {
+        // Word 0 is the magic, which the segment stores when all else is there.
+        let (header, _) = header.as_chunks::<8>();
+        for (word, bytes) in words.iter().zip(header).skip(1) {
+            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+    };
+    Ok(create(&Blueprint {
+        len,
+        magic: MAGIC,
+        init: &init,
+    })?)
+}
+
+/// Copies the header out, once, and validates the copy.
+pub(crate) fn read_layout(mapping: &Mapping) -> Result<Layout, LayoutError> {
+    let header: Vec<u64> = mapping
+        .words()
+        .iter()
+        .take(MAX_HEADER_LEN / 8)
+        .enumerate()
+        .map(|(index, word)| {
+            // Acquire on the first word would be wrong on a read-only mapping; the fence
+            // after it pairs with the Release store of the magic at creation.
+            let word = word.load(Ordering::Relaxed);
+            if index == 0 {
+                crate::sys::sync::fence(Ordering::Acquire);
+            }
+            word
+        })
+        .collect();
+    validate(header.as_bytes(), mapping.len() as u64)
+}
+
+/// What only this creation has.
+fn birth() -> Result<Birth, OpenError> {
+    let mut random = [0u64; SECRET_WORDS + 2];
+    let mut rest = random.as_mut_bytes();
+    while !rest.is_empty() {
+        match rustix::rand::getrandom(&mut *rest, rustix::rand::GetRandomFlags::empty()) {
+            Ok(filled) => rest = &mut rest[filled..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(OpenError::Random(error.into())),
+        }
+    }
+    let [s0, s1, s2, s3, s4, s5, s6, s7, id @ ..] = random;
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Ok(Birth {
+        secret: [s0, s1, s2, s3, s4, s5, s6, s7],
+        segment_id: id,
+        creator_pid: std::process::id(),
+        created_at: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
+        boot_id: boot_id(),
+    })
+}
+
+impl Memory {
+    fn apply(self, mapping: &Mapping) -> Result<(), OpenError> {
+        let wish = |wish, result: io::Result<()>| {
+            result.map_err(|source| OpenError::Memory { wish, source })
+        };
+        match self.huge_pages {
+            // A reader leaves the segment as it is, in this respect as well.
+            _ if mapping.access() == Access::ReadOnly => {}
+            HugePages::Never => {}
+            // A hint: where the kernel does not offer them, small pages do.
+            HugePages::Advise => drop(mapping.use_huge_pages()),
+            HugePages::Require => wish("using huge pages", mapping.use_huge_pages())?,
+        }
+        if self.prefault {
+            wish("touching all pages", mapping.prefault())?;
+        }
+        if self.lock {
+            wish("locking the pages into memory", mapping.lock_in_memory())?;
+        }
+        Ok(())
+    }
+}
