@@ -117,7 +117,7 @@ pub use store::error::{
     Exchange, IterError, OpenError, ReadError, SweepError, TryInsert, WriteError,
 };
 pub use store::restart::{AfterMachineCrash, Dropped, Reason, Salvage, Synced};
-pub use sys::mapping::HugePages;
+pub use sys::huge::HugePages;
 pub use types::integer::Integer;
 pub use types::{Bytes, Key, Str, Value};
 #[doc(hidden)]

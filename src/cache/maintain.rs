@@ -4,10 +4,10 @@ use super::{Cache, ReadOnlyCache};
 use crate::liveness::{Participant, RegisterError};
 use crate::map::maintain::{Check, Recovery, check, recover};
 use crate::protocol::lease::Leases;
-use crate::protocol::table::evict::Replacement;
+use crate::protocol::replacement::Replacement;
+use crate::protocol::shape::Cached;
 use crate::segment::SegmentError;
 use crate::store::restart::{self, Salvage, Synced};
-use crate::types::image::Cached;
 use crate::types::{Key, Value};
 
 impl<K: Key, V: Value> ReadOnlyCache<K, V> {

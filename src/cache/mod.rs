@@ -36,8 +36,9 @@ mod tests;
 use std::time::Duration;
 
 use crate::protocol::bucket::{Bucket, Slot};
+use crate::protocol::shape::Cached;
 use crate::store::restart::boot_id;
-use crate::types::image::{Cached, Image};
+use crate::types::image::Image;
 use crate::types::metadata::Meta;
 
 pub use self::builder::CacheBuilder;

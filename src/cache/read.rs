@@ -9,6 +9,7 @@ use crate::format::{CacheFields, Layout};
 use crate::map::found;
 use crate::protocol::bucket::Bucket;
 use crate::protocol::hash::Hashed;
+use crate::protocol::shape::{Cached, MetaWords, One, Two};
 use crate::protocol::table::{Lookup, Probe, Table};
 use crate::segment::{Segment, SegmentError};
 use crate::store::Shared;
@@ -16,7 +17,7 @@ use crate::store::error::ReadError;
 use crate::sys::clock::Clock;
 use crate::sys::copy::Sink;
 use crate::sys::sync::{AtomicU64, Ordering};
-use crate::types::image::{Annotated, Cached, Image, MetaWords, One, Two};
+use crate::types::image::{Annotated, Image};
 use crate::types::metadata::Meta;
 use crate::types::{Key, Value};
 

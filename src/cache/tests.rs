@@ -14,10 +14,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::liveness::tests::Child;
-use crate::protocol::bucket::{Buffer, Shape};
+use crate::protocol::shape::One;
+use crate::protocol::shape::Shape;
 use crate::segment::Segment;
+use crate::sys::copy::Buffer;
 use crate::sys::sync;
-use crate::types::image::One;
 use crate::types::metadata::{EPOCHS, MAX_TICKS, NEXT_EPOCH};
 
 const KEYS: u64 = 40;

@@ -9,14 +9,15 @@ use crate::format::SizeError;
 use crate::map::{decoded, found};
 use crate::protocol::bucket::Bucket;
 use crate::protocol::hash::Hashed;
-use crate::protocol::table::evict::{Replaced, Replacement};
+use crate::protocol::replacement::{Replaced, Replacement};
+use crate::protocol::shape::{Cached, MetaWords, One, Two};
 use crate::protocol::table::{Edit, Lookup, Outcome, Probe, Table};
 use crate::schema::Schema;
 use crate::store::Shared;
 use crate::store::error::{OpenError, ReadError, WriteError};
 use crate::store::statistics::{Counter, Recorder};
 use crate::sys::sync::Ordering;
-use crate::types::image::{Annotated, Cached, Image, MetaWords, One, Two};
+use crate::types::image::{Annotated, Image};
 use crate::types::metadata::Meta;
 use crate::types::{Key, Value};
 

@@ -2,7 +2,7 @@
 
 use crate::liveness::OwnerInfo;
 use crate::liveness::token::LockWord;
-use crate::protocol::bucket::Shape;
+use crate::protocol::shape::Shape;
 use crate::store::Shared;
 use crate::sys::sync::Ordering;
 

@@ -11,7 +11,7 @@ use crate::schema::{Type, Unfit};
 use crate::segment::{Attached, Segment, SegmentError};
 use crate::store::error::OpenError;
 use crate::store::open::{EntryTypes, Settings, planned_size, settings_methods};
-use crate::sys::mapping::Access;
+use crate::sys::access::Access;
 
 /// Creates or opens a [`DynMap`].
 ///

@@ -5,8 +5,9 @@ use core::mem::MaybeUninit;
 use zerocopy::IntoBytes;
 
 use crate::format::Counts;
-use crate::protocol::bucket::{Buffer, Shape};
-use crate::protocol::table::evict::Replacement;
+use crate::protocol::replacement::Replacement;
+use crate::protocol::shape::Shape;
+use crate::sys::copy::Buffer;
 
 /// The dimensions of the entries of one segment. They come from a checked layout, so each
 /// part has at most [`MAX_ENTRY_PART`](crate::MAX_ENTRY_PART) bytes.

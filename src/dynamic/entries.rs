@@ -7,7 +7,7 @@ use super::bytes::to_bytes;
 use super::error::DynError;
 use super::map::ReadOnlyDynMap;
 use super::types::Part;
-use crate::protocol::bucket::Shape;
+use crate::protocol::shape::Shape;
 use crate::protocol::walk::Steps;
 use crate::store::error::IterError;
 

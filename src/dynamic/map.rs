@@ -18,7 +18,8 @@ use crate::format::{Kind, Layout};
 use crate::liveness::{Participant, RegisterError};
 use crate::map::maintain::{self, Check, Recovery};
 use crate::map::{MapStats, clear, stats, sweep};
-use crate::protocol::bucket::{Bucket, Buffer, Shape};
+use crate::protocol::bucket::Bucket;
+use crate::protocol::shape::Shape;
 use crate::protocol::table::{Edit, Lookup, Outcome, Probe, Table};
 use crate::schema::Type;
 use crate::segment::{Segment, SegmentError};
@@ -26,6 +27,7 @@ use crate::store::Shared;
 use crate::store::error::{SweepError, WriteError};
 use crate::store::open::EntryTypes;
 use crate::store::restart::{self, Reason, Salvage, Synced};
+use crate::sys::copy::Buffer;
 use crate::sys::copy::Sink;
 use crate::sys::sync::Deadline;
 

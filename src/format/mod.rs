@@ -74,10 +74,10 @@ use crate::liveness::SLOT_WORDS;
 use crate::liveness::token::MAX_PARTICIPANTS;
 use crate::policy::Ghosts;
 use crate::policy::learner::LEARNER_WORDS;
-use crate::protocol::bucket::{HEADER_WORDS, SLOTS, usable};
 use crate::protocol::hash::{HashKind, SECRET_WORDS};
 use crate::protocol::lease::CELL_WORDS;
 use crate::protocol::move_log::ring_words;
+use crate::protocol::shape::{HEADER_WORDS, SLOTS, usable};
 use crate::store::statistics::LINE_WORDS;
 use crate::types::metadata::MAX_TICKS;
 

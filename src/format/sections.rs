@@ -5,9 +5,9 @@ use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 
 use crate::format::{MAX_BUCKETS, SHARED_WORDS};
-use crate::protocol::bucket::Shape;
 use crate::protocol::buckets::Area;
 use crate::protocol::hash::HashKind;
+use crate::protocol::shape::Shape;
 use crate::sys::mapping::Mapping;
 use crate::sys::sync::AtomicU64;
 
@@ -198,7 +198,7 @@ impl Deref for Sections {
 mod tests {
     use super::*;
     use crate::map::Map;
-    use crate::types::image::Typed;
+    use crate::protocol::shape::Typed;
 
     #[test]
     fn buckets_are_given_out_in_the_form_that_they_have_and_in_no_other() {

@@ -14,7 +14,7 @@ use crate::store::open::{
     EntryTypes, Settings, check_sizes, planned_size, settings_methods, stored_types,
 };
 use crate::store::restart::Reason;
-use crate::sys::mapping::Access;
+use crate::sys::access::Access;
 use crate::types::image::Image;
 use crate::types::{Key, Value};
 

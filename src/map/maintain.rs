@@ -13,13 +13,15 @@ use std::time::Duration;
 use crate::liveness::token::{LockWord, Token};
 use crate::liveness::{OwnerInfo, Participant, RegisterError, Verdict};
 use crate::map::{Map, ReadOnlyMap};
-use crate::protocol::bucket::{Bucket, Buffer, Search, Shape, Slot, State};
+use crate::protocol::bucket::{Bucket, Search, Slot, State};
 use crate::protocol::hash::Hashed;
+use crate::protocol::shape::Shape;
+use crate::protocol::shape::Typed;
 use crate::protocol::table::takeover::Burial;
 use crate::protocol::table::{Table, Writer};
 use crate::store::{Observer, Shared};
+use crate::sys::copy::Buffer;
 use crate::sys::sync::{Deadline, LOCK_SPINS, Ordering, READ_TRIES_READ_ONLY, fence, spin_hint};
-use crate::types::image::Typed;
 use crate::types::{Key, Value};
 
 /// Most findings and problems that are listed one by one; the rest is counted.

@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 use crate::format::{Layout, SizeError};
 use crate::map::builder::MapBuilder;
-use crate::protocol::bucket::{Bucket, Shape};
+use crate::protocol::bucket::Bucket;
 use crate::protocol::hash::{HashKind, Hashed};
+use crate::protocol::shape::Shape;
+use crate::protocol::shape::Typed;
 use crate::protocol::table::{Edit, Lookup, Outcome, Probe, Table};
 use crate::protocol::walk::{Entries, Steps, Walk};
 use crate::schema::Schema;
@@ -22,7 +24,7 @@ use crate::store::error::{Exchange, IterError, ReadError, SweepError, TryInsert,
 use crate::store::restart::{self, Salvage, Synced};
 use crate::sys::copy::Sink;
 use crate::sys::sync::Deadline;
-use crate::types::image::{Image, Typed, decode, same};
+use crate::types::image::{Image, decode, same};
 use crate::types::integer::Integer;
 use crate::types::{Key, Value};
 

@@ -6,8 +6,9 @@
 //! cache. So there is none for the two buckets of a key, whose numbers are computed here and cannot
 //! be out of bounds, whatever the hash. All others are found [with a check](Area::bucket).
 
-use crate::protocol::bucket::{Bucket, Shape};
+use crate::protocol::bucket::Bucket;
 use crate::protocol::hash::Hashed;
+use crate::protocol::shape::Shape;
 use crate::sys::sync::AtomicU64;
 
 /// All buckets of a segment.
@@ -107,7 +108,7 @@ impl<'a, S: Shape> Area<'a, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::image::Typed;
+    use crate::protocol::shape::Typed;
 
     type Pair = Typed<u64, u64>;
 

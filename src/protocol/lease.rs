@@ -24,7 +24,8 @@
 
 use crate::liveness::token::{LockWord, Token, Verdict};
 use crate::protocol::hash::Hashed;
-use crate::protocol::table::{WAIT_SLICE_US, Who};
+use crate::protocol::table::Who;
+use crate::sys::sync::WAIT_SLICE_US;
 use crate::sys::sync::{AtomicU64, Ordering, futex_wait, futex_wake_all};
 
 /// Words that a cell takes.

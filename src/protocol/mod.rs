@@ -8,5 +8,7 @@ pub(crate) mod buckets;
 pub(crate) mod hash;
 pub(crate) mod lease;
 pub(crate) mod move_log;
+pub(crate) mod replacement;
+pub(crate) mod shape;
 pub(crate) mod table;
 pub(crate) mod walk;

@@ -20,10 +20,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::protocol::bucket::Shape;
 use crate::protocol::hash::Hashed;
 use crate::protocol::move_log::{Direction, Move, Record};
-use crate::protocol::table::{READ_TRIES_READ_ONLY, Table};
+use crate::protocol::shape::Shape;
+use crate::protocol::table::Table;
+use crate::sys::sync::READ_TRIES_READ_ONLY;
 use crate::sys::sync::spin_hint;
 
 /// Most keys that a walker remembers: some megabytes.

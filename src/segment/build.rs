@@ -27,7 +27,8 @@ use rustix::rand::GetRandomFlags;
 
 use super::filesystem::check_coherent;
 use super::{Blueprint, Segment, SegmentError, SegmentOptions};
-use crate::sys::mapping::{Access, Mapping};
+use crate::sys::access::Access;
+use crate::sys::mapping::Mapping;
 
 /// What temporary names begin with.
 pub(super) const TEMPORARY: &str = ".shmkv-tmp-";

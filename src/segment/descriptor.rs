@@ -9,7 +9,7 @@ use super::build::{allocate, creation_error, map_new};
 use super::{
     Attached, Blueprint, FileKind, Identity, NameNow, Segment, SegmentError, SegmentOptions, file,
 };
-use crate::sys::mapping::Access;
+use crate::sys::access::Access;
 use crate::sys::shm;
 
 /// What a memfd is sealed against: any change of its length, so that no peer can make

@@ -13,7 +13,8 @@ use super::{
     Attached, Blueprint, FileKind, Identity, NameNow, Permissions, Segment, SegmentError,
     SegmentOptions, check_len,
 };
-use crate::sys::mapping::{Access, Mapping};
+use crate::sys::access::Access;
+use crate::sys::mapping::Mapping;
 
 /// Where Linux keeps POSIX shared memory. `shm_open` goes there as well.
 pub(super) const SHM_DIRECTORY: &str = "/dev/shm";

@@ -6,7 +6,7 @@ use crate::format::{Layout, MAGIC};
 use crate::liveness::lock_file;
 use crate::segment::{Segment, SegmentError, SegmentOptions};
 use crate::store::open::read_layout;
-use crate::sys::mapping::Access;
+use crate::sys::access::Access;
 
 impl Segment {
     /// The segments of shmkv in `/dev/shm` and of System V that this process may read, by their

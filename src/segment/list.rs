@@ -14,7 +14,7 @@ use super::build::TEMPORARY;
 use super::file::{SHM_DIRECTORY, kind};
 use super::sysv_table::{self, Row};
 use super::{Name, SEGMENT_BYTES_MIN, Segment, SegmentError, SysVKey};
-use crate::sys::mapping::Access;
+use crate::sys::access::Access;
 use crate::sys::shm;
 
 /// The segments in /dev/shm and of System V whose word 0 is `magic`, and which this

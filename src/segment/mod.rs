@@ -51,7 +51,8 @@ pub use name::{FilePath, Name, NameProblem, SysVKey};
 pub use options::SegmentOptions;
 pub use passing::{keep_across_exec, recv_fd, send_fd};
 
-use crate::sys::mapping::{Access, Mapping};
+use crate::sys::access::Access;
+use crate::sys::mapping::Mapping;
 use crate::sys::sync::{AtomicU64, Ordering};
 
 /// The shortest segment in bytes. It is a constant of the format, not a page size.

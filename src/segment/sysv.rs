@@ -33,7 +33,8 @@ use super::{
     Attached, Blueprint, Created, Identity, NameNow, Permissions, Segment, SegmentError,
     SegmentOptions, SysVKey, check_len, sysv_table,
 };
-use crate::sys::mapping::{Access, Mapping};
+use crate::sys::access::Access;
+use crate::sys::mapping::Mapping;
 use crate::sys::shm::{self, ShmFacts};
 
 /// What word 0 holds while the segment is being filled.

@@ -14,15 +14,15 @@ use crate::format::sections::Sections;
 use crate::liveness::token::{Token, Verdict};
 use crate::liveness::{LockPlace, Owners, Participant};
 use crate::policy::learner::{Learner, Memory};
-use crate::protocol::bucket::Shape;
 use crate::protocol::hash::{HashKind, KeyHasher, Secret};
 use crate::protocol::move_log::Moves;
+use crate::protocol::shape::Shape;
 use crate::protocol::table::{Blocked, Edit, Lookup, Outcome, Probe, Table, Who, Writer};
 use crate::segment::{Identity, Segment};
 use crate::store::error::{ReadError, WriteError};
 use crate::store::restart::Salvage;
+use crate::sys::access::Access;
 use crate::sys::copy::Sink;
-use crate::sys::mapping::Access;
 use crate::sys::sync::{AtomicU64, Ordering};
 
 /// An open segment. Dropping it unmaps; it never removes anything.

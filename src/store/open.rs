@@ -24,7 +24,9 @@ use crate::segment::{Attached, Blueprint, Created, Segment, SegmentError, Segmen
 use crate::store::error::OpenError;
 use crate::store::restart::{self, AfterMachineCrash, Reason, boot_id};
 use crate::store::{Shared, lock_place};
-use crate::sys::mapping::{Access, HugePages, Mapping};
+use crate::sys::access::Access;
+use crate::sys::huge::HugePages;
+use crate::sys::mapping::Mapping;
 use crate::sys::sync::{AtomicU64, Ordering};
 
 /// How long a writer waits for a bucket that a living process holds, unless told otherwise.

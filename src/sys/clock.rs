@@ -25,8 +25,6 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 
-use crate::types::metadata::MAX_TICKS;
-
 const NANOS: i64 = 1_000_000_000;
 const NANOS_PER_MS: i64 = 1_000_000;
 
@@ -68,8 +66,8 @@ impl Clock {
         (now / NANOS_PER_MS).cast_unsigned()
     }
 
-    /// The first millisecond that is not before `after` from now; later ones than can be written
-    /// down are the last that can.
+    /// The first millisecond that is not before `after` from now. It may be later than an entry can
+    /// say: `Meta::new` takes the last that it can then.
     pub(crate) fn deadline(&self, after: Duration) -> u64 {
         #[cfg(test)]
         self.reads.fetch_add(1, crate::sys::sync::Ordering::Relaxed);
@@ -78,11 +76,11 @@ impl Clock {
         if let Some(injected) = &self.injected {
             let now = injected.load(crate::sys::sync::Ordering::Relaxed);
             let after = after.cast_unsigned().div_ceil(NANOS_PER_MS.cast_unsigned());
-            return now.saturating_add(after).clamp(1, MAX_TICKS);
+            return now.saturating_add(after).max(1);
         }
         let end = self.nanos(ClockId::Monotonic).saturating_add(after);
         let end = end.cast_unsigned().div_ceil(NANOS_PER_MS.cast_unsigned());
-        end.clamp(1, MAX_TICKS)
+        end.max(1)
     }
 
     /// How often this clock and its clones were looked at.
@@ -186,8 +184,10 @@ mod tests {
     }
 
     #[test]
-    fn far_deadlines_are_the_last_there_is() {
+    fn far_deadlines_do_not_wrap() {
         let clock = Clock::of_this_process();
-        assert_eq!(clock.deadline(Duration::MAX), MAX_TICKS);
+        let century = Duration::from_secs(100 * 366 * 24 * 3600);
+        assert!(clock.deadline(Duration::MAX) > clock.deadline(century));
+        assert!(clock.deadline(century) > clock.deadline(Duration::from_secs(1)));
     }
 }

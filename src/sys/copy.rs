@@ -79,6 +79,12 @@ impl<'t> Sink<'t> {
     }
 }
 
+/// Private memory for words that are about to be copied out of a segment.
+pub(crate) trait Buffer {
+    /// All of it.
+    fn words(&mut self) -> &mut [MaybeUninit<u64>];
+}
+
 /// Loads `from` behind what `to` holds already.
 pub(crate) fn append(from: &[AtomicU64], to: &mut Vec<u64>) {
     to.reserve(from.len());

@@ -5,28 +5,19 @@
 //! any time; and the bytes are only ever accessed 64 bits wide, since Rust's
 //! memory model has no meaning for racing accesses of different widths. (The
 //! kernel is the one exception: it compares the low half of a lock word when a
-//! thread goes to sleep on it, see [`low_half`].)
+//! thread goes to sleep on it, see [`crate::sys::words::low_half`].)
 //!
 //! A mapping may be read-only. Storing to such a mapping raises SIGSEGV, so the
 //! handles that stand on one have no writing methods at all.
 
-use core::sync::atomic::AtomicU32;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 use std::{fmt, io};
 
+use crate::sys::access::Access;
+use crate::sys::atomic::AtomicU64;
 use crate::sys::huge;
-use crate::sys::sync::AtomicU64;
-
-/// Whether a mapping may be written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// `PROT_READ` only.
-    ReadOnly,
-    /// `PROT_READ | PROT_WRITE`.
-    ReadWrite,
-}
 
 /// A mapped segment. Unmapped when dropped; the segment itself stays.
 pub(crate) struct Mapping {
@@ -123,28 +114,6 @@ impl Mapping {
             std::slice::from_raw_parts(self.base.as_ptr(), self.len / size_of::<AtomicU64>())
         }
     }
-}
-
-/// Whether a segment shall stand on huge pages (two megabytes), which spare a large table most of
-/// its TLB misses: gets from ten million entries take half the time or less.
-///
-/// The kernel is asked for them when the segment is created or opened for writing. It needs no
-/// privileges, no reserved pages (`hugetlb`) and no setting of the administrator, but Linux
-/// 6.1 (`MADV_COLLAPSE`), and memory that is not too fragmented. Readers and later
-/// writers of the segment use the huge pages that are there. Segments of less than two
-/// megabytes, and the last part of larger ones, have small pages; so have files on most file
-/// systems other than tmpfs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HugePages {
-    /// Do not ask.
-    Never,
-    /// Ask, and go on with small pages where the kernel refuses. Creating a segment takes about
-    /// half a millisecond more for each megabyte.
-    #[default]
-    Advise,
-    /// Ask, and fail if the kernel refuses one of them.
-    Require,
 }
 
 /// What can be asked of the kernel for the memory of a mapping.
@@ -271,60 +240,4 @@ impl fmt::Debug for Mapping {
             .field("access", &self.access)
             .finish()
     }
-}
-
-/// The low 32 bits of a word, for the kernel to sleep on.
-///
-/// The reference must be handed to the futex call only: our own code never loads
-/// or stores through it, so accesses of two widths never race in our program.
-pub(crate) fn low_half(word: &AtomicU64) -> &AtomicU32 {
-    let base = std::ptr::from_ref(word).cast::<AtomicU32>();
-    let low = if cfg!(target_endian = "little") {
-        base
-    } else {
-        base.wrapping_add(1)
-    };
-    // SAFETY: both halves of an `AtomicU64` are aligned, initialised and live as long
-    // as `word` does; all accesses to shared words are atomic.
-    #[expect(unsafe_code, reason = "futexes are 32 bits wide, our words are 64")]
-    unsafe {
-        &*low
-    }
-}
-
-/// Which of `words` is `word`, if it is one of them.
-#[cfg(any(test, fuzzing))]
-pub(crate) fn index_of(words: &[AtomicU64], word: &AtomicU64) -> Option<usize> {
-    let distance = std::ptr::from_ref(word)
-        .addr()
-        .checked_sub(words.as_ptr().addr())?;
-    Some(distance / size_of::<AtomicU64>()).filter(|index| *index < words.len())
-}
-
-/// Asks the processor to bring the line of `word` near.
-#[inline(always)]
-pub(crate) fn prefetch(word: &AtomicU64) {
-    prefetch_at::<0>(std::slice::from_ref(word), 0);
-}
-
-/// Asks the processor to bring the line of the word `OFFSET + index` of `words` near.
-#[inline(always)]
-pub(crate) fn prefetch_at<const OFFSET: usize>(words: &[AtomicU64], index: usize) {
-    // In assembly, because the compiler was seen to drop the intrinsic, and to compute the
-    // address in three instructions where one addressing mode does it.
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads and writes nothing that the program could observe, at any
-    // address, inside the mapping or not; it is part of SSE, which every x86-64 processor has.
-    #[expect(unsafe_code, reason = "inline assembly")]
-    unsafe {
-        core::arch::asm!(
-            "prefetcht0 [{words} + {index} * 8 + {offset}]",
-            words = in(reg) words.as_ptr(),
-            index = in(reg) index,
-            offset = const OFFSET * 8,
-            options(readonly, nostack, preserves_flags),
-        );
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (words, index);
 }

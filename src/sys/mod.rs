@@ -4,6 +4,8 @@
 //! nothing of the other folders. [`sync`] is the facade to atomics, fences and futexes: the models
 //! in `tests/loom` put a twin in its place.
 
+pub(crate) mod access;
+pub(crate) mod atomic;
 pub(crate) mod clock;
 pub(crate) mod copy;
 pub(crate) mod huge;
@@ -13,3 +15,4 @@ pub(crate) mod sync;
 pub(crate) mod tags;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod watched;
+pub(crate) mod words;

@@ -8,7 +8,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 
-use crate::sys::mapping::{Access, Mapping};
+use crate::sys::access::Access;
+use crate::sys::mapping::Mapping;
 
 /// What the kernel knows about a System V segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,16 +4,15 @@
 //! very same source files can be compiled against `loom` in `tests/loom.rs`,
 //! which supplies a module of the same shape. Keep the two in step.
 
-#[cfg(not(any(test, fuzzing)))]
-pub(crate) use core::sync::atomic::AtomicU64;
 pub(crate) use core::sync::atomic::{Ordering, fence};
 
-#[cfg(any(test, fuzzing))]
-pub(crate) use crate::sys::watched::AtomicU64;
+pub(crate) use crate::sys::atomic::AtomicU64;
 
 use std::time::{Duration, Instant};
 
 use rustix::thread::futex;
+
+use crate::sys::words;
 
 /// Whether an atomic is a word of memory and nothing else, so that assembly may copy many at
 /// once. Under loom it is more than that, and so it is while somebody watches.
@@ -36,6 +35,11 @@ pub(crate) const READ_TRIES: u32 = 256;
 /// The same for a handle that cannot fall back on locking, so must rely on patience. (A fuzzer
 /// finds out in fewer tries.)
 pub(crate) const READ_TRIES_READ_ONLY: u32 = if cfg!(fuzzing) { 1 << 9 } else { 1 << 18 };
+
+/// How long a waiter sleeps before it looks at the lock and at its owner again, at most, in
+/// microseconds. This bounds how long the death of an owner goes unnoticed when the wake-up died
+/// with it.
+pub(crate) const WAIT_SLICE_US: u32 = 1000;
 
 /// Reads a word that only the holder of its lock may write, while the lock is held.
 ///
@@ -66,7 +70,7 @@ pub(crate) fn futex_wait(word: &AtomicU64, expected: u64, timeout_us: u32) {
     // A failure means "woken", "changed already" or "timed out": in each case the
     // caller looks at the word again, so there is nothing to tell apart.
     let _ = futex::wait(
-        crate::sys::mapping::low_half(word),
+        words::low_half(word),
         futex::Flags::empty(),
         expected as u32,
         Some(&timeout),
@@ -77,7 +81,7 @@ pub(crate) fn futex_wait(word: &AtomicU64, expected: u64, timeout_us: u32) {
 pub(crate) fn futex_wake_all(word: &AtomicU64) {
     // Nobody to wake is no error; an unmapped page cannot happen while `word` is borrowed.
     let _ = futex::wake(
-        crate::sys::mapping::low_half(word),
+        words::low_half(word),
         futex::Flags::empty(),
         i32::MAX as u32,
     );
@@ -86,13 +90,13 @@ pub(crate) fn futex_wake_all(word: &AtomicU64) {
 /// Asks the processor to bring the line of `word` near, if there is a way to ask.
 #[inline(always)]
 pub(crate) fn prefetch(word: &AtomicU64) {
-    crate::sys::mapping::prefetch(word);
+    words::prefetch(word);
 }
 
 /// The same for the word `OFFSET + index` of `words`: one instruction.
 #[inline(always)]
 pub(crate) fn prefetch_at<const OFFSET: usize>(words: &[AtomicU64], index: usize) {
-    crate::sys::mapping::prefetch_at::<OFFSET>(words, index);
+    words::prefetch_at::<OFFSET>(words, index);
 }
 
 /// How long an operation has been waiting. The clock is first read when it first has to wait.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::format;
 use crate::map::ReadOnlyMap;
 use crate::store::Shared;
-use crate::sys::mapping::index_of;
 use crate::sys::sync::{AtomicU64, Ordering};
+use crate::sys::words::index_of;
 use crate::types::{Key, Value};
 
 pub use crate::testing::bounds::Stated;

@@ -4,15 +4,12 @@
 //! for the words that a `T` takes; the bytes beyond the `T` in its last word are zero in
 //! every segment, so that keys can be compared word by word.
 
-use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ops::Deref;
 
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
-use crate::protocol::bucket::{Buffer, Shape};
-use crate::protocol::table::evict::Replacement;
-use crate::sys::copy::Sink;
+use crate::sys::copy::{Buffer, Sink};
 use crate::types::metadata::MAX_META_WORDS;
 
 /// A `T` with its size rounded up to whole words, and aligned like one.
@@ -188,150 +185,5 @@ pub(crate) fn same<T>(one: &[u64], other: &[u64]) -> bool {
     ) {
         (Some(one), Some(other)) => one == other,
         _ => false,
-    }
-}
-
-/// The dimensions of an entry of a typed map: all constants.
-pub(crate) struct Typed<K, V>(PhantomData<fn() -> (K, V)>);
-
-impl<K, V> Typed<K, V> {
-    pub(crate) const SHAPE: Self = Self(PhantomData);
-}
-
-impl<K, V> Clone for Typed<K, V> {
-    #[inline(always)]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<K, V> Copy for Typed<K, V> {}
-
-impl<K, V> Shape for Typed<K, V> {
-    type KeyBuffer = Image<K>;
-
-    #[inline(always)]
-    fn key_len(self) -> usize {
-        size_of::<K>()
-    }
-
-    #[inline(always)]
-    fn key_words(self) -> usize {
-        Image::<K>::WORDS
-    }
-
-    #[inline(always)]
-    fn value_words(self) -> usize {
-        Image::<V>::WORDS
-    }
-
-    #[inline(always)]
-    fn key_buffer(self) -> Image<K> {
-        Image::uninit()
-    }
-}
-
-/// How many words of metadata the slots of a cache have: a constant where it is known.
-pub(crate) trait MetaWords: Copy {
-    fn count(self) -> usize;
-}
-
-/// One word.
-#[derive(Clone, Copy)]
-pub(crate) struct One;
-
-impl MetaWords for One {
-    #[inline(always)]
-    fn count(self) -> usize {
-        1
-    }
-}
-
-/// Two words.
-#[derive(Clone, Copy)]
-pub(crate) struct Two;
-
-impl MetaWords for Two {
-    #[inline(always)]
-    fn count(self) -> usize {
-        2
-    }
-}
-
-impl MetaWords for usize {
-    #[inline(always)]
-    fn count(self) -> usize {
-        self
-    }
-}
-
-/// The dimensions of an entry of a typed cache, and what goes by the operation.
-pub(crate) struct Cached<'r, K, V, M> {
-    meta: M,
-    replacement: Option<&'r Replacement<'r>>,
-    types: PhantomData<fn() -> (K, V)>,
-}
-
-impl<'r, K, V, M> Cached<'r, K, V, M> {
-    /// For reading, and for what inserts nothing.
-    #[inline(always)]
-    pub(crate) fn new(meta: M) -> Self {
-        Self {
-            meta,
-            replacement: None,
-            types: PhantomData,
-        }
-    }
-
-    /// For inserting.
-    #[inline(always)]
-    pub(crate) fn replacing(meta: M, replacement: &'r Replacement<'r>) -> Self {
-        Self {
-            replacement: Some(replacement),
-            ..Self::new(meta)
-        }
-    }
-}
-
-impl<K, V, M: Copy> Clone for Cached<'_, K, V, M> {
-    #[inline(always)]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<K, V, M: Copy> Copy for Cached<'_, K, V, M> {}
-
-impl<K, V, M: MetaWords> Shape for Cached<'_, K, V, M> {
-    type KeyBuffer = Image<K>;
-
-    #[inline(always)]
-    fn key_len(self) -> usize {
-        size_of::<K>()
-    }
-
-    #[inline(always)]
-    fn key_words(self) -> usize {
-        Image::<K>::WORDS
-    }
-
-    #[inline(always)]
-    fn value_words(self) -> usize {
-        Image::<V>::WORDS + self.meta.count()
-    }
-
-    #[inline(always)]
-    fn key_buffer(self) -> Image<K> {
-        Image::uninit()
-    }
-
-    #[inline(always)]
-    fn meta_words(self) -> usize {
-        self.meta.count()
-    }
-
-    #[inline(always)]
-    fn replacement(&self) -> Option<&Replacement<'_>> {
-        self.replacement
     }
 }

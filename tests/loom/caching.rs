@@ -13,10 +13,11 @@ use crate::memory::{Draft, FILLER, Fate, Number, Segment, Wide, hash, key, short
 use crate::model::{explore, explore_within, race, role};
 use crate::protocol::bucket::{Search, Slot};
 use crate::protocol::lease::{CELL_WORDS, Claim, Leases};
-use crate::protocol::table::evict::Replacement;
+use crate::protocol::replacement::Replacement;
+use crate::protocol::shape::{Cached, One};
 use crate::protocol::table::{Edit, Outcome, Probe, Table, Who};
 use crate::sys::sync::{self, AtomicU64};
-use crate::types::image::{Cached, Image, One};
+use crate::types::image::Image;
 use crate::types::metadata::Meta;
 
 const BUCKETS: u64 = 2;

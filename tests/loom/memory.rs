@@ -10,14 +10,17 @@ use std::time::Duration;
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use crate::liveness::token::{LockWord, Token, Verdict};
-use crate::protocol::bucket::{Bucket, Buffer, HEADER_WORDS, Search, Shape};
+use crate::protocol::bucket::{Bucket, Search};
 use crate::protocol::buckets::Area;
 use crate::protocol::hash::{HashKind, Hashed, KeyHasher, Secret};
 use crate::protocol::move_log::{Moves, ring_words};
+use crate::protocol::shape::Typed;
+use crate::protocol::shape::{HEADER_WORDS, Shape};
 use crate::protocol::table::{Blocked, Edit, Lookup, Outcome, Probe, Table, Who, Writer};
 use crate::protocol::walk::{Entries, Walk};
+use crate::sys::copy::Buffer;
 use crate::sys::sync::{self, AtomicU64, Guard, Ordering};
-use crate::types::image::{Image, Typed, decode};
+use crate::types::image::{Image, decode};
 
 /// A value that is made of one number, and knows a mixture of two when it sees it.
 pub(crate) trait Number:

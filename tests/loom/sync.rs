@@ -37,6 +37,7 @@ pub(crate) fn atomics_are_words() -> bool {
 pub(crate) const LOCK_SPINS: u32 = 1;
 pub(crate) const READ_TRIES: u32 = 4;
 pub(crate) const READ_TRIES_READ_ONLY: u32 = 6;
+pub(crate) const WAIT_SLICE_US: u32 = 1000;
 
 thread_local! {
     /// Whether a model is running on this thread of the operating system.

@@ -37,7 +37,8 @@ use std::time::{Duration, Instant};
 
 use super::token::{Token, Verdict};
 use super::{LockPlace, Owners, Participant, SLOT_WORDS};
-use crate::sys::mapping::{Access, Mapping};
+use crate::sys::access::Access;
+use crate::sys::mapping::Mapping;
 use crate::sys::sync::{AtomicU64, Ordering};
 
 const SLOTS: u32 = 64;

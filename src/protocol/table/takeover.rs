@@ -28,9 +28,12 @@
 //! looked: all that a taker ever does to a bucket of the dead is to remove a second copy.
 
 use crate::liveness::token::{LockWord, Verdict};
-use crate::protocol::bucket::{Buffer, Locked, Search, Shape};
+use crate::protocol::bucket::{Locked, Search};
 use crate::protocol::hash::Hashed;
-use crate::protocol::table::{LOCK_SPINS, Probe, Table, Who, Writer};
+use crate::protocol::shape::Shape;
+use crate::protocol::table::{Probe, Table, Who, Writer};
+use crate::sys::copy::Buffer;
+use crate::sys::sync::LOCK_SPINS;
 
 /// What a burial did, for those who report it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

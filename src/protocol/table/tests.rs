@@ -5,10 +5,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::*;
+use crate::liveness::token::Verdict;
 use crate::protocol::hash::{HashKind, Secret};
 use crate::protocol::move_log::ring_words;
+use crate::protocol::shape::Typed;
+use crate::sys::copy::Buffer;
 use crate::sys::sync::AtomicU64;
-use crate::types::image::{Image, Typed, decode};
+use crate::types::image::{Image, decode};
 
 /// Nobody else is there.
 struct Alone;

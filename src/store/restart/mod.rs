@@ -59,12 +59,12 @@ use std::time::{Duration, SystemTime};
 
 use crate::liveness::Verdict;
 use crate::liveness::admission_lock::DoorError;
-use crate::protocol::bucket::Shape;
+use crate::protocol::shape::Shape;
 use crate::protocol::table::Table;
 use crate::segment::{self, Segment, SegmentError};
 use crate::store::Shared;
 use crate::store::error::OpenError;
-use crate::sys::mapping::Access;
+use crate::sys::access::Access;
 use crate::sys::sync::{Ordering, fence};
 
 pub use self::report::{Dropped, Reason, Salvage};

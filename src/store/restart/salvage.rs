@@ -18,8 +18,9 @@ use std::collections::BTreeMap;
 
 use super::report::{Reason, Salvage};
 use crate::format::Kind;
-use crate::protocol::bucket::{SLOTS, Search, Shape};
+use crate::protocol::bucket::Search;
 use crate::protocol::hash::Hashed;
+use crate::protocol::shape::{SLOTS, Shape};
 use crate::protocol::table::Table;
 use crate::store::Shared;
 use crate::sys::sync::{AtomicU64, Ordering};

@@ -6,8 +6,8 @@
 //! measured, and none holds for a handle whose caller waits for the living (`lock_timeout` is
 //! zero there, so that each obstacle is met twice).
 
-use crate::protocol::bucket::SLOTS;
-use crate::protocol::table::FREE_ROUNDS;
+use crate::protocol::shape::SLOTS;
+use crate::protocol::table::writer::FREE_ROUNDS;
 use crate::store::Shared;
 use crate::sys::sync::{READ_TRIES, READ_TRIES_READ_ONLY};
 

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Stated;
-use crate::protocol::bucket::HEADER_WORDS;
-use crate::sys::mapping::index_of;
+use crate::protocol::shape::HEADER_WORDS;
 use crate::sys::sync::{AtomicU64, Ordering};
 use crate::sys::watched::watch;
+use crate::sys::words::index_of;
 use crate::{Key, Map, ReadOnlyMap, Segment, Value};
 
 /// Runs before each access: the words of the segment, and which one is about to be accessed.
@@ -375,7 +375,7 @@ fn locks_of_the_dead_that_are_forged_without_end_are_taken_over_so_often_and_no_
     });
     let error = answer.take().unwrap().unwrap_err();
     assert!(matches!(error, crate::WriteError::Busy { .. }), "{error}");
-    let rounds = u64::from(crate::protocol::table::FREE_ROUNDS);
+    let rounds = u64::from(crate::protocol::table::writer::FREE_ROUNDS);
     assert!(
         (rounds..rounds + 4).contains(&taken.get()),
         "{}",
