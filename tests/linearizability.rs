@@ -11,7 +11,7 @@
 //! ```text
 //! cargo test --test linearizability                 400,000 operations
 //! SHMKV_LONG=1 cargo test --test linearizability    6,000,000
-//! bash tests/mutants.sh --real                      with planted bugs: found within seconds
+//! cargo xtask mutants --real                      with planted bugs: found within seconds
 //! ```
 
 #![cfg(target_os = "linux")]

@@ -18,7 +18,7 @@
 //!
 //! Each model says how many executions it must have explored at least and the exact set of
 //! outcomes that it must have seen, because a model that explores nothing passes too. That the
-//! models can fail is shown by `tests/mutants.sh`.
+//! models can fail is shown by `cargo xtask mutants`.
 //!
 //! ```text
 //! cargo test --test loom                          preemption bound 2: a minute or two

@@ -88,7 +88,7 @@ pub(crate) fn explore_within(
     };
     let line = format!("model {name} {verdict} after {executions} executions");
     if std::env::var_os("SHMKV_MODEL_EXIT").is_some() {
-        // `tests/mutants.sh` wants to know no more than this, and a mutant is not killed by
+        // `cargo xtask mutants` wants to know no more than this, and a mutant is not killed by
         // being explored in fewer executions. (Not by `println!`, whose output would be kept
         // until the test has ended.)
         if verdict == "failed" {

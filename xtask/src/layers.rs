@@ -237,7 +237,7 @@ fn note_tokens(imports: &mut Imports, tokens: proc_macro2::TokenStream) {
     let mut path: Vec<String> = Vec::new();
     let mut line = 0;
     let mut colons = 0;
-    let mut end = |imports: &mut Imports, path: &mut Vec<String>, line| {
+    let end = |imports: &mut Imports, path: &mut Vec<String>, line| {
         if path.len() > 1 {
             imports.note(line, std::mem::take(path));
         }

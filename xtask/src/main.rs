@@ -1,9 +1,12 @@
 //! What the project does to itself. `cargo xtask help` lists it.
 
 mod layers;
+mod list;
+mod mutants;
+mod planted;
 mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -19,6 +22,10 @@ enum Command {
     },
     /// No word stands in the project that the glossary replaces
     Words,
+    /// Breaks the protocol in each listed way and shows that its models notice
+    Mutants(mutants::Request),
+    /// Plants each listed bug and shows that a fuzz target finds it
+    Planted(planted::Request),
 }
 
 fn main() -> ExitCode {
@@ -28,6 +35,20 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Layers { sources } => layers::check(&root.join(sources)),
         Command::Words => words::check(root),
+        Command::Mutants(request) => {
+            // The lists name files from the top of the workspace.
+            std::env::set_current_dir(root).expect("the workspace is there");
+            let target = std::env::var_os("CARGO_TARGET_DIR")
+                .map_or_else(|| root.join("target"), PathBuf::from);
+            return ExitCode::from(u8::from(!mutants::run(&target.join("mutants"), &request)));
+        }
+        Command::Planted(request) => match planted::run(root, &request) {
+            Ok(all_found) => return ExitCode::from(u8::from(!all_found)),
+            Err(error) => {
+                eprintln!("planted: {error}");
+                return ExitCode::from(2);
+            }
+        },
     };
     match outcome {
         Ok(summary) => {

@@ -95,9 +95,12 @@ pub(crate) fn check(root: &Path) -> Result<String, String> {
     while let Some(path) = open.pop() {
         if path.is_dir() {
             let entries = fs::read_dir(&path).map_err(|error| format!("{path:?}: {error}"))?;
-            open.extend(entries.flatten().map(|entry| entry.path()).filter(|path| {
-                !path.ends_with("target") && !path.file_name().is_some_and(|name| name == ".git")
-            }));
+            open.extend(
+                entries
+                    .flatten()
+                    .map(|entry| entry.path())
+                    .filter(|path| !path.ends_with("target")),
+            );
             continue;
         }
         let is_text = path

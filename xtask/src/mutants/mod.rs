@@ -3,7 +3,7 @@
 //! # A mutant
 //!
 //! is a list of exact replacements in the sources, written down in `tests/mutants/*.txt` (the
-//! format is explained in `list.rs`). Each must match exactly once, else nothing is run: a
+//! format is explained in `xtask/src/list.rs`). Each must match exactly once, else nothing is run: a
 //! mutant that no longer applies shows nothing.
 //!
 //! # All of them in one build
@@ -23,18 +23,24 @@
 //! real processes on this machine, instead of models. It runs mutants that are marked `real`, which
 //! are those that need neither a memory model weaker than this machine's, nor a moment too rare for
 //! a few seconds.
+//!
+//! For each mutant: what noticed it, and after how many executions of the model. The last line is
+//! "N mutants, K killed, E argued equivalent, S survived". Exit status 0 only if S is 0, 1 if not, 2
+//! if nothing was shown: a mutant that no longer applies, or does not compile.
 
-mod list;
 mod run;
 mod splice;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::exit;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use list::Mutant;
+use crate::list::{self, Mutant};
 use run::{Kind, Noticed, Program};
+
+/// Where the lists are.
+pub(crate) const LISTS: &str = "tests/mutants";
 
 /// Ends with status 2: nothing was shown.
 fn fail(message: &str) -> ! {
@@ -43,13 +49,24 @@ fn fail(message: &str) -> ! {
 }
 
 /// What is asked for.
-#[derive(Default)]
-struct Request {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Request {
+    /// A fixed handful: about two minutes
+    #[arg(long)]
     quick: bool,
+    /// Only whether all of them apply and compile
+    #[arg(long)]
     check: bool,
+    /// Some of them in the library, with real processes instead of models
+    #[arg(long)]
     real: bool,
+    /// Without those that are argued equivalent: nothing notices them, so all models run against each
+    #[arg(long)]
     killable: bool,
+    /// Do not first run the tests without any mutant
+    #[arg(long)]
     no_baseline: bool,
+    /// Those whose "file: name" contains the text
     patterns: Vec<String>,
 }
 
@@ -73,35 +90,18 @@ enum Verdict {
     Survived,
 }
 
-fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let target = PathBuf::from(
-        arguments
-            .next()
-            .unwrap_or_else(|| fail("run tests/mutants.sh")),
-    );
-    let mut request = Request::default();
-    for argument in arguments {
-        match argument.as_str() {
-            "--quick" => request.quick = true,
-            "--check" => request.check = true,
-            "--real" => request.real = true,
-            "--killable" => request.killable = true,
-            "--no-baseline" => request.no_baseline = true,
-            option if option.starts_with('-') => fail(&format!("there is no option {option}")),
-            _ => request.patterns.push(argument),
-        }
-    }
-    let lists = list::read("tests/mutants").unwrap_or_else(|error| fail(&error));
+/// Runs what is asked for, with copies and builds below `target`. Says whether none survived.
+pub(crate) fn run(target: &Path, request: &Request) -> bool {
+    let lists = list::read(LISTS).unwrap_or_else(|error| fail(&error));
     let kind = if request.real {
         Kind::Real
     } else {
         Kind::Models
     };
-    let program = Program::build(kind, &target, &lists).unwrap_or_else(|error| fail(&error));
+    let program = Program::build(kind, target, &lists).unwrap_or_else(|error| fail(&error));
     if request.check {
         println!("{} mutants apply and compile", lists.mutants.len());
-        return;
+        return true;
     }
     // The number of a mutant is its place in the lists, whichever are asked for.
     let mutants: Vec<(usize, Mutant)> = (1..)
@@ -121,7 +121,7 @@ fn main() {
         .collect(),
     };
     println!(
-        "{:<14} {:<68} {:<74} executions",
+        "{:<28} {:<68} {:<74} executions",
         "file", "mutant", "killed by"
     );
     let no_baseline = request.no_baseline;
@@ -164,7 +164,7 @@ fn main() {
         count(|verdict| matches!(verdict, Verdict::Killed(_))),
         count(|verdict| matches!(verdict, Verdict::Equivalent)),
     );
-    exit(i32::from(survived > 0));
+    survived == 0
 }
 
 /// First the tests that are known to notice, then all of them.

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::list::Lists;
-use crate::splice;
+use super::{fail, splice};
+use crate::list::{self, Lists};
 
 /// The package of the models. The library is none of its targets.
 const MANIFEST: &str = r#"[package]
@@ -99,22 +99,24 @@ const PATIENCE_CPU: u32 = 600;
 const SIGXCPU: i32 = 24;
 
 /// The test program.
-pub struct Program {
+#[derive(Debug)]
+pub(crate) struct Program {
     kind: Kind,
     path: PathBuf,
 }
 
 /// What noticed a mutant.
-pub struct Noticed {
-    pub by: String,
+#[derive(Debug)]
+pub(crate) struct Noticed {
+    pub(crate) by: String,
     /// Of the model until then; "-" if it was a unit test.
-    pub executions: String,
-    pub log: String,
+    pub(crate) executions: String,
+    pub(crate) log: String,
 }
 
 /// Which tests are run against the mutants.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
     /// `tests/loom.rs`, with the sources that it includes.
     Models,
     /// `tests/linearizability.rs`, with the whole library.
@@ -157,7 +159,7 @@ impl Kind {
 }
 
 impl Program {
-    pub fn build(kind: Kind, target: &Path, lists: &Lists) -> Result<Self, String> {
+    pub(crate) fn build(kind: Kind, target: &Path, lists: &Lists) -> Result<Self, String> {
         let tree = target.join(kind.test());
         let io = |error: std::io::Error| format!("{}: {error}", tree.display());
         let mut wanted = BTreeMap::new();
@@ -194,7 +196,7 @@ impl Program {
             let source = source.ok_or_else(|| format!("there is no {file}"))?;
             let mut text = String::from_utf8_lossy(source).into_owned();
             for hunk in lists.helpers.iter().filter(|hunk| hunk.file == file) {
-                text = splice::replace(&text, hunk)?;
+                text = list::replace(&text, hunk)?;
             }
             *source = splice::splice(file, &text, &lists.mutants)?.into_bytes();
         }
@@ -235,7 +237,7 @@ impl Program {
 
     /// Runs the tests whose paths contain one of the filters (all, if there is none) on a mutant;
     /// 0 is none. What failed first, if anything.
-    pub fn run(&self, mutant: usize, filters: &[String]) -> Option<Noticed> {
+    pub(crate) fn run(&self, mutant: usize, filters: &[String]) -> Option<Noticed> {
         let filters = if self.kind == Kind::Real {
             &[]
         } else {
@@ -256,7 +258,7 @@ impl Program {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| crate::fail(&format!("{}: {error}", self.path.display())));
+            .unwrap_or_else(|error| fail(&format!("{}: {error}", self.path.display())));
         let mut stdout = child.stdout.take().expect("it is piped");
         let reader = std::thread::spawn(move || {
             let mut log = Vec::new();
@@ -280,7 +282,7 @@ impl Program {
         let log = reader.join().unwrap_or_default();
         if status.is_some_and(|status| status.success()) {
             if log.contains("running 0 tests") {
-                crate::fail(&format!("no test is called {filters:?}"));
+                fail(&format!("no test is called {filters:?}"));
             }
             return None;
         }

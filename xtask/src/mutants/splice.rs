@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::list::{Hunk, Mutant};
+use crate::list::{Mutant, replace};
 
 /// A source, taken apart: `outside[0] body[0] outside[1] body[1] ... outside[n]`.
 #[derive(Clone, PartialEq)]
@@ -15,19 +15,8 @@ struct Parts {
     bodies: Vec<String>,
 }
 
-/// Replaces what must be there exactly once.
-pub fn replace(text: &str, hunk: &Hunk) -> Result<String, String> {
-    match text.matches(&hunk.old).count() {
-        1 => Ok(text.replacen(&hunk.old, &hunk.new, 1)),
-        count => Err(format!(
-            "{count} matches in {} for:\n{}",
-            hunk.file, hunk.old
-        )),
-    }
-}
-
 /// The source `file` with all its mutants in it. Mutant number `n` is the n-th, from one.
-pub fn splice(file: &str, source: &str, mutants: &[Mutant]) -> Result<String, String> {
+pub(crate) fn splice(file: &str, source: &str, mutants: &[Mutant]) -> Result<String, String> {
     let original = take_apart(source);
     let mut variants: Vec<BTreeMap<usize, String>> = vec![BTreeMap::new(); original.bodies.len()];
     for (index, mutant) in mutants.iter().enumerate() {
@@ -126,6 +115,7 @@ fn function(line: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::list::Hunk;
 
     const SOURCE: &str = "\
 const A: u32 = 1;
