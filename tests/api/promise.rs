@@ -2,13 +2,11 @@
 //! and went.
 //!
 //! Plain `cargo test` runs a shorter form; `SHMKV_LONG=1` runs all of it, and prints what it
-//! counted: `SHMKV_LONG=1 cargo test --release --test promise -- --nocapture --test-threads=1`.
+//! counted: `SHMKV_LONG=1 cargo test --release --test api promise -- --nocapture --test-threads=1`.
 
-mod support;
-
+use crate::support::{Random, long};
 use shmkv::zerocopy::FromZeros;
 use shmkv::{Key, Map, Segment, Value, WriteError};
-use support::{Random, long};
 
 /// How much is done with one kind of entry.
 struct Effort {

@@ -3,15 +3,13 @@
 
 #![expect(unsafe_code, reason = "clocks and signals have no safe form here")]
 
-mod support;
-
 use std::convert::Infallible;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::*;
 use shmkv::{Cache, CacheBuilder, LoadError, Map, Segment, Verdict};
-use support::*;
 
 /// Long enough that nobody gives up because the machine is busy.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -33,7 +31,7 @@ fn open(segment: Segment) -> Cache<u64, u64> {
 
 #[test]
 fn sixty_four_processes_that_miss_together_load_once() {
-    const NAME: &str = "sixty_four_processes_that_miss_together_load_once";
+    const NAME: &str = "cache_load::sixty_four_processes_that_miss_together_load_once";
     const ROUNDS: u64 = 5;
     if role().is_some() {
         let cache = open(given_segment());
@@ -77,7 +75,7 @@ fn now() -> u64 {
 
 #[test]
 fn killed_loader_is_followed_at_once_by_exactly_one_other() {
-    const NAME: &str = "killed_loader_is_followed_at_once_by_exactly_one_other";
+    const NAME: &str = "cache_load::killed_loader_is_followed_at_once_by_exactly_one_other";
     if role().is_some() {
         let cache = open(given_segment());
         let log: Map<u64, u64> = Map::builder()
@@ -286,7 +284,7 @@ fn loaders_that_wait_for_each_other_end_with_an_error_and_not_never() {
 
 #[test]
 fn stopped_loader_is_never_robbed_and_named() {
-    const NAME: &str = "stopped_loader_is_never_robbed_and_named";
+    const NAME: &str = "cache_load::stopped_loader_is_never_robbed_and_named";
     if role().is_some() {
         let cache = open(given_segment());
         let _ = cache.get_or_insert_with(&1, || {
@@ -354,7 +352,7 @@ fn more_loads_than_cells_all_run() {
 /// A child that is born inside a loader has no part in its parent's lease.
 #[test]
 fn child_of_a_fork_does_not_end_its_parents_load() {
-    const NAME: &str = "child_of_a_fork_does_not_end_its_parents_load";
+    const NAME: &str = "cache_load::child_of_a_fork_does_not_end_its_parents_load";
     if role().is_some() {
         let cache = open(given_segment());
         let value: Result<u64, LoadError<Infallible>> = cache.get_or_insert_with(&1, || {

@@ -1,8 +1,6 @@
 //! What others may do to a segment's name and to its memory, and what comes of it: the rows of
 //! the table in the documentation that `src/segment/tests` does not show already.
 
-mod support;
-
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
@@ -10,9 +8,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::*;
 use rustix::fs::{FallocateFlags, MemfdFlags};
 use shmkv::{LayoutError, Map, OpenError, RegisterError, Segment, SegmentError, Value, WriteError};
-use support::*;
 
 const ENTRIES: u64 = 500;
 
@@ -142,7 +140,8 @@ fn holes_punched_while_in_use_cost_entries_and_nothing_else() {
 
 #[test]
 fn shortening_a_file_kills_its_users_by_sigbus_and_later_openers_are_told() {
-    const NAME: &str = "shortening_a_file_kills_its_users_by_sigbus_and_later_openers_are_told";
+    const NAME: &str =
+        "attacks::shortening_a_file_kills_its_users_by_sigbus_and_later_openers_are_told";
     if role().is_some() {
         let none = rustix::process::Rlimit {
             current: Some(0),

@@ -1,18 +1,16 @@
 //! The untyped handle: the same segments, by their schema instead of Rust types.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::support::*;
 use shmkv::schema::{Datum, Type, Unfit};
 use shmkv::{
     Bytes, Cache, CacheSettings, DynError, DynMap, Kind, LayoutError, Map, OpenError,
     ReadOnlyDynMap, Str, Verdict, WriteError,
 };
-use support::*;
 
 #[shmkv::record]
 #[derive(Debug, PartialEq)]
@@ -483,7 +481,11 @@ fn a_reader_tells_living_writers_from_dead_ones() {
             .create(scratch.segment().clone())
             .unwrap();
         let test = "a_reader_tells_living_writers_from_dead_ones";
-        let mut worker = Worker::start(child(test, "writer", scratch.segment()));
+        let mut worker = Worker::start(child(
+            &format!("dynamic::{test}"),
+            "writer",
+            scratch.segment(),
+        ));
         worker.expect("ready");
         worker.say("go");
         let reader = DynMap::builder()

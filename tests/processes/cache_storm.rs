@@ -5,12 +5,10 @@
 //! kills one every few milliseconds and starts another one. At the end nothing may be stuck,
 //! lost from the books or beyond the capacity.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::*;
 use shmkv::{Cache, CacheBuilder, LoadError, Problem, Segment, WriteError};
-use support::*;
 
 type Value = [u64; 5];
 
@@ -94,7 +92,7 @@ fn step(cache: &Cache<u64, Value>, random: &mut Random) -> Result<(), WriteError
 
 #[test]
 fn cache_survives_a_storm_of_kills() {
-    const NAME: &str = "cache_survives_a_storm_of_kills";
+    const NAME: &str = "cache_storm::cache_survives_a_storm_of_kills";
     if role().is_some() {
         let cache = open(given_segment());
         let mut random = Random::seeded();

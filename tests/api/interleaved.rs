@@ -8,8 +8,6 @@
 //! `update`, `fetch_update` and `remove_if`, which run without any lock, use other handles before
 //! they answer. (Handles that stand *inside* the protocol are the subject of `tests/loom.rs`.)
 
-mod support;
-
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -477,14 +475,14 @@ impl<'s, V: Number + shmkv::Schema> World<'s, V> {
 
 fn handles_agree<V: Number + shmkv::Schema>() {
     let mut runner = TestRunner::new(Config {
-        cases: if support::long() { 20_000 } else { 250 },
+        cases: if crate::support::long() { 20_000 } else { 250 },
         failure_persistence: None,
         ..Config::default()
     });
     let reached = Reached::default();
     let strategy = prop::collection::vec(step(), 1..150);
     let result = runner.run(&strategy, |steps| {
-        let scratch = support::Scratch::shm();
+        let scratch = crate::support::Scratch::shm();
         let created: Map<u64, V> = (Map::builder().capacity(CAPACITY))
             .create(scratch.segment())
             .unwrap();

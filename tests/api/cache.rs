@@ -1,7 +1,5 @@
 //! The cache, as its users see it: within one process.
 
-mod support;
-
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -1,17 +1,15 @@
 //! Segments that are not what they should be: precise errors at opening, and afterwards
 //! whatever anybody writes into them, no panic, no hang, and nothing that is invalid for its type.
 
-mod support;
-
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
+use crate::support::*;
 use shmkv::{
     Exchange, HashKind, Key, LayoutError, Map, OpenError, ReadError, ReadOnlyMap, Segment,
     SegmentError, Str, SweepError, TryInsert, Value, WriteError,
 };
-use support::*;
 
 fn map_with_ten<V: Value>(scratch: &Scratch, value: impl Fn(u64) -> V) -> Map<u64, V> {
     let map = Map::builder()

@@ -2,17 +2,15 @@
 
 #![expect(unsafe_code, reason = "fork, signals and ptrace have no safe form")]
 
-mod support;
-
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use crate::support::*;
 use shmkv::segment::{keep_across_exec, recv_fd, send_fd};
 use shmkv::{IterError, Map, ReadOnlyMap, Segment, TryInsert, Value, Verdict, WriteError};
-use support::*;
 
 /// Long enough that no writer gives up because the machine is busy.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,7 +43,7 @@ fn each_kind<K: shmkv::Key, V: Value>(capacity: usize, mut test: impl FnMut(&Map
 
 #[test]
 fn eight_processes_that_count_lose_nothing() {
-    const NAME: &str = "eight_processes_that_count_lose_nothing";
+    const NAME: &str = "several::eight_processes_that_count_lose_nothing";
     const KEYS: u64 = 40;
     const STEPS: u64 = 30_000;
     if role().is_some() {
@@ -68,7 +66,7 @@ fn eight_processes_that_count_lose_nothing() {
 
 #[test]
 fn read_modify_writes_of_long_values_lose_nothing() {
-    const NAME: &str = "read_modify_writes_of_long_values_lose_nothing";
+    const NAME: &str = "several::read_modify_writes_of_long_values_lose_nothing";
     const STEPS: u64 = 3000;
     if role().is_some() {
         let map: Map<u64, [u64; 40]> = open(given_segment());
@@ -156,7 +154,7 @@ where
             let map: Map<u64, [u64; N]> = create(scratch.segment(), KEYS as usize);
             together(4, |n| {
                 let role = if n % 2 == 0 { "write" } else { "read" };
-                child(name, role, map.segment())
+                child(&format!("several::{name}"), role, map.segment())
             });
         }
     }
@@ -179,7 +177,7 @@ fn values_of_4_kib_are_never_torn() {
 
 #[test]
 fn of_32_processes_that_open_or_create_all_get_the_same_map() {
-    const NAME: &str = "of_32_processes_that_open_or_create_all_get_the_same_map";
+    const NAME: &str = "several::of_32_processes_that_open_or_create_all_get_the_same_map";
     if role().is_some() {
         ready();
         let map: Map<u64, u64> = Map::builder()
@@ -212,7 +210,7 @@ fn of_32_processes_that_open_or_create_all_get_the_same_map() {
 
 #[test]
 fn of_16_processes_that_try_insert_exactly_one_wins_each_key() {
-    const NAME: &str = "of_16_processes_that_try_insert_exactly_one_wins_each_key";
+    const NAME: &str = "several::of_16_processes_that_try_insert_exactly_one_wins_each_key";
     const KEYS: u64 = 3000;
     const PROCESSES: usize = 16;
     if let Some(me) = role() {
@@ -328,7 +326,7 @@ fn a_grandchild_writes_after_its_parent_is_gone() {
 
 #[test]
 fn a_program_that_is_executed_opens_the_memfd_that_it_inherits() {
-    const NAME: &str = "a_program_that_is_executed_opens_the_memfd_that_it_inherits";
+    const NAME: &str = "several::a_program_that_is_executed_opens_the_memfd_that_it_inherits";
     if role().is_some() {
         let map: Map<u64, u64> = open(given_segment());
         assert_eq!(map.get(&1).unwrap(), Some(10));
@@ -344,7 +342,7 @@ fn a_program_that_is_executed_opens_the_memfd_that_it_inherits() {
 
 #[test]
 fn a_descriptor_sent_over_a_socket_opens_the_same_map() {
-    const NAME: &str = "a_descriptor_sent_over_a_socket_opens_the_same_map";
+    const NAME: &str = "several::a_descriptor_sent_over_a_socket_opens_the_same_map";
     if role().is_some() {
         let fd = recv_fd(std::io::stdin()).unwrap();
         let map: Map<u64, u64> = open(Segment::fd(fd.as_raw_fd()).unwrap());
@@ -364,7 +362,8 @@ fn a_descriptor_sent_over_a_socket_opens_the_same_map() {
 
 #[test]
 fn readers_follow_a_writer_of_another_process_without_permission_to_write() {
-    const NAME: &str = "readers_follow_a_writer_of_another_process_without_permission_to_write";
+    const NAME: &str =
+        "several::readers_follow_a_writer_of_another_process_without_permission_to_write";
     const LAST: u64 = 5000;
     if role().is_some() {
         let map: ReadOnlyMap<u64, u64> = open_read_only(given_segment());
@@ -416,7 +415,7 @@ fn readers_follow_a_writer_of_another_process_without_permission_to_write() {
 #[test]
 fn entries_that_nobody_writes_are_yielded_exactly_once_while_others_are_displaced() {
     const NAME: &str =
-        "entries_that_nobody_writes_are_yielded_exactly_once_while_others_are_displaced";
+        "several::entries_that_nobody_writes_are_yielded_exactly_once_while_others_are_displaced";
     /// One quarter of the entries comes and goes, in a table that is full to the last slot.
     const STILL: u64 = 1500;
     type Entry = [u64; 2];
@@ -516,7 +515,7 @@ fn entries_that_nobody_writes_are_yielded_exactly_once_while_others_are_displace
 
 #[test]
 fn handles_of_one_process_are_dropped_in_any_order() {
-    const NAME: &str = "handles_of_one_process_are_dropped_in_any_order";
+    const NAME: &str = "several::handles_of_one_process_are_dropped_in_any_order";
     if role().is_some() {
         // Another process, which must find all others alive or gone but never in its way.
         let map: Map<u64, u64> = open(given_segment());
@@ -694,7 +693,7 @@ where
 
 #[test]
 fn reader_is_not_delayed_by_a_writer_that_is_stopped_inside_a_write() {
-    const NAME: &str = "reader_is_not_delayed_by_a_writer_that_is_stopped_inside_a_write";
+    const NAME: &str = "several::reader_is_not_delayed_by_a_writer_that_is_stopped_inside_a_write";
     if role().is_some() {
         return be_the_victim();
     }
@@ -751,7 +750,7 @@ fn reader_is_not_delayed_by_a_writer_that_is_stopped_inside_a_write() {
 
 #[test]
 fn killed_writer_does_not_block_the_next_one() {
-    const NAME: &str = "killed_writer_does_not_block_the_next_one";
+    const NAME: &str = "several::killed_writer_does_not_block_the_next_one";
     if role().is_some() {
         return be_the_victim();
     }
@@ -791,7 +790,7 @@ fn killed_writer_does_not_block_the_next_one() {
 
 #[test]
 fn reader_and_writer_survive_a_writer_that_is_killed_anywhere() {
-    const NAME: &str = "reader_and_writer_survive_a_writer_that_is_killed_anywhere";
+    const NAME: &str = "several::reader_and_writer_survive_a_writer_that_is_killed_anywhere";
     if role().is_some() {
         let map: Map<u64, [u64; 25]> = open(given_segment());
         let mut random = Random::seeded();

@@ -5,18 +5,16 @@
 //! shrinks to a short list of operations. The counters at the end of each test show that the
 //! sequences have reached full maps and displacements.
 
-mod support;
-
 use std::collections::HashMap;
 use std::fmt::Debug;
 
+use crate::support::Random;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use shmkv::{
     Bytes, Exchange, HashKind, Integer, Key, Map, ReadOnlyMap, Segment, Str, TryInsert, Value,
     WriteError,
 };
-use support::Random;
 
 /// Makes keys and values of numbers, different ones as far as the type has as many.
 trait Sample: Sized {

@@ -4,16 +4,14 @@
 //! since the last sync (which is all that the kernel promises), the boot id in the header is
 //! another one, and the checksum is right again. Locks of the file stay behind, as they do.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::support::Parts;
 use proptest::prelude::*;
 use shmkv::{AfterMachineCrash, Map, OpenError, ReadOnlyMap, Segment, Synced, WriteError};
-use support::Parts;
 
 const PAGE: usize = 4096;
 
@@ -498,7 +496,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if support::long() { 4000 } else { 250 }))]
+    #![proptest_config(ProptestConfig::with_cases(if crate::support::long() { 4000 } else { 250 }))]
 
     /// Pages of different times: never trusted, unless it is what was synced; and what is kept
     /// is a table in which everything works, and in which each key has a value of its own.

@@ -1,0 +1,13 @@
+//! What a program can do with the library, mostly within one process.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cache;
+mod derive;
+mod dynamic;
+mod interleaved;
+mod map;
+mod model;
+mod promise;
+mod recovery;
