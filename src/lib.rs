@@ -106,16 +106,16 @@ pub use dynamic::{
 };
 pub use format::{Kind, LAYOUT_VERSION, Layout, LayoutError, MAX_ENTRY_PART, SizeError};
 pub use liveness::{OwnerInfo, Participant, RegisterError, Verdict};
-pub use map::builder::MapBuilder;
-pub use map::maintain::{Check, Finding, Problem, Recovery, Remedy, Severity};
-pub use map::{Iter, Map, MapStats, ReadOnlyMap};
+pub use map::{Iter, Map, MapBuilder, MapStats, ReadOnlyMap};
 pub use protocol::hash::HashKind;
 pub use schema::Schema;
 pub use segment::{Segment, SegmentError, SegmentMetadata, SegmentOptions};
 pub use shmkv_derive::{Schema, record};
+pub use store::check::{Check, Problem, Severity};
 pub use store::error::{
     Exchange, IterError, OpenError, ReadError, SweepError, TryInsert, WriteError,
 };
+pub use store::recover::{Finding, Recovery, Remedy};
 pub use store::restart::{AfterMachineCrash, Dropped, Reason, Salvage, Synced};
 pub use sys::huge::HugePages;
 pub use types::integer::Integer;

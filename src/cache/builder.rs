@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::{Cache, Local, ReadOnlyCache, RemovalCause};
 use crate::format::{CacheFields, Kind, Layout, Plan, SizeError};
-use crate::map::builder::{check_types, invalid_part, types};
 use crate::protocol::lease;
 use crate::segment::{Attached, Created, Segment, SegmentError};
 use crate::store::Shared;
@@ -15,6 +14,7 @@ use crate::store::error::OpenError;
 use crate::store::open::{EntryTypes, Settings, planned_size, settings_methods};
 use crate::store::restart::AfterMachineCrash;
 use crate::store::statistics;
+use crate::store::typed::{check_types, invalid_part, types};
 use crate::sys::access::Access;
 use crate::sys::clock::millis;
 use crate::types::image::Image;

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use super::{BOOT, EPOCH, Standing, TIMED, boot_digest};
 use crate::format::{CacheFields, Layout};
+use crate::protocol::counters::Counter;
 use crate::protocol::lease;
 use crate::protocol::replacement::{Replaced, Replacement};
 use crate::protocol::table::Outcome;
 use crate::store::Shared;
 use crate::store::error::OpenError;
-use crate::store::statistics::{self, Counter, Recorder};
+use crate::store::statistics::{self, Recorder};
 use crate::sys::clock::{Clock, millis};
 use crate::sys::sync::Ordering;
 use crate::types::metadata::{MAX_TICKS, Meta};

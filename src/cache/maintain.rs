@@ -2,11 +2,12 @@
 
 use super::{Cache, ReadOnlyCache};
 use crate::liveness::{Participant, RegisterError};
-use crate::map::maintain::{Check, Recovery, check, recover};
 use crate::protocol::lease::Leases;
 use crate::protocol::replacement::Replacement;
 use crate::protocol::shape::Cached;
 use crate::segment::SegmentError;
+use crate::store::check::{Check, check};
+use crate::store::recover::{Recovery, recover};
 use crate::store::restart::{self, Salvage, Synced};
 use crate::types::{Key, Value};
 

@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use crate::protocol::bucket::{Bucket, Slot};
 use crate::protocol::shape::Cached;
-use crate::store::restart::boot_id;
+use crate::sys::boot::boot_id;
 use crate::types::image::Image;
 use crate::types::metadata::Meta;
 
@@ -52,12 +52,7 @@ pub use self::sweep::CacheIter;
 pub use self::write::Cache;
 use self::write::Local;
 
-/// Words of the shared part.
-const EPOCH: usize = 24;
-const BOOT: usize = 25;
-const TIMED: usize = 26;
-/// All of them.
-pub(crate) const OWN_WORDS: std::ops::Range<usize> = EPOCH..TIMED + 1;
+pub(crate) use crate::format::shared_page::{BOOT, EPOCH, TIMED};
 
 /// Why an entry went; see [`CacheBuilder::eviction_listener`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

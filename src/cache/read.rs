@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::format::{CacheFields, Layout};
-use crate::map::found;
 use crate::protocol::bucket::Bucket;
 use crate::protocol::hash::Hashed;
 use crate::protocol::shape::{Cached, MetaWords, One, Two};
@@ -14,6 +13,7 @@ use crate::protocol::table::{Lookup, Probe, Table};
 use crate::segment::{Segment, SegmentError};
 use crate::store::Shared;
 use crate::store::error::ReadError;
+use crate::store::typed::found;
 use crate::sys::clock::Clock;
 use crate::sys::copy::Sink;
 use crate::sys::sync::{AtomicU64, Ordering};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::ReadOnlyCache;
+use crate::protocol::counters::{Counter, sums};
 use crate::store::Shared;
-use crate::store::statistics::{Counter, sums};
 use crate::types::{Key, Value};
 
 /// What a cache has done since its creation, in all processes together, and how full it is.

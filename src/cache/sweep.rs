@@ -3,11 +3,11 @@
 use std::fmt;
 
 use super::{BOOT, Cache, EPOCH, ReadOnlyCache, RemovalCause, Standing, is_negative};
-use crate::map::decoded;
+use crate::protocol::counters::Counter;
 use crate::protocol::table::{Edit, Outcome, Probe};
 use crate::protocol::walk::{Entries, Steps, Walk};
 use crate::store::error::{IterError, SweepError};
-use crate::store::statistics::Counter;
+use crate::store::typed::decoded;
 use crate::sys::sync::Ordering;
 use crate::types::image::{Annotated, Image};
 use crate::types::metadata::{EPOCHS, Meta, NEXT_EPOCH, epoch_number};

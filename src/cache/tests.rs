@@ -529,7 +529,7 @@ fn counters_are_each_threads_own_and_none_is_lost() {
         .shared()
         .mapping
         .statistics()
-        .chunks(crate::store::statistics::LINE_WORDS);
+        .chunks(crate::protocol::counters::LINE_WORDS);
     let used = lines
         .filter(|line| line[1].load(Ordering::Relaxed) != 0)
         .count();
@@ -558,7 +558,7 @@ fn two_caches_by_turns_count_for_themselves() {
 /// The first words of the lines that something was counted in.
 fn owners_of_used_lines(cache: &Cache<u64, u64>) -> Vec<u64> {
     let words = cache.shared().mapping.statistics();
-    let lines = words.chunks(crate::store::statistics::LINE_WORDS);
+    let lines = words.chunks(crate::protocol::counters::LINE_WORDS);
     lines
         .map(|line| line.iter().map(|word| word.load(Ordering::Relaxed)))
         .filter_map(|mut line| {
@@ -664,7 +664,7 @@ fn what_a_dying_thread_still_counts_goes_into_no_line_of_others() {
     .unwrap();
     assert_eq!(cache.stats().misses, 2);
     let nobodys = cache.shared().mapping.statistics()
-        [crate::store::statistics::Counter::Misses as usize]
+        [crate::protocol::counters::Counter::Misses as usize]
         .load(Ordering::Relaxed);
     assert_eq!(nobodys, 1, "counted where nobody counts without a lock");
 }

@@ -145,6 +145,13 @@ fn unfit(part: &'static str, reason: Unfit) -> OpenError {
     }
 }
 
+impl DynMap {
+    /// Starts to create or open a segment.
+    pub fn builder() -> DynMapBuilder {
+        DynMapBuilder::new()
+    }
+}
+
 impl fmt::Debug for DynMapBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DynMapBuilder")

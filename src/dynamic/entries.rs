@@ -78,6 +78,17 @@ impl Iterator for DynEntries<'_> {
     }
 }
 
+impl ReadOnlyDynMap {
+    /// All entries, in no particular order, each as key and value. Nothing is locked; what
+    /// concurrent writers may show is told at [`ReadOnlyMap::iter`](crate::ReadOnlyMap::iter).
+    ///
+    /// An entry that is garbage is an item [`DynError::Garbage`], after which the iteration goes
+    /// on; [`DynError::Iter`] ends it.
+    pub fn iter(&self) -> DynEntries<'_> {
+        DynEntries::new(self)
+    }
+}
+
 impl<'a> IntoIterator for &'a ReadOnlyDynMap {
     type Item = Result<DynEntry, DynError>;
     type IntoIter = DynEntries<'a>;

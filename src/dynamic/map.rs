@@ -8,25 +8,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::activity::{self, Pulse};
-use super::builder::DynMapBuilder;
-use super::bytes::{Dimensions, Words, to_bytes, to_words};
-use super::entries::DynEntries;
+use super::bytes::{to_bytes, to_words};
 use super::error::DynError;
 use super::types::Part;
 use crate::cache::{self, CacheSettings, CacheStats, Rules, Until};
 use crate::format::{Kind, Layout};
 use crate::liveness::{Participant, RegisterError};
-use crate::map::maintain::{self, Check, Recovery};
-use crate::map::{MapStats, clear, stats, sweep};
 use crate::protocol::bucket::Bucket;
+use crate::protocol::dimensions::{Dimensions, Words};
 use crate::protocol::shape::Shape;
 use crate::protocol::table::{Edit, Lookup, Outcome, Probe, Table};
 use crate::schema::Type;
 use crate::segment::{Segment, SegmentError};
 use crate::store::Shared;
+use crate::store::check::{self, Check};
 use crate::store::error::{SweepError, WriteError};
 use crate::store::open::EntryTypes;
+use crate::store::recover::{self, Recovery};
 use crate::store::restart::{self, Reason, Salvage, Synced};
+use crate::store::stats::{MapStats, stats};
+use crate::store::sweep::{clear, sweep};
 use crate::sys::copy::Buffer;
 use crate::sys::copy::Sink;
 use crate::sys::sync::Deadline;
@@ -94,7 +95,7 @@ impl ReadOnlyDynMap {
     /// The table, for what inserts nothing.
     /// The dimensions of its entries.
     pub(super) fn shape(&self) -> Dimensions<'static> {
-        Dimensions::of(&self.shared.layout.counts)
+        self.shared.layout.counts.dimensions()
     }
 
     pub(super) fn table(&self) -> Table<'_, Dimensions<'static>> {
@@ -189,15 +190,6 @@ impl ReadOnlyDynMap {
         Ok(bytes.to_vec())
     }
 
-    /// All entries, in no particular order, each as key and value. Nothing is locked; what
-    /// concurrent writers may show is told at [`ReadOnlyMap::iter`](crate::ReadOnlyMap::iter).
-    ///
-    /// An entry that is garbage is an item [`DynError::Garbage`], after which the iteration goes
-    /// on; [`DynError::Iter`] ends it.
-    pub fn iter(&self) -> DynEntries<'_> {
-        DynEntries::new(self)
-    }
-
     /// How many entries there are: exact while nobody writes. Those of a cache that are out of date
     /// count until something takes their place. Reads one line of each bucket.
     pub fn len(&self) -> usize {
@@ -239,7 +231,7 @@ impl ReadOnlyDynMap {
     /// [`ReadOnlyMap::check`](crate::ReadOnlyMap::check) does. Whether each stored byte is a
     /// value of its type is found out by [`iter`](Self::iter).
     pub fn check(&self) -> Check {
-        maintain::check(&self.shared, self.shape())
+        check::check(&self.shared, self.shape())
     }
 
     /// What goes on, at a glance: see [`Pulse`].
@@ -289,11 +281,6 @@ impl ReadOnlyDynMap {
 }
 
 impl DynMap {
-    /// Starts to create or open a segment.
-    pub fn builder() -> DynMapBuilder {
-        DynMapBuilder::new()
-    }
-
     pub(super) fn new(reader: ReadOnlyDynMap) -> Self {
         let map = Self { reader };
         if let Some(rules) = &map.rules
@@ -464,7 +451,7 @@ impl DynMap {
     /// # Errors
     /// If this process cannot register as a writer.
     pub fn recover(&self) -> Result<Recovery, RegisterError> {
-        maintain::recover(&self.shared, self.shape())
+        recover::recover(&self.shared, self.shape())
     }
 
     /// The words of a new entry behind its key.

@@ -25,7 +25,6 @@ mod types;
 
 pub use self::activity::{HeldLock, Pulse};
 pub use self::builder::DynMapBuilder;
-pub(crate) use self::bytes::Dimensions;
 pub use self::entries::{DynEntries, DynEntry};
 pub use self::error::DynError;
 pub use self::map::{DynMap, ReadOnlyDynMap};

@@ -4,6 +4,7 @@
 use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 
+use super::geometry::Parts;
 use crate::format::{MAX_BUCKETS, SHARED_WORDS};
 use crate::protocol::buckets::Area;
 use crate::protocol::hash::HashKind;
@@ -16,19 +17,6 @@ pub(crate) struct Sections {
     mapping: Mapping,
     parts: Parts<Part>,
     grid: Grid,
-}
-
-/// The sections by their names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Parts<T> {
-    pub(crate) shared: T,
-    pub(crate) participants: T,
-    pub(crate) moves: T,
-    pub(crate) leases: T,
-    pub(crate) statistics: T,
-    pub(crate) learner: T,
-    pub(crate) ghosts: T,
-    pub(crate) buckets: T,
 }
 
 /// A stretch of words inside a mapping.

@@ -8,7 +8,16 @@
 
 use proptest::prelude::*;
 
+use zerocopy::{Immutable, IntoBytes};
+
+use super::geometry::{Counts, Places};
+use super::plan::buckets_for;
+use super::raw::*;
+use super::validate::{bad_field, validate};
 use super::*;
+use crate::liveness::token::MAX_PARTICIPANTS;
+use crate::protocol::hash::HashKind;
+use crate::types::metadata::MAX_TICKS;
 
 /// Long enough for several pages of schemas.
 fn text(len: usize) -> String {

@@ -4,18 +4,15 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::format::{Kind, Layout, Plan, SizeError};
-use crate::map::{Map, ReadOnlyMap, decoded};
-use crate::schema::{self, Schema};
+use crate::format::{Kind, Plan, SizeError};
+use crate::map::{Map, ReadOnlyMap};
+use crate::schema::Schema;
 use crate::segment::{Attached, Created, Segment, SegmentError};
 use crate::store::Shared;
 use crate::store::error::OpenError;
-use crate::store::open::{
-    EntryTypes, Settings, check_sizes, planned_size, settings_methods, stored_types,
-};
-use crate::store::restart::Reason;
+use crate::store::open::{EntryTypes, Settings, planned_size, settings_methods};
+use crate::store::typed::{check_types, invalid_part, types};
 use crate::sys::access::Access;
-use crate::types::image::Image;
 use crate::types::{Key, Value};
 
 /// Creates or opens a [`Map`]: what belongs to the segment (capacity, writers, hash, mode) is
@@ -135,71 +132,24 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     }
 }
 
-/// The schemas of this program's types.
-pub(crate) fn types<K: Key, V: Value>() -> Result<EntryTypes, OpenError> {
-    let unfit = |part| {
-        move |source| OpenError::Unfit {
-            part,
-            source: Box::new(source),
-        }
-    };
-    Ok(EntryTypes {
-        key: schema::of::<K>().map_err(unfit("key"))?,
-        value: schema::of::<V>().map_err(unfit("value"))?,
-    })
-}
+impl<K: Key, V: Value> Map<K, V> {
+    /// Starts to create or open a map.
+    pub fn builder() -> MapBuilder<K, V> {
+        MapBuilder::new()
+    }
 
-/// Whether the segment is of this kind and holds what this program's types describe.
-pub(crate) fn check_types<K: Key, V: Value>(
-    layout: &Layout,
-    kind: Kind,
-    meta_words: u32,
-) -> Result<(), OpenError> {
-    if layout.kind != kind {
-        return Err(OpenError::WrongKind {
-            expected: kind,
-            found: layout.kind,
-        });
-    }
-    let (stored, program) = (stored_types(layout)?, types::<K, V>()?);
-    if let Some(mismatch) = stored.key.mismatch(&program.key) {
-        return Err(OpenError::KeyType(Box::new(mismatch)));
-    }
-    if let Some(mismatch) = stored.value.mismatch(&program.value) {
-        return Err(OpenError::ValueType(Box::new(mismatch)));
-    }
-    check_sizes(layout, size_of::<K>(), size_of::<V>(), meta_words)
-}
-
-/// What is wrong with the words of a key and of a value (which metadata may follow), by the types.
-pub(crate) fn invalid_part<K: Key, V: Value>(key: &[u64], value: &[u64]) -> Option<Reason> {
-    if decoded::<K>(key).is_err() {
-        Some(Reason::InvalidKey)
-    } else if decoded::<V>(&value[..Image::<V>::WORDS]).is_err() {
-        Some(Reason::InvalidValue)
-    } else {
-        None
+    /// Bytes of a segment that promises room for `capacity` entries, with the default number of
+    /// writers.
+    pub fn size_for(capacity: usize) -> Result<u64, SizeError>
+    where
+        K: Schema,
+    {
+        Self::builder().capacity(capacity).size()
     }
 }
 
 impl<K, V> fmt::Debug for MapBuilder<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("MapBuilder").field(&self.settings).finish()
-    }
-}
-
-impl Segment {
-    /// Bytes of a segment that promises room for `capacity` entries of a `Map<K, V>` with default
-    /// settings.
-    ///
-    /// ```
-    /// use shmkv::Segment;
-    ///
-    /// let bytes = Segment::size_for::<u64, u64>(1_000_000)?;
-    /// assert!(bytes < 25_000_000);
-    /// # Ok::<(), shmkv::SizeError>(())
-    /// ```
-    pub fn size_for<K: Key + Schema, V: Value + Schema>(capacity: usize) -> Result<u64, SizeError> {
-        Map::<K, V>::size_for(capacity)
     }
 }

@@ -5,6 +5,8 @@
 
 pub(crate) mod bucket;
 pub(crate) mod buckets;
+pub(crate) mod counters;
+pub(crate) mod dimensions;
 pub(crate) mod hash;
 pub(crate) mod lease;
 pub(crate) mod move_log;

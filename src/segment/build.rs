@@ -23,7 +23,6 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
-use rustix::rand::GetRandomFlags;
 
 use super::filesystem::check_coherent;
 use super::{Blueprint, Segment, SegmentError, SegmentOptions};
@@ -278,10 +277,7 @@ fn open_named<'a>(
 
 fn temporary_name() -> Result<String, Errno> {
     let mut random = [0_u8; 8];
-    let filled = rustix::rand::getrandom(&mut random[..], GetRandomFlags::empty())?;
-    if filled < size_of::<u64>() {
-        return Err(Errno::AGAIN);
-    }
+    crate::sys::random::fill(&mut random)?;
     Ok(format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(random)))
 }
 

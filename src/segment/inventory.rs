@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::format::read_layout;
 use crate::format::{Layout, MAGIC};
 use crate::liveness::lock_file;
 use crate::segment::{Segment, SegmentError, SegmentOptions};
-use crate::store::open::read_layout;
 use crate::sys::access::Access;
 
 impl Segment {

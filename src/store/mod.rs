@@ -1,9 +1,14 @@
 //! An open segment: what all handles of one `open` have in common.
 
+pub(crate) mod check;
 pub(crate) mod error;
 pub(crate) mod open;
+pub(crate) mod recover;
 pub(crate) mod restart;
 pub(crate) mod statistics;
+pub(crate) mod stats;
+pub(crate) mod sweep;
+pub(crate) mod typed;
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

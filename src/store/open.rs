@@ -11,22 +11,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use zerocopy::IntoBytes;
 
-use crate::dynamic::Dimensions;
 use crate::format::sections::{Grid, Sections};
-use crate::format::{
-    Birth, CacheFields, Kind, Layout, LayoutError, MAGIC, MAX_HEADER_LEN, Plan, SizeError, validate,
-};
+use crate::format::{Birth, CacheFields, Kind, Layout, MAGIC, Plan, SizeError, read_layout};
 use crate::liveness::Owners;
 use crate::policy::learner::Learner;
 use crate::protocol::hash::{HashKind, SECRET_WORDS, Secret};
 use crate::schema::{ParseError, Type};
 use crate::segment::{Attached, Blueprint, Created, Segment, SegmentError, SegmentOptions};
 use crate::store::error::OpenError;
-use crate::store::restart::{self, AfterMachineCrash, Reason, boot_id};
+use crate::store::restart::{self, AfterMachineCrash, Reason};
 use crate::store::{Shared, lock_place};
 use crate::sys::access::Access;
+use crate::sys::boot::boot_id;
 use crate::sys::huge::HugePages;
 use crate::sys::mapping::Mapping;
+use crate::sys::random;
 use crate::sys::sync::{AtomicU64, Ordering};
 
 /// How long a writer waits for a bucket that a living process holds, unless told otherwise.
@@ -79,7 +78,7 @@ macro_rules! settings_methods {
 
         /// What becomes of a `file:` segment that was in use when the machine crashed: opening it fails
         /// unless something else is chosen here.
-        pub fn after_machine_crash(mut self, choice: crate::AfterMachineCrash) -> Self {
+        pub fn after_machine_crash(mut self, choice: crate::store::restart::AfterMachineCrash) -> Self {
             self.settings.after_machine_crash = Some(choice);
             self
         }
@@ -94,7 +93,7 @@ macro_rules! settings_methods {
 
         /// The hash function of a new segment. `open_or_create` refuses an existing segment with
         /// another one than is set here.
-        pub fn hash(mut self, hash: crate::HashKind) -> Self {
+        pub fn hash(mut self, hash: crate::protocol::hash::HashKind) -> Self {
             self.settings.hash = Some(hash);
             self
         }
@@ -119,7 +118,7 @@ macro_rules! settings_methods {
         }
 
         /// All that concerns the segment rather than what is in it.
-        pub fn segment_options(mut self, options: crate::SegmentOptions) -> Self {
+        pub fn segment_options(mut self, options: crate::segment::SegmentOptions) -> Self {
             self.settings.options = options;
             self
         }
@@ -145,7 +144,7 @@ macro_rules! settings_methods {
         }
 
         /// Whether the mapping shall use huge pages.
-        pub fn huge_pages(mut self, huge_pages: crate::HugePages) -> Self {
+        pub fn huge_pages(mut self, huge_pages: crate::sys::huge::HugePages) -> Self {
             self.settings.memory.huge_pages = huge_pages;
             self
         }
@@ -272,7 +271,7 @@ impl Settings {
             file,
         });
         let choice = self.after_machine_crash.unwrap_or_default();
-        let shape = Dimensions::of(&shared.layout.counts);
+        let shape = shared.layout.counts.dimensions();
         let salvage = restart::admit(&shared, shape, choice, |key, value| {
             invalid(&checked, key, value)
         })?;
@@ -371,37 +370,10 @@ fn with_blueprint<T>(
     })?)
 }
 
-/// Copies the header out, once, and validates the copy.
-pub(crate) fn read_layout(mapping: &Mapping) -> Result<Layout, LayoutError> {
-    let header: Vec<u64> = mapping
-        .words()
-        .iter()
-        .take(MAX_HEADER_LEN / 8)
-        .enumerate()
-        .map(|(index, word)| {
-            // Acquire on the first word would be wrong on a read-only mapping; the fence
-            // after it pairs with the Release store of the magic at creation.
-            let word = word.load(Ordering::Relaxed);
-            if index == 0 {
-                crate::sys::sync::fence(Ordering::Acquire);
-            }
-            word
-        })
-        .collect();
-    validate(header.as_bytes(), mapping.len() as u64)
-}
-
 /// What only this creation has.
 fn birth() -> Result<Birth, OpenError> {
     let mut random = [0u64; SECRET_WORDS + 2];
-    let mut rest = random.as_mut_bytes();
-    while !rest.is_empty() {
-        match rustix::rand::getrandom(&mut *rest, rustix::rand::GetRandomFlags::empty()) {
-            Ok(filled) => rest = &mut rest[filled..],
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(OpenError::Random(error.into())),
-        }
-    }
+    random::fill(random.as_mut_bytes()).map_err(|errno| OpenError::Random(errno.into()))?;
     let [s0, s1, s2, s3, s4, s5, s6, s7, id @ ..] = random;
     let since_epoch = SystemTime::now()
         .duration_since(UNIX_EPOCH)

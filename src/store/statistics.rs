@@ -24,33 +24,13 @@ use std::sync::{Arc, Weak};
 
 use crate::liveness::Owners;
 use crate::liveness::token::{LockWord, Token, Verdict};
+use crate::protocol::counters::{Counter, LINE_WORDS};
 use crate::protocol::table::Who;
 use crate::store::Shared;
 use crate::sys::sync::{AtomicU64, Ordering};
 
-/// Words that a line takes: two cache lines, since processors fetch them in pairs.
-pub(crate) const LINE_WORDS: usize = 16;
-
 /// Lines of a new cache.
 pub(crate) const NEW_LINES: u32 = 256;
-
-/// What is counted, by its word in a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub(crate) enum Counter {
-    Hits = 1,
-    Misses,
-    Inserts,
-    Updates,
-    EvictedForRoom,
-    EvictedExpired,
-    Removed,
-    Loads,
-    LoadFailures,
-    LoadNanos,
-}
-
-const COUNTERS: usize = 10;
 
 /// Is the number of no registration: they are counted from 1.
 const NO_REGISTRATION: u64 = u64::MAX;
@@ -285,15 +265,4 @@ fn claim(shared: &Shared, token: Token) -> Option<usize> {
         last = Some((owner, verdict));
         verdict == Verdict::Dead && take(*line, found)
     })
-}
-
-/// The sums over all lines, in the order of [`Counter`].
-pub(crate) fn sums(words: &[AtomicU64]) -> [u64; COUNTERS] {
-    let mut sums = [0u64; COUNTERS];
-    for line in words.chunks_exact(LINE_WORDS) {
-        for (sum, word) in sums.iter_mut().zip(&line[1..]) {
-            *sum = sum.wrapping_add(word.load(Ordering::Relaxed));
-        }
-    }
-    sums
 }

@@ -6,10 +6,12 @@
 
 pub(crate) mod access;
 pub(crate) mod atomic;
+pub(crate) mod boot;
 pub(crate) mod clock;
 pub(crate) mod copy;
 pub(crate) mod huge;
 pub(crate) mod mapping;
+pub(crate) mod random;
 pub(crate) mod shm;
 pub(crate) mod sync;
 pub(crate) mod tags;

@@ -57,20 +57,18 @@ mod salvage;
 
 use std::time::{Duration, SystemTime};
 
-use crate::liveness::Verdict;
 use crate::liveness::admission_lock::DoorError;
+use crate::liveness::{Participant, Verdict};
 use crate::protocol::shape::Shape;
 use crate::protocol::table::Table;
 use crate::segment::{self, Segment, SegmentError};
 use crate::store::Shared;
 use crate::store::error::OpenError;
 use crate::sys::access::Access;
+use crate::sys::boot::boot_id;
 use crate::sys::sync::{Ordering, fence};
 
 pub use self::report::{Dropped, Reason, Salvage};
-
-/// Words of the shared part that this module uses.
-pub(crate) use self::record::{BOOT_RECORD, SYNC_RECORD};
 
 /// How long one who opens waits for another one who admits the segment.
 const DOOR_PATIENCE: Duration = Duration::from_secs(60);
@@ -163,7 +161,7 @@ pub(crate) fn close(shared: &Shared) {
         return;
     }
     let Some(owners) = &shared.owners else { return };
-    let is_in_use = |found: &crate::Participant| found.owner.verdict() != Verdict::Dead;
+    let is_in_use = |found: &Participant| found.owner.verdict() != Verdict::Dead;
     if !owners.survey(shared.participants()).iter().any(is_in_use) {
         // Nobody is there to hear of an error. The segment is not sealed then, and the next one
         // who opens it after a crash hears of that.
@@ -248,11 +246,4 @@ fn refusal(shared: &Shared, read_only: bool) -> OpenError {
         synced_at: record::sealed(shared).map(|(_, at)| SystemTime::UNIX_EPOCH + at),
         read_only,
     }
-}
-
-/// The kernel's identity of this boot; zeros where `/proc` is missing.
-pub(crate) fn boot_id() -> [u8; 16] {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    u128::from_str_radix(&digits, 16).unwrap_or(0).to_be_bytes()
 }

@@ -16,13 +16,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use zerocopy::IntoBytes;
 
+use crate::format::shared_page::{BOOT_RECORD, SYNC_RECORD};
 use crate::store::Shared;
 use crate::sys::sync::{AtomicU64, Ordering};
-
-/// Where the record of the last sync is in the shared part.
-pub(crate) const SYNC_RECORD: Range<usize> = 0..3;
-/// Where the record of the admission is.
-pub(crate) const BOOT_RECORD: Range<usize> = 16..19;
 
 /// Records that the content has this digest, and is on the disk.
 pub(super) fn seal(shared: &Shared, digest: u64) {

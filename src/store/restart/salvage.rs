@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 
 use super::report::{Reason, Salvage};
 use crate::format::Kind;
+use crate::format::shared_page::is_in_use;
 use crate::protocol::bucket::Search;
 use crate::protocol::hash::Hashed;
 use crate::protocol::shape::{SLOTS, Shape};
@@ -181,7 +182,7 @@ fn blank_the_rest(shared: &Shared) {
     if shared.layout.kind == Kind::Map {
         let shared_part = &words[places.shared..places.participants];
         for (at, word) in shared_part.iter().enumerate() {
-            if !super::SYNC_RECORD.contains(&at) && !super::BOOT_RECORD.contains(&at) {
+            if !is_in_use(at, false) {
                 word.store(0, Ordering::Relaxed);
             }
         }

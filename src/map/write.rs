@@ -1,0 +1,378 @@
+//! Changing the entry of a key.
+
+use super::Map;
+use super::read::BATCH;
+use crate::protocol::hash::HashKind;
+use crate::protocol::shape::Typed;
+use crate::protocol::table::{Edit, Outcome, Probe};
+use crate::store::error::{Exchange, SweepError, TryInsert, WriteError};
+use crate::store::sweep::clear;
+use crate::store::typed::decoded;
+use crate::sys::copy::Sink;
+use crate::sys::sync::Deadline;
+use crate::types::image::{Image, decode, same};
+use crate::types::integer::Integer;
+use crate::types::{Key, Value};
+
+impl<K: Key, V: Value> Map<K, V> {
+    /// Runs one edit of an entry, in its bucket and under its lock.
+    #[inline(always)]
+    fn edit(
+        &self,
+        key: &K,
+        decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+        new: &mut [u64],
+        old: &mut Sink<'_>,
+    ) -> Result<Outcome, WriteError> {
+        let mut key_image = Image::uninit();
+        let table = self.reader.table();
+        let hash = table.hash(key.as_bytes());
+        let words = &*key_image.write(key);
+        let probe = Probe { hash, words };
+        self.reader.shared.edit_key(&table, probe, old, new, decide)
+    }
+
+    /// The short way of an edit, as [`Table::edit_at_home`], in a map with the usual hash function and
+    /// by a process that is registered. `None`: nothing has been done.
+    ///
+    /// Whoever tries this goes the [long way](Self::edit_elsewhere) in a call of its own, which
+    /// shares no memory with this one: so all of it is in registers here.
+    #[inline(always)]
+    fn edit_at_home(
+        &self,
+        key: &K,
+        mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+        new: &mut [u64],
+        old: &mut Sink<'_>,
+    ) -> Option<Outcome> {
+        let shared = &self.reader.shared;
+        let table = shared.quick_table(Typed::<K, V>::SHAPE)?;
+        let token = shared.current_token()?;
+        let mut key_image = Image::uninit();
+        let probe = Probe {
+            hash: table.hash(key.as_bytes()),
+            words: key_image.write(key),
+        };
+        table.edit_at_home(token, probe, old, new, &mut decide)
+    }
+
+    /// The long way of an edit, wherever the key is.
+    #[inline(always)]
+    fn edit_elsewhere(
+        &self,
+        key: &K,
+        mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
+        new: &mut [u64],
+        old: &mut Sink<'_>,
+    ) -> Result<Outcome, WriteError> {
+        let shared = &self.reader.shared;
+        let table = self.reader.table();
+        let mut key_image = Image::uninit();
+        let probe = Probe {
+            hash: table.hash(key.as_bytes()),
+            words: key_image.write(key),
+        };
+        match shared.layout.hash {
+            HashKind::Rapid => shared.edit(&table, shared.token()?, probe, old, new, &mut decide),
+            // The short way was not tried yet.
+            HashKind::Sip => shared.edit_key(&table, probe, old, new, decide),
+        }
+    }
+
+    /// The value that was there before an edit.
+    #[inline(always)]
+    fn previous(outcome: Outcome, old: &Sink<'_>) -> Result<Option<V>, WriteError> {
+        match outcome {
+            Outcome::Inserted | Outcome::KeptAbsent => Ok(None),
+            Outcome::Replaced | Outcome::Removed | Outcome::KeptPresent => {
+                // Garbage that was overwritten or removed is no reason to fail.
+                match decode::<V>(old.words()) {
+                    Some(value) if value.is_valid() => Ok(Some(*value)),
+                    _ => Ok(None),
+                }
+            }
+        }
+    }
+
+    /// Gives a key a value and returns the previous one, if there was one (and it was valid).
+    ///
+    /// # Errors
+    /// [`WriteError::Full`], never below the promised capacity; [`WriteError::Busy`];
+    /// [`WriteError::Register`] at the first write of a process.
+    #[inline(always)]
+    pub fn insert(&self, key: K, value: V) -> Result<Option<V>, WriteError> {
+        let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
+        let mut old = old.sink();
+        match self.edit_at_home(&key, |_, _| Edit::Put, new.write(&value), &mut old) {
+            Some(outcome) => Self::previous(outcome, &old),
+            None => self.insert_elsewhere(&{ key }, &{ value }),
+        }
+    }
+
+    #[inline(never)]
+    fn insert_elsewhere(&self, key: &K, value: &V) -> Result<Option<V>, WriteError> {
+        let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
+        let mut old = old.sink();
+        let outcome = self.edit_elsewhere(key, |_, _| Edit::Put, new.write(value), &mut old)?;
+        Self::previous(outcome, &old)
+    }
+
+    /// Inserts many entries, as [`insert`](Self::insert) would one after the other, with
+    /// overlapping memory accesses. Returns how many keys are new.
+    ///
+    /// # Errors
+    /// As `insert`; the entries before the one that failed are in the map.
+    pub fn insert_many(&self, entries: &[(K, V)]) -> Result<usize, WriteError> {
+        let table = self.reader.table();
+        let mut inserted = 0;
+        for entries in entries.chunks(BATCH) {
+            for (key, _) in entries {
+                table.prefetch(table.hash_of(Image::uninit().write(key)));
+            }
+            for (key, value) in entries {
+                let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
+                let put = |_: Option<&[u64]>, _: &mut [u64]| Edit::Put;
+                let outcome = self.edit(key, put, new.write(value), &mut old.sink())?;
+                inserted += usize::from(outcome == Outcome::Inserted);
+            }
+        }
+        Ok(inserted)
+    }
+
+    /// Inserts an entry only if the key is absent. Of several processes that try at once, exactly
+    /// one is told [`TryInsert::Inserted`].
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert), and [`WriteError::InvalidValue`] if garbage is there.
+    #[inline]
+    pub fn try_insert(&self, key: K, value: V) -> Result<TryInsert<V>, WriteError> {
+        let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
+        let mut old = old.sink();
+        let unless_there = |current: Option<&[u64]>, _: &mut [u64]| match current {
+            Some(_) => Edit::Keep,
+            None => Edit::Put,
+        };
+        let outcome = self.edit(&key, unless_there, new.write(&value), &mut old)?;
+        match outcome {
+            Outcome::Inserted => Ok(TryInsert::Inserted),
+            _ => Ok(TryInsert::Occupied(decoded(old.words())?)),
+        }
+    }
+
+    /// Removes a key and returns its value, if it was there (and valid).
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert), but never `Full`.
+    #[inline(always)]
+    pub fn remove(&self, key: &K) -> Result<Option<V>, WriteError> {
+        let mut old = Image::<V>::uninit();
+        let mut old = old.sink();
+        match self.edit_at_home(key, |_, _| Edit::Remove, &mut [], &mut old) {
+            Some(outcome) => Self::previous(outcome, &old),
+            None => self.remove_elsewhere(key),
+        }
+    }
+
+    #[inline(never)]
+    fn remove_elsewhere(&self, key: &K) -> Result<Option<V>, WriteError> {
+        let mut old = Image::<V>::uninit();
+        let mut old = old.sink();
+        let outcome = self.edit_elsewhere(key, |_, _| Edit::Remove, &mut [], &mut old)?;
+        Self::previous(outcome, &old)
+    }
+
+    /// Removes a key if `condition` holds for its value; returns the value that was removed.
+    ///
+    /// The condition runs without any lock and is asked again if the value changed meanwhile, so
+    /// the value that is removed is one for which it held.
+    ///
+    /// # Errors
+    /// As [`fetch_update`](Self::fetch_update).
+    pub fn remove_if(
+        &self,
+        key: &K,
+        mut condition: impl FnMut(&V) -> bool,
+    ) -> Result<Option<V>, WriteError> {
+        self.transform(key, |current| match current {
+            Some(value) if condition(&value) => Change::Remove,
+            _ => Change::Keep,
+        })
+        .map(|(changed, old)| old.filter(|_| changed))
+    }
+
+    /// Replaces the value of a key by what `update` makes of it. Returns the previous value, or
+    /// `None` if the key is absent, which it stays.
+    ///
+    /// # Errors
+    /// As [`fetch_update`](Self::fetch_update).
+    pub fn update(&self, key: &K, mut update: impl FnMut(V) -> V) -> Result<Option<V>, WriteError> {
+        self.transform(key, |current| {
+            current.map_or(Change::Keep, |value| Change::Put(update(value)))
+        })
+        .map(|(_, old)| old)
+    }
+
+    /// An atomic read-modify-write: `update` gets the value, or `None` if the key is absent, and
+    /// returns the new one, or `None` to leave everything as it is. Returns what was there before.
+    ///
+    /// `update` runs without any lock, so it may take its time, may panic and may use the map.
+    /// It runs again if another writer changed the value meanwhile.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert); [`WriteError::InvalidValue`] if garbage is there;
+    /// [`WriteError::Contended`] if others were always faster for the whole `lock_timeout`.
+    pub fn fetch_update(
+        &self,
+        key: &K,
+        mut update: impl FnMut(Option<V>) -> Option<V>,
+    ) -> Result<Option<V>, WriteError> {
+        self.transform(key, |current| {
+            update(current).map_or(Change::Keep, Change::Put)
+        })
+        .map(|(_, old)| old)
+    }
+
+    /// Reads, asks what to do, and does it if nothing has changed meanwhile; says whether
+    /// anything was done, and what was there.
+    fn transform(
+        &self,
+        key: &K,
+        mut decide: impl FnMut(Option<V>) -> Change<V>,
+    ) -> Result<(bool, Option<V>), WriteError> {
+        let waited = self.reader.shared.lock_timeout;
+        let mut deadline = Deadline::new(waited);
+        loop {
+            let current = self.get(key)?;
+            let (edit, value) = match decide(current) {
+                Change::Keep => return Ok((false, current)),
+                Change::Put(value) => (Edit::Put, Some(value)),
+                Change::Remove => (Edit::Remove, None),
+            };
+            let mut expected = Image::uninit();
+            let expected = current.as_ref().map(|value| &*expected.write(value));
+            let mut changed = false;
+            let if_unchanged = |now: Option<&[u64]>, _: &mut [u64]| {
+                // By its bytes and not by any version: a value that is written in place, or
+                // removed and inserted again, has the same meaning if it has the same bytes.
+                changed = match (now, expected) {
+                    (Some(now), Some(expected)) => !same::<V>(now, expected),
+                    (None, None) => false,
+                    _ => true,
+                };
+                if changed { Edit::Keep } else { edit }
+            };
+            let mut new = Image::uninit();
+            let new = value
+                .as_ref()
+                .map(|value| new.write(value))
+                .unwrap_or_default();
+            let mut old = Image::<V>::uninit();
+            let _ = self.edit(key, if_unchanged, new, &mut old.sink())?;
+            if !changed {
+                return Ok((true, current));
+            }
+            if deadline.passed() {
+                return Err(WriteError::Contended { waited });
+            }
+        }
+    }
+
+    /// Replaces the value of a key by `new` if it is `expected`, by its bytes.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert), but never `Full`; [`WriteError::InvalidValue`] if garbage is there.
+    pub fn compare_exchange(
+        &self,
+        key: &K,
+        expected: &V,
+        new: V,
+    ) -> Result<Exchange<V>, WriteError> {
+        let (mut expected_image, mut new_image) = (Image::uninit(), Image::uninit());
+        let expected = &*expected_image.write(expected);
+        let mut equal = false;
+        let if_equal = |current: Option<&[u64]>, _: &mut [u64]| {
+            equal = current.is_some_and(|current| same::<V>(current, expected));
+            if equal { Edit::Put } else { Edit::Keep }
+        };
+        let mut old = Image::<V>::uninit();
+        let mut old = old.sink();
+        let outcome = self.edit(key, if_equal, new_image.write(&new), &mut old)?;
+        match outcome {
+            _ if equal => Ok(Exchange::Done),
+            Outcome::KeptAbsent => Ok(Exchange::Absent),
+            _ => Ok(Exchange::Differs(decoded(old.words())?)),
+        }
+    }
+
+    /// Adds to an integer and returns the previous value; a key that is absent is inserted with
+    /// `delta` (and `None` is returned). Wraps around at the ends of the type.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    #[inline]
+    pub fn fetch_add(&self, key: &K, delta: V) -> Result<Option<V>, WriteError>
+    where
+        V: Integer,
+    {
+        let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
+        let mut old = old.sink();
+        match self.edit_at_home(key, Self::adding(delta), new.write(&delta), &mut old) {
+            Some(outcome) => Self::previous(outcome, &old),
+            None => self.fetch_add_elsewhere(key, delta),
+        }
+    }
+
+    #[inline(never)]
+    fn fetch_add_elsewhere(&self, key: &K, delta: V) -> Result<Option<V>, WriteError>
+    where
+        V: Integer,
+    {
+        let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
+        let mut old = old.sink();
+        let outcome = self.edit_elsewhere(key, Self::adding(delta), new.write(&delta), &mut old)?;
+        Self::previous(outcome, &old)
+    }
+
+    /// The decision to store a sum.
+    #[inline(always)]
+    fn adding(delta: V) -> impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit
+    where
+        V: Integer,
+    {
+        move |current, new| {
+            let sum = match current.and_then(decode::<V>) {
+                Some(value) => value.wrapping_add(delta),
+                None => delta,
+            };
+            new.copy_from_slice(Image::uninit().write(&sum));
+            Edit::Put
+        }
+    }
+
+    /// Removes the entries for which `keep` says no; returns how many. Entries that come or
+    /// change meanwhile are judged by a value they have, or not at all, as with
+    /// [`iter`](ReadOnlyMap::iter). `keep` runs without any lock.
+    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) -> Result<usize, SweepError> {
+        let mut removed = 0;
+        for entry in self.iter() {
+            let (key, value) = entry?;
+            if !keep(&key, &value) {
+                let judged = self.remove_if(&key, |value| !keep(&key, value))?;
+                removed += usize::from(judged.is_some());
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes all entries; returns how many. Entries that are inserted meanwhile may stay.
+    pub fn clear(&self) -> Result<usize, SweepError> {
+        clear(&self.reader.shared, Typed::<K, V>::SHAPE)
+    }
+}
+
+/// What a transformation wants.
+enum Change<V> {
+    Keep,
+    Put(V),
+    Remove,
+}

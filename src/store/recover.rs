@@ -1,0 +1,231 @@
+//! Releasing at once, for all buckets, what dead processes hold: what writers would do one by one.
+//!
+//! Nobody *needs* this. A writer that meets a dead owner's lock takes it over by itself
+//! ([`crate::protocol::table::takeover`]), and a process that needs a participant slot takes a dead
+//! one's.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::liveness::token::{LockWord, Token};
+use crate::liveness::{OwnerInfo, Participant, RegisterError, Verdict};
+use crate::protocol::hash::Hashed;
+use crate::protocol::shape::Shape;
+use crate::protocol::table::takeover::Burial;
+use crate::protocol::table::{Table, Writer};
+use crate::store::Shared;
+use crate::sys::sync::{Deadline, LOCK_SPINS, Ordering, spin_hint};
+
+/// Most findings that are listed one by one; the rest is counted.
+const MAX_LISTED: usize = 1000;
+
+/// How often one bucket of a dead owner is worked on before it is left to the writers. Each
+/// time but the last something was achieved or somebody else was at it.
+const MAX_TRIES: u32 = 256;
+
+/// How many of these follow each other at once, before a recovery begins to sleep in between.
+const SPINNING_TRIES: u32 = 8;
+
+/// How long a recovery waits, in sum, to see whether locks of the living are let go.
+const PATIENCE: Duration = Duration::from_millis(if cfg!(fuzzing) { 1 } else { 100 });
+
+/// What a recovery did about one bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// The lock of a dead owner was released.
+    Released,
+    /// An entry had been left in two buckets; the copy away from home was removed.
+    Deduplicated {
+        /// The hash of the entry's key.
+        key_hash: u64,
+    },
+    /// Nothing: the owner lives, or cannot be judged from here.
+    LeftToOwner,
+    /// Nothing: the owner is dead, but a living process holds a bucket that is needed as well.
+    /// The next writer, or the next recovery, does it.
+    Postponed,
+}
+
+/// A bucket whose lock was found held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// Which bucket.
+    pub bucket: u64,
+    /// Who held it.
+    pub owner: OwnerInfo,
+    /// What was done.
+    pub remedy: Remedy,
+}
+
+/// What a recovery found and did; see [`Map::recover`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Buckets that were visited: all.
+    pub buckets: u64,
+    /// Locks of dead owners that were released.
+    pub released: u64,
+    /// Entries that were in two buckets and are in one now.
+    pub deduplicated: u64,
+    /// Locks of dead owners that could not be released now.
+    pub postponed: u64,
+    /// Locks that living owners held all the time.
+    pub busy: u64,
+    /// Dead writers whose participant slots are free now.
+    pub reclaimed: Vec<Participant>,
+    /// The single cases, in the order of their buckets; the first thousand.
+    pub findings: Vec<Finding>,
+}
+
+impl Recovery {
+    /// Whether nothing had to be done and nothing remains to be done.
+    pub fn is_clean(&self) -> bool {
+        self.released + self.deduplicated + self.postponed == 0 && self.reclaimed.is_empty()
+    }
+
+    fn add(&mut self, bucket: u64, owner: OwnerInfo, remedy: Remedy) {
+        *match remedy {
+            Remedy::Released => &mut self.released,
+            Remedy::Deduplicated { .. } => &mut self.deduplicated,
+            Remedy::LeftToOwner => &mut self.busy,
+            Remedy::Postponed => &mut self.postponed,
+        } += 1;
+        if self.findings.len() < MAX_LISTED {
+            self.findings.push(Finding {
+                bucket,
+                owner,
+                remedy,
+            });
+        }
+    }
+}
+
+/// Releases what dead processes hold, in a segment with entries of this shape.
+pub(crate) fn recover<S: Shape>(shared: &Shared, shape: S) -> Result<Recovery, RegisterError> {
+    let participants = shared.participants();
+    // Before we register: that may take the slot of one of the dead, with its record.
+    let known = shared.owners().survey(participants);
+    let token = shared.owners().token(participants)?;
+    let table = shared.table(shape);
+    let writer = Writer::new(shared, token, Duration::ZERO);
+    let mut patience = Deadline::new(PATIENCE);
+    let mut recovery = Recovery {
+        buckets: table.buckets(),
+        ..Recovery::default()
+    };
+    for bucket in 0..table.buckets() {
+        recover_bucket(&table, &writer, bucket, &mut patience, |owner, remedy| {
+            let is_it = |known: &&Participant| {
+                known.owner.slot() == owner.slot() && known.owner.generation() == owner.generation()
+            };
+            let owner = match known.iter().find(is_it) {
+                Some(known) => known.owner.clone(),
+                None => shared.owners().describe(participants, owner),
+            };
+            recovery.add(bucket, owner, remedy);
+        });
+    }
+    recovery.reclaimed = shared.owners().reclaim_dead(participants);
+    Ok(recovery)
+}
+
+fn recover_bucket<S: Shape>(
+    table: &Table<'_, S>,
+    writer: &Writer<'_, Shared>,
+    bucket: u64,
+    patience: &mut Deadline,
+    mut report: impl FnMut(Token, Remedy),
+) {
+    let lock = table.bucket(bucket).lock_word();
+    let mut tries = 0;
+    loop {
+        let found = LockWord(lock.load(Ordering::Relaxed));
+        let Some(owner) = found.owner() else { return };
+        tries += 1;
+        if writer.verdict(owner) == Verdict::Dead {
+            match table.bury(writer, bucket, found) {
+                Burial::Released => return report(owner, Remedy::Released),
+                Burial::Deduplicated(Hashed(key_hash)) => {
+                    report(owner, Remedy::Deduplicated { key_hash });
+                    // More than a bucket has slots is not what the dead have left.
+                    if tries >= MAX_TRIES {
+                        return report(owner, Remedy::Postponed);
+                    }
+                }
+                Burial::NotYet
+                    if tries >= MAX_TRIES || (tries >= SPINNING_TRIES && patience.passed()) =>
+                {
+                    return report(owner, Remedy::Postponed);
+                }
+                Burial::NotYet => pause(tries),
+            }
+        // The owner works, or somebody who takes over: that is over in a moment.
+        } else if tries < MAX_TRIES && !patience.passed() {
+            pause(tries);
+        } else {
+            return report(owner, Remedy::LeftToOwner);
+        }
+    }
+}
+
+/// Waits for somebody who needs nanoseconds, or, if he was descheduled, milliseconds.
+fn pause(tries: u32) {
+    if tries < SPINNING_TRIES {
+        (0..LOCK_SPINS).for_each(|_| spin_hint());
+    } else {
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Released => f.write_str("lock released"),
+            Self::Deduplicated { key_hash } => {
+                write!(
+                    f,
+                    "second copy of the entry with hash {key_hash:#018x} removed"
+                )
+            }
+            Self::LeftToOwner => f.write_str("left alone"),
+            Self::Postponed => f.write_str("not now: a living process holds what is needed"),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            bucket,
+            owner,
+            remedy,
+        } = self;
+        write!(f, "bucket {bucket}, locked by {owner}: {remedy}")
+    }
+}
+
+/// A line of counts, then a line for each finding and each dead writer.
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} buckets: {} locks of dead writers released, {} entries in two buckets repaired, \
+             {} postponed, {} locked by the living; {} slots of dead writers freed",
+            self.buckets,
+            self.released,
+            self.deduplicated,
+            self.postponed,
+            self.busy,
+            self.reclaimed.len()
+        )?;
+        for finding in &self.findings {
+            write!(f, "\n{finding}")?;
+        }
+        for dead in &self.reclaimed {
+            write!(f, "\nslot freed: {}", dead.owner)?;
+        }
+        Ok(())
+    }
+}
