@@ -50,11 +50,11 @@ fn main() {
     for run in 0..RUNS {
         let end = kills * (run + 1) / RUNS;
         while delays.len() < end {
-            log.tell(ALONE, run);
+            log.notify(ALONE, run);
             std::thread::sleep(QUIET);
-            log.tell(NOTHING, run);
-            delays.extend(one_death(&name, &map, || log.tell(DEATH, run)));
-            log.tell(NOTHING, run);
+            log.notify(NOTHING, run);
+            delays.extend(one_death(&name, &map, || log.notify(DEATH, run)));
+            log.notify(NOTHING, run);
         }
     }
     signal(reader, libc::SIGKILL);
@@ -93,7 +93,7 @@ fn main() {
 struct Log(&'static [AtomicU64]);
 
 impl Log {
-    fn tell(self, what: u64, run: usize) {
+    fn notify(self, what: u64, run: usize) {
         self.0[0].store(what << 32 | run as u64, Ordering::Release);
     }
 

@@ -41,7 +41,7 @@
 //!   where the time goes, and what is not reached.
 //! - [`schema`] is the description that a segment carries of its types.
 //!
-//! # The house
+//! # Architecture
 //!
 //! Data flows one way, from the memory to the typed handle; no module reaches around its
 //! neighbour. `unsafe` is denied, and expected with a reason in the modules marked with a star.
@@ -51,13 +51,13 @@
 //! | `segment` * | where the bytes come from: names, creation, permissions (System V calls) |
 //! | `mapping` *, `huge` * | the bytes as atomic words, on huge pages |
 //! | `sections` *, `area` * | which words are what, and where a bucket is |
-//! | `sync` | the door to atomics, fences and futexes, with a twin for `loom` |
+//! | `sync` | the facade over atomics, fences and futexes, with a twin for `loom` |
 //! | `copy` *, `tags` * | racing copies and comparisons of words |
 //! | `layout` | what the words mean: the specification, and its validation |
 //! | `hash` | from a key to the places where it can live |
 //! | `bucket` | the protocol of one bucket: publish, validate, lock |
 //! | `table` | two buckets a key: find, insert, displace |
-//! | `evict`, `policy` | what gives way in a full cache |
+//! | `evict`, `policy` | what is evicted in a full cache |
 //! | `entry`, `clock` | until when an entry of a cache counts |
 //! | `lease` | which process loads a missing value |
 //! | `statistics` * | what a cache has done, counted without contention |
@@ -102,21 +102,23 @@ pub use cache::{
     RemovalCause,
 };
 pub use dynamic::{
-    DynEntries, DynEntry, DynError, DynMap, DynMapBuilder, HeldLock, Pulse, ReadOnlyDynMap,
+    Activity, DynEntries, DynEntry, DynError, DynMap, DynMapBuilder, HeldLock, ReadOnlyDynMap,
 };
-pub use format::{Kind, LAYOUT_VERSION, Layout, LayoutError, MAX_ENTRY_PART, SizeError};
-pub use liveness::{OwnerInfo, Participant, RegisterError, Verdict};
+pub use format::{
+    FORMAT_VERSION, FormatError, Header, MAX_KEY_LEN, MAX_VALUE_LEN, SizeError, StoreKind,
+};
+pub use liveness::{Liveness, OwnerInfo, Participant, RegisterError};
 pub use map::{Iter, Map, MapBuilder, MapStats, ReadOnlyMap};
-pub use protocol::hash::HashKind;
+pub use protocol::hash::HashFunction;
 pub use schema::Schema;
 pub use segment::{Segment, SegmentError, SegmentMetadata, SegmentOptions};
 pub use shmkv_derive::{Schema, record};
-pub use store::check::{Check, Problem, Severity};
+pub use store::check::{CheckReport, Problem, Severity};
 pub use store::error::{
-    Exchange, IterError, OpenError, ReadError, SweepError, TryInsert, WriteError,
+    CompareExchange, IterError, OpenError, ReadError, SweepError, TryInsert, WriteError,
 };
-pub use store::recover::{Finding, Recovery, Remedy};
-pub use store::restart::{AfterMachineCrash, Dropped, Reason, Salvage, Synced};
+pub use store::recover::{Finding, RecoveryAction, RecoveryReport};
+pub use store::restart::{CrashPolicy, DropReason, DroppedEntry, SalvageReport, SyncOutcome};
 pub use sys::huge::HugePages;
 pub use types::integer::Integer;
 pub use types::{Bytes, Key, Str, Value};

@@ -35,28 +35,26 @@
 //! kills each (fewer where a taker asks whether others live, which takes a hundred thousand
 //! instructions), and tries chains of takers that die with one type of values only; `SHMKV_LONG=1`
 //! kills after every instruction of all of them, hours long. A name, or a part of it, chooses among
-//! the operations: `cargo test --test crash_every_instruction -- 'displacement, home'`.
+//! the operations: `cargo test --test crash_every_instruction -- 'displacement, primary'`.
 //!
 //! # What else is shown here, and by which of the tests
 //!
-//! - [`stopped`]: a process that is *stopped* at any of these instructions is not robbed, and what
+//! - [`stopped`]: a process that is *stopped* at any of these instructions loses no lock, and what
 //!   others do meanwhile and it does afterwards has one order.
-//! - [`burials`]: a taker that comes late gives back what it cannot repair.
+//! - [`takeovers`]: a taker that comes late gives back what it cannot repair.
 //!
 //! Broken on purpose, one at a time, this is what fails:
 //!
 //! | mutant | what fails |
 //! |--------|------------|
-//! | a writer steals the lock at its deadline, from the living too | [`stopped`]: a living process was robbed |
+//! | a writer steals the lock at its deadline, from live processes too | [`stopped`]: a live process lost its lock |
 //! | publish before the words are written | the kills in "insert, replace": a key is missing, or torn |
 //! | unlock before publishing | [`stopped`]: no order explains the results |
 //! | no repair of what a displacement left twice | the kills in "recover after displacement", and that `recover` finds nothing to repair |
-//! | a repair that unlocks instead of giving back | [`burials`]: an entry is in two unlocked buckets |
+//! | a repair that unlocks instead of giving back | [`takeovers`]: an entry is in two unlocked buckets |
 
 #![cfg(target_os = "linux")]
 
-#[path = "crash/burials.rs"]
-mod burials;
 #[path = "crash/bytes.rs"]
 #[allow(dead_code, reason = "shared with the storm, which uses more of it")]
 mod bytes;
@@ -74,6 +72,8 @@ mod scenarios;
 mod stage;
 #[path = "crash/stopped.rs"]
 mod stopped;
+#[path = "crash/takeovers.rs"]
+mod takeovers;
 #[path = "crash/trace.rs"]
 mod trace;
 
@@ -145,7 +145,7 @@ impl Sums {
 }
 
 /// Judges what `die` leaves; again, from a new death, if the machine was slow.
-fn judge_patiently<V: Val>(
+fn judge_with_retries<V: Val>(
     stage: &Stage<V>,
     scenario: &Scenario<V>,
     write_first: bool,
@@ -186,12 +186,12 @@ fn kill_everywhere<V: Val>(
         ..Tally::default()
     };
     for (number, (step, state)) in states.iter().enumerate() {
-        judge_patiently(stage, scenario, number % 2 == 0, &mut tally, || {
+        judge_with_retries(stage, scenario, number % 2 == 0, &mut tally, || {
             stage.bytes.restore(state);
             format!("after instruction {step}")
         });
     }
-    // Who asks whether another one lives, with a lock in his hands, takes a hundred thousand steps.
+    // Who asks whether another one lives, with a lock in its hands, takes a hundred thousand steps.
     let way = tally.at_work / regions.len().max(1) / 2;
     let kills = (SHORT_STEPS / way.max(1)).clamp(4, SHORT_KILLS);
     let stride = match is_long() || tally.at_work <= SHORT_REGION {
@@ -204,7 +204,7 @@ fn kill_everywhere<V: Val>(
     let mut number = 0;
     // Strides begin at different places of the regions.
     for (region, step) in inside.step_by(stride) {
-        judge_patiently(stage, scenario, number % 2 == 0, &mut tally, || {
+        judge_with_retries(stage, scenario, number % 2 == 0, &mut tally, || {
             stage.child_inside(scenario, recording, region, step).kill();
             format!("killed {step} instructions into {region:?}")
         });
@@ -231,7 +231,7 @@ fn kill_everywhere<V: Val>(
         false => others.len().div_ceil(24).max(1),
     };
     for step in others.into_iter().step_by(stride) {
-        judge_patiently(stage, scenario, number % 2 == 0, &mut tally, || {
+        judge_with_retries(stage, scenario, number % 2 == 0, &mut tally, || {
             stage.child_at(scenario, recording, step).kill();
             format!("killed after instruction {step}")
         });
@@ -259,7 +259,7 @@ fn run<V: Val>(
 }
 
 fn all_of<V: Val>(stage: &Stage<V>, filter: &str, is_thorough: bool, sums: &mut Sums) {
-    let registration = scenarios::crowded_registration(stage);
+    let registration = scenarios::full_registration(stage);
     for scenario in scenarios::single_entry(stage).iter().chain([&registration]) {
         if scenario.name.contains(filter) {
             run(stage, scenario, filter, sums);
@@ -277,7 +277,8 @@ fn all_of<V: Val>(stage: &Stage<V>, filter: &str, is_thorough: bool, sums: &mut 
             continue;
         }
         let states = run(stage, &mover, filter, sums);
-        let is_thorough = is_long() || is_thorough && mover.name.starts_with("displacement, away");
+        let is_thorough =
+            is_long() || is_thorough && mover.name.starts_with("displacement, secondary");
         for taker in scenarios::recoveries(stage, &mover, states, u32::from(is_thorough)) {
             let states = run(stage, &taker, filter, sums);
             if is_thorough && taker.name.starts_with("insert") {
@@ -323,8 +324,8 @@ fn main() {
         if "stopped".contains(&filter) {
             stopped::all(&stage);
         }
-        if "burials".contains(&filter) {
-            burials::late_taker_gives_back_what_another_death_left(&stage);
+        if "takeovers".contains(&filter) {
+            takeovers::late_taker_gives_back_what_another_death_left(&stage);
         }
     }
     {

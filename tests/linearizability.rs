@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use history::{ABSENT, Done, Operation, TORN, Violation};
-use shmkv::{Exchange, Map, ReadError, ReadOnlyMap, TryInsert, WriteError};
+use shmkv::{CompareExchange, Map, ReadError, ReadOnlyMap, TryInsert, WriteError};
 
 const PROCESSES: u32 = 3;
 const THREADS: u32 = 2;
@@ -212,7 +212,7 @@ enum Kind {
     Insert,
     TryInsert,
     Remove,
-    Exchange,
+    CompareExchange,
     Add,
 }
 
@@ -236,8 +236,8 @@ const MIX: [Kind; 20] = [
     Kind::TryInsert,
     Kind::Remove,
     Kind::Remove,
-    Kind::Exchange,
-    Kind::Exchange,
+    Kind::CompareExchange,
+    Kind::CompareExchange,
     Kind::Add,
 ];
 
@@ -284,11 +284,15 @@ impl Handles {
                 TryInsert::Occupied(found) => Done::Get(number_of(Some(found))),
             },
             Kind::Remove => Done::Remove(number_of(ok(map.remove(&key))?)),
-            Kind::Exchange => match ok(map.compare_exchange(&key, &wide(expected), wide(new)))? {
-                Exchange::Done => Done::Exchanged(expected, new),
-                Exchange::Differs(found) => Done::NotExchanged(expected, number_of(Some(found))),
-                Exchange::Absent => Done::NotExchanged(expected, ABSENT),
-            },
+            Kind::CompareExchange => {
+                match ok(map.compare_exchange(&key, &wide(expected), wide(new)))? {
+                    CompareExchange::Exchanged => Done::Exchanged(expected, new),
+                    CompareExchange::Mismatch(found) => {
+                        Done::NotExchanged(expected, number_of(Some(found)))
+                    }
+                    CompareExchange::Absent => Done::NotExchanged(expected, ABSENT),
+                }
+            }
             Kind::Get | Kind::GetMany | Kind::Add => Done::Get(number_of(read(map.get(&key))?)),
         })
     }
@@ -308,10 +312,10 @@ impl Handles {
                 TryInsert::Occupied(found) => Done::Get(found),
             },
             Kind::Remove => Done::Remove(or_absent(ok(map.remove(&key))?)),
-            Kind::Exchange => match ok(map.compare_exchange(&key, &expected, new))? {
-                Exchange::Done => Done::Exchanged(expected, new),
-                Exchange::Differs(found) => Done::NotExchanged(expected, found),
-                Exchange::Absent => Done::NotExchanged(expected, ABSENT),
+            Kind::CompareExchange => match ok(map.compare_exchange(&key, &expected, new))? {
+                CompareExchange::Exchanged => Done::Exchanged(expected, new),
+                CompareExchange::Mismatch(found) => Done::NotExchanged(expected, found),
+                CompareExchange::Absent => Done::NotExchanged(expected, ABSENT),
             },
             Kind::Add => Done::Add(new, or_absent(ok(map.fetch_add(&key, new))?)),
             Kind::Get | Kind::GetMany => Done::Get(or_absent(read(map.get(&key))?)),
@@ -490,7 +494,7 @@ fn wait(gate: Gate, pids: &[i32]) {
             #[expect(unsafe_code, reason = "waitpid")]
             let ended = unsafe { libc::waitpid(*pid, &mut status, libc::WNOHANG) };
             if ended != 0 {
-                println!("a worker has ended: status {status:#x}");
+                println!("a worker has exited: status {status:#x}");
                 kill(pids);
                 exit(1);
             }

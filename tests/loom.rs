@@ -1,7 +1,7 @@
 //! The protocol, model-checked: the sources that ship, compiled against loom.
 //!
-//! `src/sys/sync.rs` is the only door to atomics, fences and futexes. Here the protocol's modules
-//! find a twin behind that door (`tests/loom/sync.rs`), whose atomics are loom's: it runs
+//! `src/sys/sync.rs` is the only facade over atomics, fences and futexes. Here the protocol's
+//! modules find a twin behind that facade (`tests/loom/sync.rs`), whose atomics are loom's: it runs
 //! every interleaving of the threads of a model up to a number of preemptions, and every value
 //! that the memory model allows a load to return. What is checked:
 //!
@@ -11,7 +11,7 @@
 //! | `writing` | one winner, no entry twice, no lost update, no deadlock |
 //! | `moving` | displacement hides no key from readers, and no key from writers |
 //! | `registering` | one holder of a participant's slot; who locks has been seen to have one |
-//! | `burial` | a writer may die before any of its writes; only the dead are robbed |
+//! | `takeover` | a writer may die before any of its writes; only dead processes are replaced |
 //! | `waiting` | no wake-up is lost |
 //! | `caching` | a replaced entry is seen whole or not at all; of all who miss one loads |
 //! | `iterating` | a walk meets every entry that stays in the table exactly once |
@@ -59,8 +59,6 @@ mod types {
     pub(crate) mod metadata;
 }
 
-#[path = "loom/burial.rs"]
-mod burial;
 #[path = "loom/caching.rs"]
 mod caching;
 #[path = "loom/iterating.rs"]
@@ -73,6 +71,8 @@ mod model;
 mod moving;
 #[path = "loom/reading.rs"]
 mod reading;
+#[path = "loom/takeover.rs"]
+mod takeover;
 #[path = "loom/waiting.rs"]
 mod waiting;
 #[path = "loom/writing.rs"]

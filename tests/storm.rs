@@ -1,11 +1,11 @@
 //! A storm: eight processes on a table so small that they are always in each other's way, killed
 //! and stopped at random, and every single result checked.
 //!
-//! A kill at a random moment hardly ever hits somebody with a lock in his hands, and then it tests
+//! A kill at a random moment hardly ever hits somebody with a lock in its hands, and then it tests
 //! nothing. So a victim is stopped first, and its lock words are looked for in the segment: if there
-//! are any, it is left like that for a while (others wait, and may not rob it) and then killed
-//! (others take over), or goes on; if there are none, it goes on and is stopped again soon. Values
-//! of 2 KiB keep locks held for a good part of each operation.
+//! are any, it is left like that for a while (others wait, and may not take its lock) and then
+//! killed (others take over), or goes on; if there are none, it goes on and is stopped again soon.
+//! Values of 2 KiB keep locks held for a good part of each operation.
 //!
 //! Each process writes down each operation before and after it, with the time, in memory that
 //! outlives it. Afterwards the history of each key must be *linearizable*: there must be one order
@@ -36,7 +36,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use shmkv::{Exchange, Map, ReadOnlyMap, Segment};
+use shmkv::{CompareExchange, Map, ReadOnlyMap, Segment};
 
 const WORKERS: usize = 8;
 /// Operations that a worker does in a round, at most.
@@ -50,7 +50,7 @@ const COUNTERS: u64 = 4;
 
 /// An error: the map is as it was.
 const FAILED: u64 = u64::MAX;
-/// Garbage.
+/// Invalid bytes.
 const TORN: u64 = u64::MAX - 1;
 /// The exchange took place.
 const DONE: u64 = u64::MAX - 2;
@@ -75,7 +75,7 @@ enum Kind {
     Get,
     Insert,
     Remove,
-    Exchange,
+    CompareExchange,
     Add,
 }
 
@@ -126,7 +126,7 @@ impl Log<'_> {
                 Kind::Get,
                 Kind::Insert,
                 Kind::Remove,
-                Kind::Exchange,
+                Kind::CompareExchange,
                 Kind::Add,
             ];
             Operation {
@@ -276,7 +276,7 @@ impl Stage {
                 0..=2 => Kind::Get,
                 3..=5 => Kind::Insert,
                 6..=7 => Kind::Remove,
-                _ => Kind::Exchange,
+                _ => Kind::CompareExchange,
             };
             let expected = last.get(&key).copied().unwrap_or(0);
             // Not faster than the round: it shall not sleep when it is killed.
@@ -306,13 +306,13 @@ impl Stage {
     }
 }
 
-/// So impatient that many a process is stopped for longer with a lock: a write may be refused
-/// then, but nobody may be robbed.
-const PATIENCE: Duration = Duration::from_millis(1);
+/// So short-timed that many a process is stopped for longer with a lock: a write may be refused
+/// then, but nobody may lose a lock.
+const TIMEOUT: Duration = Duration::from_millis(1);
 
 fn open<V: shmkv::Value + shmkv::Schema>(segment: &Segment) -> Map<u64, V> {
     Map::builder()
-        .lock_timeout(PATIENCE)
+        .lock_timeout(TIMEOUT)
         .open(segment.clone())
         .unwrap()
 }
@@ -331,9 +331,9 @@ fn on_wide(
         Kind::Insert => map.insert(key, wide(id)).map_or(FAILED, id_of),
         Kind::Remove => map.remove(&key).map_or(FAILED, id_of),
         _ => match map.compare_exchange(&key, &wide(expected), wide(id)) {
-            Ok(Exchange::Done) => DONE,
-            Ok(Exchange::Differs(found)) => id_of(Some(found)),
-            Ok(Exchange::Absent) => 0,
+            Ok(CompareExchange::Exchanged) => DONE,
+            Ok(CompareExchange::Mismatch(found)) => id_of(Some(found)),
+            Ok(CompareExchange::Absent) => 0,
             _ => FAILED,
         },
     }
@@ -346,10 +346,10 @@ fn on_word(map: &Map<u64, u64>, kind: Kind, key: u64, id: u64, expected: u64) ->
         Kind::Insert => map.insert(key, id).map_or(FAILED, or_absent),
         Kind::Remove => map.remove(&key).map_or(FAILED, or_absent),
         Kind::Add => map.fetch_add(&key, 1).map_or(FAILED, or_absent),
-        Kind::Exchange => match map.compare_exchange(&key, &expected, id) {
-            Ok(Exchange::Done) => DONE,
-            Ok(Exchange::Differs(found)) => found,
-            Ok(Exchange::Absent) => 0,
+        Kind::CompareExchange => match map.compare_exchange(&key, &expected, id) {
+            Ok(CompareExchange::Exchanged) => DONE,
+            Ok(CompareExchange::Mismatch(found)) => found,
+            Ok(CompareExchange::Absent) => 0,
             _ => FAILED,
         },
     }
@@ -387,7 +387,7 @@ fn explain(initial: u64, operations: &[Operation]) -> Result<(), Operation> {
                 optional.push(operation.called);
                 continue;
             }
-            (None, Kind::Insert | Kind::Exchange) => match seen_at.get(&operation.new) {
+            (None, Kind::Insert | Kind::CompareExchange) => match seen_at.get(&operation.new) {
                 Some(&seen) => seen,
                 None => continue,
             },
@@ -460,10 +460,10 @@ fn apply(value: u64, operation: &Operation) -> Option<u64> {
         Kind::Insert => is_explained.then_some(operation.new),
         Kind::Remove => is_explained.then_some(0),
         Kind::Add => is_explained.then_some(value + 1),
-        Kind::Exchange if operation.returned.is_none() || operation.result == DONE => {
+        Kind::CompareExchange if operation.returned.is_none() || operation.result == DONE => {
             (value == operation.expected && value != 0).then_some(operation.new)
         }
-        Kind::Exchange => {
+        Kind::CompareExchange => {
             (is_explained && (value == 0 || value != operation.expected)).then_some(value)
         }
     }
@@ -478,12 +478,12 @@ struct Totals {
     kills_with_lock: usize,
     stops: usize,
     stops_with_lock: usize,
-    robbed: usize,
+    replaced: usize,
     violations: usize,
 }
 
-/// Who watches must be quicker than those who are watched, where that is permitted: else he sees
-/// them when it is his turn, and eight of them have theirs before. Children are like all others.
+/// Who watches must be quicker than those who are watched, where that is permitted: else it sees
+/// them when it is its turn, and eight of them have theirs before. Children are like all others.
 fn be_quick(is_quick: bool) {
     let policy = match is_quick {
         true => libc::SCHED_RR | libc::SCHED_RESET_ON_FORK,
@@ -522,8 +522,8 @@ fn catch(stage: &Stage, pids: &[i32], random: &mut Random) -> usize {
     for attempt in 1.. {
         let first = random.below(pids.len() as u64) as usize;
         let holds = |worker: &usize| stage.locks_of(pids[*worker]) > 0;
-        // Who is at work lets go before a signal can reach him. There are more workers than
-        // processors, so often one waits for a processor with a lock in his hands.
+        // Who is at work lets go before a signal can reach it. There are more workers than
+        // processors, so often one waits for a processor with a lock in its hands.
         let suspended = |worker: &usize| (0..20).all(|_| holds(worker));
         let worker = (0..pids.len())
             .map(|number| (first + number) % pids.len())
@@ -569,12 +569,12 @@ fn round(stage: &Stage, number: u64, random: &mut Random, totals: &mut Totals) {
         let held = stage.locks_of(pids[worker]);
         totals.stops += 1;
         totals.stops_with_lock += usize::from(held > 0);
-        // Often shorter than the others' patience, sometimes longer.
+        // Often shorter than the others' timeout, sometimes longer.
         if random.below(2) == 0 {
             std::thread::sleep(Duration::from_micros(random.below(3000)));
         }
-        // A stopped process keeps what it has: nobody may have robbed it.
-        totals.robbed += usize::from(stage.locks_of(pids[worker]) != held);
+        // A stopped process keeps what it has: nobody may have taken its lock.
+        totals.replaced += usize::from(stage.locks_of(pids[worker]) != held);
         if random.below(10) < 6 {
             kill(stage, pids[worker], totals);
             pids[worker] = stage.start(worker, this, random.next());
@@ -589,7 +589,7 @@ fn round(stage: &Stage, number: u64, random: &mut Random, totals: &mut Totals) {
 }
 
 /// Reads all keys once nobody works, as an operation of its own, and checks the segments.
-fn settle(stage: &Stage) -> Vec<Operation> {
+fn adopt_boot(stage: &Stage) -> Vec<Operation> {
     let (wide_map, word_map) = (open::<Wide>(&stage.wide), open::<u64>(&stage.word));
     for _ in 0..2 {
         wide_map.recover().unwrap();
@@ -667,13 +667,13 @@ fn main() {
     let stage = Stage::new();
     let mut random = Random(now());
     let mut totals = Totals::default();
-    let mut state = settle(&stage);
+    let mut state = adopt_boot(&stage);
     let started = Instant::now();
     let mut number = 0;
     while started.elapsed() < limit && totals.operations < wanted {
         number += 1;
         round(&stage, number, &mut random, &mut totals);
-        let after = settle(&stage);
+        let after = adopt_boot(&stage);
         let mut by_key: BTreeMap<u64, Vec<Operation>> = BTreeMap::new();
         for operation in stage.logs.iter().flat_map(|log| log.read()) {
             totals.operations += 1;
@@ -694,7 +694,7 @@ fn main() {
     }
     println!(
         "storm: {number} rounds, {} operations (plus {} cut short by a kill, {} refused), {} kills, \
-         {} of them holding locks that others took over, {} stops ({} with locks, {} robbed): \
+         {} of them holding locks that others took over, {} stops ({} with locks, {} replaced): \
          {} violations; {:.1?}",
         totals.operations - totals.unfinished,
         totals.unfinished,
@@ -703,11 +703,11 @@ fn main() {
         totals.kills_with_lock,
         totals.stops,
         totals.stops_with_lock,
-        totals.robbed,
+        totals.replaced,
         totals.violations,
         started.elapsed()
     );
-    assert_eq!((totals.violations, totals.robbed), (0, 0));
+    assert_eq!((totals.violations, totals.replaced), (0, 0));
     let take_overs = totals.kills_with_lock * 1_000_000 / totals.operations.max(1);
     println!("{take_overs} take-overs in a million operations");
     // Else it was no storm. (All workers are killed at the end of a round, whatever they hold.)

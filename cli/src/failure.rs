@@ -10,7 +10,7 @@ use crate::text::escape;
 
 /// A command that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum ExitStatus {
     /// Nothing to complain about: exit code 0.
     Fine,
     /// It found what it looks for (`check`), or did not find what was asked for (`get`): exit
@@ -31,7 +31,7 @@ pub(crate) enum Failure {
     Interrupted(i32),
 }
 
-pub(crate) type Outcome<T = Verdict> = Result<T, Failure>;
+pub(crate) type Outcome<T = ExitStatus> = Result<T, Failure>;
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
@@ -100,11 +100,11 @@ pub(crate) fn complain(message: &str) {
     let _ = writeln!(io::stderr().lock(), "shmkv: {}", escape(message));
 }
 
-impl From<Verdict> for ExitCode {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Fine => Self::SUCCESS,
-            Verdict::Found => Self::from(1),
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        match status {
+            ExitStatus::Fine => Self::SUCCESS,
+            ExitStatus::Found => Self::from(1),
         }
     }
 }

@@ -45,7 +45,7 @@ pub(crate) struct Cli {
 fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     match command.run(global) {
-        Ok(verdict) => verdict.into(),
+        Ok(liveness) => liveness.into(),
         Err(failure) => failure.report(),
     }
 }

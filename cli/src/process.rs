@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User};
-use shmkv::segment::Identity;
+use shmkv::segment::SegmentId;
 
 use crate::text::one_line;
 
@@ -64,7 +64,7 @@ pub(crate) struct Mapped {
 
 impl Mapped {
     /// Looks at all processes.
-    pub(crate) fn survey() -> std::io::Result<Self> {
+    pub(crate) fn list() -> std::io::Result<Self> {
         let mut found = Self {
             files: Vec::new(),
             hidden: Vec::new(),
@@ -80,7 +80,7 @@ impl Mapped {
             };
             match fs::read_to_string(entry.path().join("maps")) {
                 Ok(maps) => found.add(pid, &maps),
-                // It may have ended meanwhile, or be a kernel thread.
+                // It may have exited meanwhile, or be a kernel thread.
                 Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                     if let Ok(metadata) = entry.metadata() {
                         found.hidden.push(metadata.uid());
@@ -122,8 +122,8 @@ impl Mapped {
     }
 
     /// The processes that have a file mapped.
-    pub(crate) fn users(&self, identity: Identity, path: Option<&Path>) -> Vec<u32> {
-        let Identity::File { dev, ino } = identity else {
+    pub(crate) fn users(&self, identity: SegmentId, path: Option<&Path>) -> Vec<u32> {
+        let SegmentId::File { dev, ino } = identity else {
             return Vec::new();
         };
         let path = path.and_then(Path::to_str);
@@ -159,11 +159,11 @@ mod tests {
     fn a_mapped_file_is_found() {
         let exe = std::env::current_exe().unwrap();
         let metadata = fs::metadata(&exe).unwrap();
-        let identity = Identity::File {
+        let identity = SegmentId::File {
             dev: metadata.dev(),
             ino: metadata.ino(),
         };
-        let users = Mapped::survey().unwrap().users(identity, Some(&exe));
+        let users = Mapped::list().unwrap().users(identity, Some(&exe));
         assert!(users.contains(&std::process::id()), "{users:?}");
     }
 

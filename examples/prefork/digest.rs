@@ -6,7 +6,7 @@
 //!
 //! Time stamps of files move in ticks. A file that was read in the very tick of its last
 //! change may be changed again without a new time; so a record is stored only when the
-//! last change lies back further than that ([`Stamp::is_settled`]).
+//! last change lies back further than that ([`Stamp::has_adopted_boot`]).
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -69,7 +69,7 @@ impl Stamp {
     }
 
     /// Whether any further change will show in the stamp.
-    pub(crate) fn is_settled(&self) -> bool {
+    pub(crate) fn has_adopted_boot(&self) -> bool {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

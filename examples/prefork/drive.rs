@@ -276,7 +276,7 @@ impl Target {
             let answer = client.get(&self.url)?;
             let expected = self.direct();
             let stood_still = match (before, &expected) {
-                (Some(before), Some((after, _))) => before == *after && before.is_settled(),
+                (Some(before), Some((after, _))) => before == *after && before.has_adopted_boot(),
                 // It was not there before and is not there after.
                 (None, None) => return Ok(Verdict::Moving),
                 _ => false,
@@ -318,7 +318,7 @@ impl Target {
             lines: content.iter().filter(|&&byte| byte == b'\n').count() as u64,
             mtime_ns: stamp.mtime_ns,
         };
-        if stamp.is_settled() {
+        if stamp.has_adopted_boot() {
             *known = Some((stamp, direct.clone()));
         }
         Some((stamp, direct))

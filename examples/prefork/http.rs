@@ -13,7 +13,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 
 /// How long a client may take for its next piece of a request, and for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How much is read from a client to whom we do not listen any more.
 const DRAINED_BYTES_MAX: u64 = 256 * 1024;
@@ -21,7 +21,7 @@ const DRAINED_BYTES_MAX: u64 = 256 * 1024;
 /// A client.
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// What was received and not yet looked at: the next requests of an impatient client.
+    /// What was received and not yet looked at: the next requests of a short-timed client.
     received: Vec<u8>,
 }
 
@@ -63,8 +63,8 @@ pub(crate) struct Response {
 impl Connection {
     pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         Ok(Self {
             stream,
             received: Vec::new(),

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat};
 use rustix::io::Errno;
 
-/// An open directory. Renaming or replacing its path does not lead elsewhere.
+/// An open directory. Renaming or replacing its path does not lead to another place.
 pub(crate) struct Root {
     directory: File,
 }

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// A child has ended (or several; signals of one kind merge).
+    /// A child has exited (or several; signals of one kind merge).
     Child,
     /// Somebody wants this program to end.
     Stop,

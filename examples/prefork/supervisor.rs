@@ -113,7 +113,7 @@ impl Supervisor<'_> {
     }
 }
 
-/// A child that has ended and was not waited for yet.
+/// A child that has exited and was not waited for yet.
 fn ended_child() -> io::Result<Option<(Pid, WaitStatus)>> {
     loop {
         match wait(WaitOptions::NOHANG) {

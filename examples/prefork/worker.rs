@@ -136,7 +136,7 @@ impl Worker<'_> {
             let file = self.server.root.open_file(path)?;
             let stamp = Stamp::of(&file).map_err(|_| Refusal::NotFound)?;
             // A version that may still change under the same stamp is nobody else's business.
-            let found = if stamp.is_settled() {
+            let found = if stamp.has_adopted_boot() {
                 self.share(path, &file, stamp)
             } else {
                 self.compute(&file, stamp)

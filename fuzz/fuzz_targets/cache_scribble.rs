@@ -36,7 +36,7 @@ fn run<K: Key + Sample, V: Value + Sample>(plan: &CachePlan) {
             CacheStep::Attack { op, strikes, again } => {
                 let attacker = Attacker::new(words.clone(), parts, strikes, *again);
                 let mappings = vec![cache.words(), reader.words()];
-                let bound = cache_bound(words.stated());
+                let bound = cache_bound(words.step_bounds());
                 attacker.watch(mappings, (*op, bound), || {
                     survive_cache(&cache, &reader, *op);
                 });

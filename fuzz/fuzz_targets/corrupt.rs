@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use shmkv::testing::Handle;
-use shmkv::{AfterMachineCrash, Key, Map, OpenError, Str, Value};
+use shmkv::{CrashPolicy, Key, Map, OpenError, Str, Value};
 use shmkv_fuzz::plan::{CorruptPlan, CorruptStep};
 use shmkv_fuzz::{Op, Parts, Sample, file_of, name_of, new_map, new_map_on_disk, survive};
 
@@ -20,7 +20,7 @@ fuzz_target!(|plan: CorruptPlan| {
     }
 });
 
-fn reopen<K: Key, V: Value>(file: &File, after: AfterMachineCrash) -> Result<Map<K, V>, OpenError> {
+fn reopen<K: Key, V: Value>(file: &File, after: CrashPolicy) -> Result<Map<K, V>, OpenError> {
     Map::builder()
         .lock_timeout(Duration::ZERO)
         .sync_on_close(false)
@@ -50,7 +50,7 @@ fn corrupt<K: Key + Sample, V: Value + Sample>(plan: &CorruptPlan) {
             CorruptStep::Scribble(scribble) => parts.scribble(&words, *scribble),
             CorruptStep::Use(op) => survive(&map, &map.read_only(), *op),
             CorruptStep::Reopen => {
-                match reopen(&file, AfterMachineCrash::Refuse) {
+                match reopen(&file, CrashPolicy::Refuse) {
                     Ok(opened) => map = opened,
                     // The header was scribbled over; who had opened the map before goes on.
                     Err(error) => assert!(!error.to_string().is_empty()),
@@ -62,7 +62,7 @@ fn corrupt<K: Key + Sample, V: Value + Sample>(plan: &CorruptPlan) {
                     words.store(index, *word);
                 }
                 (0..24).for_each(|word| words.store(parts.header() + word, 0));
-                map = reopen(&file, AfterMachineCrash::Keep).expect("the header is in order");
+                map = reopen(&file, CrashPolicy::Salvage).expect("the header is in order");
                 let salvage = map.salvage().expect("it had to be sorted out");
                 let check = map.check();
                 assert!(check.is_sound() && check.is_quiet, "{salvage}, {check}");

@@ -59,7 +59,7 @@ pub fn run(settings: u8, steps: &[Step]) {
     let mut cache = builder(settings)
         .create(Segment::memfd("fuzz").unwrap())
         .unwrap();
-    let file: File = cache.as_fd().unwrap().try_clone_to_owned().unwrap().into();
+    let file: File = cache.fd().unwrap().try_clone_to_owned().unwrap().into();
     let words = file.metadata().unwrap().len() / 8;
     let mut model: HashMap<u8, Value> = HashMap::new();
     let mut is_honest = true;

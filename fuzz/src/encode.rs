@@ -8,7 +8,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use crate::op::{CacheOp, Op};
 use crate::plan::{
     Attack, CachePlan, CacheStep, CorruptPlan, CorruptStep, Scribble, ScribblePlan, Strike, Target,
-    Times, Wild,
+    Times, ForgedWord,
 };
 
 /// The opposite of [`Arbitrary`], for what the plans are made of.
@@ -102,12 +102,12 @@ macro_rules! fields {
     };
 }
 
-variants! { Wild: Zero, Ones, Small(value), AllSlots(version), Any(value), }
+variants! { ForgedWord: Zero, Ones, Small(value), AllSlots(version), Any(value), }
 
 variants! {
     Scribble:
     Geometry { word, value },
-    Shared { word, value },
+    Store { word, value },
     Header { bucket, word, value },
     Slot { bucket, word, value },
     Moves { word, value },
@@ -147,7 +147,7 @@ variants! {
     Retain(least),
     Clear,
     Stats,
-    Check,
+    CheckReport,
     Recover,
 }
 
@@ -167,7 +167,7 @@ variants! {
     InvalidateAll,
     RemoveExpired,
     Stats,
-    Check,
+    CheckReport,
     Recover,
 }
 

@@ -108,12 +108,12 @@ where
                 let (expected, new) = (V::sample(expected), V::sample(new));
                 let answer = map.compare_exchange(&key, &expected, new).unwrap();
                 match model.get_mut(&bytes(&key)) {
-                    None => assert_eq!(answer, shmkv::Exchange::Absent),
+                    None => assert_eq!(answer, shmkv::CompareExchange::Absent),
                     Some(known) if *known == expected => {
                         assert!(answer.is_done());
                         *known = new;
                     }
-                    Some(known) => assert_eq!(answer, shmkv::Exchange::Differs(*known)),
+                    Some(known) => assert_eq!(answer, shmkv::CompareExchange::Mismatch(*known)),
                 }
             }
             Op::Get(key) => {
@@ -202,10 +202,10 @@ where
                 assert_eq!(stats.len, model.len() as u64);
                 assert!(stats.len <= stats.slots);
             }
-            Op::Check => {
+            Op::CheckReport => {
                 let check = reader.check();
                 assert!(
-                    check.is_sound() && check.is_quiet && check.notes == 0,
+                    check.is_sound() && check.is_quiet && check.warnings == 0,
                     "{check}"
                 );
                 assert_eq!(check.entries, model.len() as u64);

@@ -24,7 +24,7 @@ pub enum Op {
     Retain(u8),
     Clear,
     Stats,
-    Check,
+    CheckReport,
     Recover,
 }
 
@@ -47,7 +47,7 @@ impl Op {
         Self::Iterate,
         Self::IterateMeanwhile(0, 9),
         Self::Stats,
-        Self::Check,
+        Self::CheckReport,
         Self::Recover,
         Self::Retain(1),
         Self::Clear,
@@ -71,7 +71,7 @@ pub enum CacheOp {
     InvalidateAll,
     RemoveExpired,
     Stats,
-    Check,
+    CheckReport,
     Recover,
 }
 
@@ -88,7 +88,7 @@ impl CacheOp {
         Self::Remove(5),
         Self::Iterate,
         Self::Stats,
-        Self::Check,
+        Self::CheckReport,
         Self::Recover,
         Self::Retain(1),
         Self::RemoveExpired,

@@ -65,7 +65,7 @@ impl Parts {
             Scribble::Geometry { word, value } => {
                 words.store(usize::from(word) % 32, value.word());
             }
-            Scribble::Shared { word, value } => {
+            Scribble::Store { word, value } => {
                 words.store(self.header() + usize::from(word) % 32, value.word());
             }
             Scribble::Header {

@@ -9,17 +9,17 @@ use crate::op::{CacheOp, Op};
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Scribble {
     /// One field of the header, which everybody has read by then.
-    Geometry { word: u8, value: Wild },
+    Geometry { word: u8, value: ForgedWord },
     /// One word of the page that all share: who was admitted, and what a cache has once.
-    Shared { word: u8, value: Wild },
+    Store { word: u8, value: ForgedWord },
     /// One word of a bucket's header line: state, lock, tags, …
-    Header { bucket: u8, word: u8, value: Wild },
+    Header { bucket: u8, word: u8, value: ForgedWord },
     /// One word of a slot.
-    Slot { bucket: u8, word: u16, value: Wild },
+    Slot { bucket: u8, word: u16, value: ForgedWord },
     /// One word of the ring of moves, or of what a cache has behind it.
-    Moves { word: u16, value: Wild },
+    Moves { word: u16, value: ForgedWord },
     /// One word of the participants.
-    Participant { word: u8, value: Wild },
+    Participant { word: u8, value: ForgedWord },
     /// The lock of a bucket gets the token of a registered writer.
     LockOfTheLiving { bucket: u8, slot: u8, waiters: bool },
     /// One bucket becomes a copy of another.
@@ -30,7 +30,7 @@ pub enum Scribble {
 
 /// Values that do harm more often than random ones.
 #[derive(Arbitrary, Clone, Copy, Debug)]
-pub enum Wild {
+pub enum ForgedWord {
     Zero,
     Ones,
     Small(u8),
@@ -38,7 +38,7 @@ pub enum Wild {
     Any(u64),
 }
 
-impl Wild {
+impl ForgedWord {
     pub fn word(self) -> u64 {
         match self {
             Self::Zero => 0,
@@ -62,11 +62,11 @@ pub struct Strike {
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Target {
     /// That very word.
-    This(Wild),
+    This(ForgedWord),
     /// One nearby.
-    Near(i8, Wild),
+    Near(i8, ForgedWord),
     /// A word of the header line of the bucket to which it belongs.
-    Line(u8, Wild),
+    Line(u8, ForgedWord),
     /// The version of that bucket grows, and these slots are in use.
     Publish { commits: u8, occupied: u16 },
     /// What it held before the last strike: a state that comes back.
@@ -90,7 +90,7 @@ pub struct ScribblePlan {
     pub types: u8,
     pub capacity: u8,
     pub entries: u8,
-    /// What is done before, so that it begins with garbage.
+    /// What is done before, so that it begins with invalid bytes.
     pub before: Vec<Scribble>,
     pub attacks: Vec<Attack>,
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use shmkv::{Cache, Key, Map, Segment, Synced, Value};
+use shmkv::{Cache, Key, Map, Segment, SyncOutcome, Value};
 
 /// A new map in memory.
 pub fn new_map<K: Key, V: Value>(capacity: usize) -> Map<K, V> {
@@ -20,7 +20,7 @@ pub fn new_map<K: Key, V: Value>(capacity: usize) -> Map<K, V> {
 pub fn new_map_on_disk<K: Key, V: Value>(capacity: usize) -> Map<K, V> {
     // Not of the map itself: a sync would seal what is in it.
     static IS_DISK: LazyLock<bool> =
-        LazyLock::new(|| nameless::<u8, ()>(1).sync().unwrap() != Synced::InMemory);
+        LazyLock::new(|| nameless::<u8, ()>(1).sync().unwrap() != SyncOutcome::InMemory);
     assert!(
         *IS_DISK,
         "{} is in memory, where nothing outlives a crash: set TMPDIR to a directory on a disk",
@@ -49,12 +49,12 @@ fn create<K: Key, V: Value>(capacity: usize, segment: Segment) -> Map<K, V> {
 
 /// The file behind a map.
 pub fn file_of<K: Key, V: Value>(map: &Map<K, V>) -> File {
-    map.as_fd().unwrap().try_clone_to_owned().unwrap().into()
+    map.fd().unwrap().try_clone_to_owned().unwrap().into()
 }
 
 /// The file behind a cache.
 pub fn file_of_cache<K: Key, V: Value>(cache: &Cache<K, V>) -> File {
-    cache.as_fd().unwrap().try_clone_to_owned().unwrap().into()
+    cache.fd().unwrap().try_clone_to_owned().unwrap().into()
 }
 
 /// A memfd with these bytes.

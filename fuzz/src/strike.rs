@@ -8,7 +8,7 @@ use shmkv::{Key, Map, ReadOnlyMap, Value};
 use crate::parts::Parts;
 use crate::plan::{Attack, Strike, Target};
 use crate::sample::Sample;
-use crate::survive::{stated_bound, survive};
+use crate::survive::{step_bound, survive};
 
 impl Attack {
     /// Runs the operation under attack, and asserts that it ends within its stated bound.
@@ -18,7 +18,7 @@ impl Attack {
         reader: &ReadOnlyMap<K, V>,
         parts: Parts,
     ) {
-        let bound = stated_bound(self.op, map.words().stated());
+        let bound = step_bound(self.op, map.words().step_bounds());
         let words = vec![map.words(), reader.words()];
         let attacker = Attacker::new(map.words(), parts, &self.strikes, self.again);
         attacker.watch(words, (self.op, bound), || survive(map, reader, self.op));

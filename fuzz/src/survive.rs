@@ -1,16 +1,16 @@
-//! An operation on a map of garbage: any answer will do, if it is one, and comes in time.
+//! An operation on a map of invalid bytes: any answer will do, if it is one, and comes in time.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use shmkv::testing::Stated;
-use shmkv::{Exchange, Key, Map, ReadOnlyMap, TryInsert, Value};
+use shmkv::testing::StepBounds;
+use shmkv::{CompareExchange, Key, Map, ReadOnlyMap, TryInsert, Value};
 
 use crate::op::Op;
 use crate::sample::{Sample, assert_valid, assert_valid_key};
 
 /// No step of the library takes longer, on the slowest machine, with the heaviest sanitizer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs an operation and looks at what it answers. `reader` may stand on another mapping.
 pub fn survive<K: Key + Sample, V: Value + Sample>(
@@ -21,7 +21,7 @@ pub fn survive<K: Key + Sample, V: Value + Sample>(
     let begun = Instant::now();
     run(map, reader, op);
     let taken = begun.elapsed();
-    assert!(taken < PATIENCE, "{op:?} took {taken:?}");
+    assert!(taken < TIMEOUT, "{op:?} took {taken:?}");
 }
 
 fn run<K: Key + Sample, V: Value + Sample>(map: &Map<K, V>, reader: &ReadOnlyMap<K, V>, op: Op) {
@@ -62,8 +62,8 @@ fn run<K: Key + Sample, V: Value + Sample>(map: &Map<K, V>, reader: &ReadOnlyMap
         }
         Op::CompareExchange(number, expected, new) => {
             match map.compare_exchange(&key(number), &V::sample(expected), V::sample(new)) {
-                Ok(Exchange::Differs(value)) => assert_valid(&value),
-                Ok(Exchange::Done | Exchange::Absent) => {}
+                Ok(CompareExchange::Mismatch(value)) => assert_valid(&value),
+                Ok(CompareExchange::Exchanged | CompareExchange::Absent) => {}
                 Err(error) => said(&error),
             }
         }
@@ -116,7 +116,7 @@ fn run<K: Key + Sample, V: Value + Sample>(map: &Map<K, V>, reader: &ReadOnlyMap
             let _ = reader.is_empty();
             assert_eq!(reader.capacity(), map.capacity());
         }
-        Op::Check => {
+        Op::CheckReport => {
             let check = reader.check();
             assert!(check.problems.len() <= 1000 && !check.to_string().is_empty());
             assert!(map.check().buckets == check.buckets);
@@ -180,9 +180,9 @@ pub(crate) fn said(error: &impl Display) {
 }
 
 /// What an operation may cost, in accesses to words that somebody rewrites all the time.
-pub fn stated_bound(op: Op, stated: Stated) -> u64 {
-    let (read, write) = (stated.read(true), stated.write(true));
-    let transform = stated.transform(true);
+pub fn step_bound(op: Op, step_bounds: StepBounds) -> u64 {
+    let (read, write) = (step_bounds.read(true), step_bounds.write(true));
+    let transform = step_bounds.transform(true);
     // Bounds of what a call of `run` does, part by part.
     match op {
         Op::Insert(..) | Op::TryInsert(..) | Op::Remove(_) => write,
@@ -192,12 +192,12 @@ pub fn stated_bound(op: Op, stated: Stated) -> u64 {
         Op::Get(_) => 3 * read + write,
         Op::GetInto(_) => read,
         Op::GetMany(_, count) => u64::from(count) * (2 * read),
-        Op::Iterate => 3 * stated.walk(true) + stated.count(),
-        Op::IterateMeanwhile(..) => stated.sweep(true, 2 * write) + stated.count(),
-        Op::Retain(_) => stated.sweep(true, transform),
-        Op::Clear => stated.sweep(true, write),
-        Op::Stats => 5 * stated.count(),
-        Op::Check => 2 * stated.check(true),
-        Op::Recover => 2 * stated.recover(true),
+        Op::Iterate => 3 * step_bounds.walk(true) + step_bounds.count(),
+        Op::IterateMeanwhile(..) => step_bounds.sweep(true, 2 * write) + step_bounds.count(),
+        Op::Retain(_) => step_bounds.sweep(true, transform),
+        Op::Clear => step_bounds.sweep(true, write),
+        Op::Stats => 5 * step_bounds.count(),
+        Op::CheckReport => 2 * step_bounds.check(true),
+        Op::Recover => 2 * step_bounds.recover(true),
     }
 }

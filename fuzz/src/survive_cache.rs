@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shmkv::testing::Stated;
+use shmkv::testing::StepBounds;
 use shmkv::{Cache, Key, ReadOnlyCache, Segment, Value};
 
 use crate::op::CacheOp;
@@ -100,7 +100,7 @@ pub fn survive_cache<K: Key + Sample, V: Value + Sample>(
         CacheOp::Clear => answered(cache.clear()),
         CacheOp::InvalidateAll => answered(cache.invalidate_all()),
         CacheOp::RemoveExpired => answered(cache.remove_expired()),
-        CacheOp::Check => said(&reader.check()),
+        CacheOp::CheckReport => said(&reader.check()),
         CacheOp::Recover => match cache.recover() {
             Ok(recovery) => said(&recovery),
             Err(error) => said(&error),
@@ -108,15 +108,15 @@ pub fn survive_cache<K: Key + Sample, V: Value + Sample>(
         CacheOp::Stats => {
             let _ = format!("{:?}", reader.stats());
             assert!(reader.len() <= most_entries(reader));
-            let _ = (reader.is_empty(), reader.tick());
+            let _ = (reader.is_empty(), reader.clock_resolution());
             assert_eq!(reader.capacity(), cache.capacity());
         }
     }
 }
 
 /// What an operation may cost, roughly: nothing of it is without end.
-pub fn cache_bound(stated: Stated) -> u64 {
-    stated.sweep(true, 64 * stated.transform(true))
+pub fn cache_bound(step_bounds: StepBounds) -> u64 {
+    step_bounds.sweep(true, 64 * step_bounds.transform(true))
 }
 
 fn most_entries<K: Key, V: Value>(cache: &ReadOnlyCache<K, V>) -> usize {

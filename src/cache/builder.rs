@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Cache, Local, ReadOnlyCache, RemovalCause};
-use crate::format::{CacheFields, Kind, Layout, Plan, SizeError};
+use crate::format::{CacheFields, Header, Plan, SizeError, StoreKind};
 use crate::protocol::lease;
 use crate::segment::{Attached, Created, Segment, SegmentError};
-use crate::store::Shared;
+use crate::store::Store;
 use crate::store::error::OpenError;
 use crate::store::open::{EntryTypes, Settings, planned_size, settings_methods};
-use crate::store::restart::AfterMachineCrash;
+use crate::store::restart::CrashPolicy;
 use crate::store::statistics;
 use crate::store::typed::{check_types, invalid_part, types};
 use crate::sys::access::Access;
 use crate::sys::clock::millis;
-use crate::types::image::Image;
+use crate::types::image::WordBuf;
 use crate::types::metadata::{MAX_TICKS, Meta};
 use crate::types::{Key, Value};
 
@@ -132,9 +132,9 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     }
 
     /// Has `listener` called for each entry that goes *through this handle* or a clone of it, in the
-    /// thread whose operation it was, when that is done and no lock is held: an entry that gave way
-    /// to another one, was found out of date by a writer, replaced or removed. Other processes have
-    /// listeners of their own. Not called for what [`clear`](Cache::clear) and
+    /// thread whose operation it was, when that is done and no lock is held: an entry that was
+    /// evicted for another one, was found out of date by a writer, replaced or removed. Other
+    /// processes have listeners of their own. Not called for what [`clear`](Cache::clear) and
     /// [`invalidate_all`](Cache::invalidate_all) do, nor when a dead process loses its life's work.
     pub fn eviction_listener(
         mut self,
@@ -146,7 +146,7 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
 
     /// What becomes of a `file:` segment that was in use when the machine crashed: it is emptied,
     /// unless something else is chosen here.
-    pub fn after_machine_crash(mut self, choice: AfterMachineCrash) -> Self {
+    pub fn after_machine_crash(mut self, choice: CrashPolicy) -> Self {
         self.settings.after_machine_crash = Some(choice);
         self
     }
@@ -230,7 +230,7 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
         Ok(ReadOnlyCache::new(shared))
     }
 
-    fn writable(self, shared: Arc<Shared>) -> Result<Cache<K, V>, OpenError> {
+    fn writable(self, shared: Arc<Store>) -> Result<Cache<K, V>, OpenError> {
         let local = Local {
             counts: self.statistics && shared.layout.counts.statistics != 0,
             load_timeout: self.load_timeout,
@@ -253,7 +253,9 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     fn plan_for(&self, types: &EntryTypes, cache: CacheFields) -> Plan {
         Plan {
             cache,
-            ..self.settings.plan(Kind::Cache, types, cache.meta_words())
+            ..self
+                .settings
+                .plan(StoreKind::Cache, types, cache.meta_words())
         }
     }
 
@@ -274,16 +276,16 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
         }
     }
 
-    fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Shared>, OpenError> {
+    fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Store>, OpenError> {
         // What is lost of a cache is loaded again.
         let mut settings = self.settings.clone();
         let choice = &mut settings.after_machine_crash;
-        choice.get_or_insert(AfterMachineCrash::Discard);
+        choice.get_or_insert(CrashPolicy::Discard);
         let (shared, ()) = settings.finish(
             attached,
             access,
-            |layout| check_types::<K, V>(layout, Kind::Cache, layout.cache.meta_words()),
-            |(), key, value| match value.get(Image::<V>::WORDS) {
+            |layout| check_types::<K, V>(layout, StoreKind::Cache, layout.cache.meta_words()),
+            |(), key, value| match value.get(WordBuf::<V>::WORDS) {
                 Some(meta) if Meta(*meta).is_negative() => invalid_part::<K, ()>(key, &[]),
                 _ => invalid_part::<K, V>(key, value),
             },
@@ -293,7 +295,7 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
 
     /// Whether an existing segment has the settings that this builder has; those that were set, or
     /// `all`.
-    fn check_agreement(&self, layout: &Layout, all: bool) -> Result<(), OpenError> {
+    fn check_agreement(&self, layout: &Header, all: bool) -> Result<(), OpenError> {
         let found = layout.cache;
         let found = [
             found.time_to_live,

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BOOT, EPOCH, Standing, TIMED, boot_digest};
-use crate::format::{CacheFields, Layout};
+use super::{BOOT, EPOCH, Freshness, HAS_TTL, boot_digest};
+use crate::format::{CacheFields, Header};
 use crate::protocol::counters::Counter;
 use crate::protocol::lease;
 use crate::protocol::replacement::{Replaced, Replacement};
 use crate::protocol::table::Outcome;
-use crate::store::Shared;
+use crate::store::Store;
 use crate::store::error::OpenError;
 use crate::store::statistics::{self, Recorder};
 use crate::sys::clock::{Clock, millis};
@@ -48,7 +48,7 @@ impl Default for CacheSettings {
 }
 
 impl CacheSettings {
-    pub(crate) fn of(layout: &Layout) -> Self {
+    pub(crate) fn of(layout: &Header) -> Self {
         let time = |millis| (millis != 0).then(|| Duration::from_millis(millis));
         let fields = &layout.cache;
         Self {
@@ -84,7 +84,7 @@ impl CacheSettings {
 
 /// Until when a new entry is to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Until {
+pub(crate) enum Expiry {
     /// As the cache's settings say.
     Default,
     /// So long from now.
@@ -104,7 +104,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn of(shared: &Arc<Shared>) -> Self {
+    pub(crate) fn of(shared: &Arc<Store>) -> Self {
         let counts = &shared.layout.counts;
         Self {
             clock: Clock::of_this_process(),
@@ -120,43 +120,43 @@ impl Rules {
         (Meta(word(0)), word(1))
     }
 
-    fn word(shared: &Shared, word: usize) -> u64 {
+    fn word(shared: &Store, word: usize) -> u64 {
         let word = shared.mapping.shared().get(word);
         word.map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
     /// Judges an entry by its words, value first.
-    fn standing(&self, shared: &Shared, words: &[u64]) -> Standing {
+    fn freshness(&self, shared: &Store, words: &[u64]) -> Freshness {
         let (meta, accessed) = self.meta(words);
         if !meta.is_of(Self::word(shared, EPOCH)) {
-            return Standing::Void;
+            return Freshness::Invalidated;
         }
         let end = meta.end(accessed, shared.layout.cache.time_to_idle);
         if end == 0 {
-            return Standing::Live;
+            return Freshness::Live;
         }
         let now = self.clock.now();
         if Self::word(shared, BOOT) != self.boot {
-            return Standing::Void; // By a clock that is gone.
+            return Freshness::Invalidated; // By a clock that is gone.
         }
         match now.checked_sub(end) {
-            None => Standing::Live,
-            Some(since) => Standing::Ended(since),
+            None => Freshness::Live,
+            Some(since) => Freshness::Expired(since),
         }
     }
 
     /// Whether an entry counts and has a value.
-    pub(crate) fn is_live(&self, shared: &Shared, words: &[u64]) -> bool {
-        self.standing(shared, words) == Standing::Live && !self.is_negative(words)
+    pub(crate) fn is_live(&self, shared: &Store, words: &[u64]) -> bool {
+        self.freshness(shared, words) == Freshness::Live && !self.is_negative(words)
     }
 
-    /// Whether an entry says that there is none. Its value means nothing then.
+    /// Whether an entry is negative. Its value means nothing then.
     pub(crate) fn is_negative(&self, words: &[u64]) -> bool {
         self.meta(words).0.is_negative()
     }
 
     /// How long a live entry has left; `None` if it has no end.
-    pub(crate) fn time_left(&self, shared: &Shared, words: &[u64]) -> Option<Duration> {
+    pub(crate) fn time_left(&self, shared: &Store, words: &[u64]) -> Option<Duration> {
         let (meta, accessed) = self.meta(words);
         match meta.end(accessed, shared.layout.cache.time_to_idle) {
             0 => None,
@@ -165,8 +165,8 @@ impl Rules {
     }
 
     /// The metadata of an entry, to be kept when its value is replaced.
-    pub(crate) fn as_before(&self, words: &[u64]) -> Until {
-        Until::AsBefore(self.meta(words).0)
+    pub(crate) fn as_before(&self, words: &[u64]) -> Expiry {
+        Expiry::AsBefore(self.meta(words).0)
     }
 
     /// How many of an entry's words must be the same for it to be the same entry.
@@ -175,21 +175,21 @@ impl Rules {
     }
 
     /// Appends the metadata of a new entry to its value.
-    pub(crate) fn append_meta(&self, shared: &Shared, until: Until, words: &mut Vec<u64>) {
+    pub(crate) fn append_meta(&self, shared: &Store, until: Expiry, words: &mut Vec<u64>) {
         let fields = &shared.layout.cache;
         let deadline = match until {
-            Until::Default if fields.time_to_live == 0 => 0,
-            Until::Default => self
+            Expiry::Default if fields.time_to_live == 0 => 0,
+            Expiry::Default => self
                 .clock
                 .deadline(Duration::from_millis(fields.time_to_live)),
-            Until::For(time) => {
-                if let Some(timed) = shared.mapping.shared().get(TIMED) {
+            Expiry::For(time) => {
+                if let Some(has_ttl) = shared.mapping.shared().get(HAS_TTL) {
                     // Before the entry is there, as `insert_with_ttl` of the typed cache.
-                    timed.store(1, Ordering::Relaxed);
+                    has_ttl.store(1, Ordering::Relaxed);
                 }
                 self.clock.deadline(time)
             }
-            Until::AsBefore(meta) => meta.deadline(),
+            Expiry::AsBefore(meta) => meta.deadline(),
         };
         words.resize(self.value_words, 0);
         words.push(Meta::new(deadline, Self::word(shared, EPOCH), false).0);
@@ -199,7 +199,7 @@ impl Rules {
     }
 
     /// What an insertion goes by.
-    pub(crate) fn replacement<'s>(&self, shared: &'s Shared) -> Replacement<'s> {
+    pub(crate) fn replacement<'s>(&self, shared: &'s Store) -> Replacement<'s> {
         let (layout, fields) = (&shared.layout, &shared.layout.cache);
         let mut replacement = Replacement::new(layout.capacity, layout.counts.buckets);
         replacement.memory = Some(shared.memory());
@@ -239,20 +239,20 @@ impl Rules {
     }
 
     /// Whether an entry, by its words, has an end by a clock that is gone, if that has been found
-    /// out: see [`is_settled`](Self::is_settled).
-    pub(crate) fn has_end(&self, shared: &Shared, words: &[u64]) -> bool {
+    /// out: see [`has_adopted_boot`](Self::has_adopted_boot).
+    pub(crate) fn has_end(&self, shared: &Store, words: &[u64]) -> bool {
         shared.layout.cache.time_to_idle != 0 || self.meta(words).0.deadline() != 0
     }
 
     /// Whether the entries' ends are by the clock of this boot. If not, whoever opens the cache for
-    /// writing removes those that have one, and [settles](Self::settle).
-    pub(crate) fn is_settled(&self, shared: &Shared) -> bool {
+    /// writing removes those that have one, and [adopts this boot](Self::adopt_boot).
+    pub(crate) fn has_adopted_boot(&self, shared: &Store) -> bool {
         let word = shared.mapping.shared().get(BOOT);
         word.is_none_or(|word| word.load(Ordering::Acquire) == self.boot)
     }
 
-    /// See [`is_settled`](Self::is_settled).
-    pub(crate) fn settle(&self, shared: &Shared) {
+    /// See [`has_adopted_boot`](Self::has_adopted_boot).
+    pub(crate) fn adopt_boot(&self, shared: &Store) {
         if let Some(word) = shared.mapping.shared().get(BOOT) {
             // Release: the removals come before.
             word.store(self.boot, Ordering::Release);

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! look ──found──▶ done
-//!  │ absent, or past its time
+//!  │ absent, or expired
 //!  ▼
-//! lock home, look again, claim a lease (module `lease`), unlock
+//! lock its bucket, look again, claim a lease (module `lease`), unlock
 //!  ├─ found: done                       somebody else has loaded it meanwhile
 //!  ├─ ours: run the loader, store what it gives, drop the lease
 //!  ├─ theirs: serve the old value, if it may be; else sleep on the lease, and begin again when
 //!  │          it changes hands, or its holder turns out to be dead
-//!  └─ crowded: run the loader without a lease
+//!  └─ no free cell: run the loader without a lease
 //! ```
 //!
 //! No lock is held while the loader runs, or while anybody sleeps. A loader that fails or panics
@@ -21,17 +21,17 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use super::{Cache, Standing, is_negative};
+use super::{Cache, Freshness, is_negative};
 use crate::liveness::OwnerInfo;
-use crate::liveness::token::{LockWord, Verdict};
+use crate::liveness::token::{Liveness, LockWord};
 use crate::protocol::counters::Counter;
 use crate::protocol::lease::{Claim, Holder, Lease, Leases};
-use crate::protocol::table::{Edit, Outcome, Probe, Who};
-use crate::store::Shared;
+use crate::protocol::table::{Edit, HashedKey, LivenessCheck, Outcome};
+use crate::store::Store;
 use crate::store::error::{ReadError, WriteError};
 use crate::store::typed::decoded;
 use crate::sys::sync::Deadline;
-use crate::types::image::{Annotated, Image};
+use crate::types::image::{WordBuf, WordBufWithMeta};
 use crate::types::{Key, Value};
 
 /// Why a value was neither found nor loaded.
@@ -72,9 +72,9 @@ thread_local! {
 
 /// What a look into the cache came to.
 enum Look<V> {
-    /// The answer, which may be that there is none.
+    /// The answer, which may be negative.
     Known(Option<V>),
-    /// Past its time, and may be served while somebody loads.
+    /// Expired, and may be served while somebody loads.
     Stale(V),
     Unknown,
 }
@@ -117,7 +117,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         load: impl FnOnce() -> Result<V, E>,
     ) -> Result<V, LoadError<E>> {
         let value = self.get_or_load(key, false, || load().map(Some))?;
-        Ok(value.expect("where \"there is none\" is no answer, a value was found or loaded"))
+        Ok(value.expect("where a negative entry is no answer, a value was found or loaded"))
     }
 
     /// As [`get_or_insert_with`](Self::get_or_insert_with), with a loader that may find that there is
@@ -146,7 +146,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         self.get_or_load(key, true, load)
     }
 
-    /// All of the above; `none_counts` if "there is none" is an answer.
+    /// All of the above; `none_counts` if a negative entry is an answer.
     fn get_or_load<E>(
         &self,
         key: &K,
@@ -171,7 +171,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         let leases = Leases::new(self.shared().mapping.leases());
         let mut deadline = Deadline::new(self.load_timeout);
         let mut dead = None;
-        let mut was_crowded = false;
+        let mut had_no_free_cell = false;
         let lease = loop {
             let (look, claim) = self.look_and_claim(key, none_counts, leases, dead.take())?;
             if let Look::Known(value) = look {
@@ -194,12 +194,12 @@ impl<K: Key, V: Value> Cache<K, V> {
                         }
                     }
                 }
-                Some(Claim::Crowded) | None => {
-                    if was_crowded {
+                Some(Claim::NoFreeCell) | None => {
+                    if had_no_free_cell {
                         break None;
                     }
-                    was_crowded = true;
-                    leases.free_the_dead(&**self.shared(), hash, self.shared().token()?);
+                    had_no_free_cell = true;
+                    leases.free_dead_cells(&**self.shared(), hash, self.shared().token()?);
                 }
             }
         };
@@ -239,7 +239,7 @@ impl<K: Key, V: Value> Cache<K, V> {
     /// A look without any lock. Only what is known counts as a question that was asked.
     fn look(&self, key: &K, none_counts: bool) -> Result<Look<V>, ReadError> {
         let meta = self.meta_words();
-        let mut room = Annotated::<V>::uninit();
+        let mut room = WordBufWithMeta::<V>::uninit();
         let mut sink = room.sink(meta);
         let Some(place) = self.find(key, meta, &mut sink)? else {
             return Ok(Look::Unknown);
@@ -247,7 +247,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         let look = self.judge(sink.words(), none_counts)?;
         if let Look::Known(_) = look {
             self.note_hit(place);
-            if let Some(accessed) = sink.words().get(Image::<V>::WORDS + 1) {
+            if let Some(accessed) = sink.words().get(WordBuf::<V>::WORDS + 1) {
                 self.refresh(key, place, self.clock.now(), *accessed);
             }
         }
@@ -257,19 +257,20 @@ impl<K: Key, V: Value> Cache<K, V> {
     /// What the words of an entry, its value first, say to somebody who would load it otherwise.
     fn judge(&self, words: &[u64], none_counts: bool) -> Result<Look<V>, ReadError> {
         let is_none = is_negative::<V>(words);
-        let value = || decoded::<V>(&words[..Image::<V>::WORDS]);
-        Ok(match self.standing(words) {
-            Standing::Live if is_none && none_counts => Look::Known(None),
-            Standing::Live if !is_none => Look::Known(Some(value()?)),
-            Standing::Ended(since) if !is_none && since < self.fields().stale => {
-                // Garbage past its time is nothing to serve.
+        let value = || decoded::<V>(&words[..WordBuf::<V>::WORDS]);
+        Ok(match self.freshness(words) {
+            Freshness::Live if is_none && none_counts => Look::Known(None),
+            Freshness::Live if !is_none => Look::Known(Some(value()?)),
+            Freshness::Expired(since) if !is_none && since < self.fields().stale => {
+                // An expired invalid value is nothing to serve.
                 value().map_or(Look::Unknown, Look::Stale)
             }
             _ => Look::Unknown,
         })
     }
 
-    /// Looks again with the key's home locked, and if there is still nothing, claims the lease.
+    /// Looks again with the key's primary bucket locked, and if there is still nothing, claims the
+    /// lease.
     fn look_and_claim<'a>(
         &'a self,
         key: &K,
@@ -282,18 +283,19 @@ impl<K: Key, V: Value> Cache<K, V> {
         let token = self.shared().token()?;
         let thread = rustix::thread::gettid().as_raw_nonzero().get();
         let now = self.clock.now();
-        let mut image = Image::uninit();
+        let mut image = WordBuf::uninit();
         let hash = self.hash(key);
-        let probe = Probe {
+        let hashed = HashedKey {
             hash,
             words: image.write(key),
         };
-        let mut room = Annotated::<V>::uninit();
+        let mut room = WordBufWithMeta::<V>::uninit();
         let mut old = room.sink(meta);
         let mut claim = None;
         let decide = |current: Option<&[u64]>, _: &mut [u64]| {
             let is_known = current.is_some_and(|words| {
-                self.standing(words) == Standing::Live && (none_counts || !is_negative::<V>(words))
+                self.freshness(words) == Freshness::Live
+                    && (none_counts || !is_negative::<V>(words))
             });
             // At most one claim, however often this is asked.
             if !is_known && !matches!(claim, Some(Claim::Ours(_))) {
@@ -304,7 +306,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         };
         let outcome = self
             .shared()
-            .edit_key(&table, probe, &mut old, &mut [], decide)?;
+            .edit_key(&table, hashed, &mut old, &mut [], decide)?;
         let look = match outcome {
             Outcome::KeptPresent => self.judge(old.words(), none_counts)?,
             _ => Look::Unknown,
@@ -322,7 +324,7 @@ impl<K: Key, V: Value> Cache<K, V> {
                 return Waited::Changed;
             };
             let is_ours = shared.current_token() == Some(owner);
-            if !is_ours && shared.verdict(owner) == Verdict::Dead {
+            if !is_ours && shared.liveness(owner) == Liveness::Dead {
                 return Waited::Died(word);
             }
             if is_eager || deadline.passed() {
@@ -365,7 +367,7 @@ enum Waited {
 /// happened meanwhile: the lease is its parent's.
 struct Held<'a> {
     lease: Option<Lease<'a>>,
-    shared: &'a Shared,
+    shared: &'a Store,
 }
 
 impl Drop for Held<'_> {

@@ -5,7 +5,7 @@
 //! | what | where |
 //! |------|-------|
 //! | an insertion into full buckets replaces an entry | [`crate::protocol::table::evict`], [`crate::policy`] |
-//! | metadata behind each value: deadline, epoch, "there is none" | [`crate::types::metadata`], [`crate::sys::clock`] |
+//! | metadata behind each value: deadline, epoch, the flag of a negative entry | [`crate::types::metadata`], [`crate::sys::clock`] |
 //! | loading once | [`load`], [`crate::protocol::lease`] |
 //! | counters | [`crate::store::statistics`] |
 //! | walking, sweeping, invalidating | [`sweep`] |
@@ -38,12 +38,12 @@ use std::time::Duration;
 use crate::protocol::bucket::{Bucket, Slot};
 use crate::protocol::shape::Cached;
 use crate::sys::boot::boot_id;
-use crate::types::image::Image;
+use crate::types::image::WordBuf;
 use crate::types::metadata::Meta;
 
 pub use self::builder::CacheBuilder;
 pub use self::expiry::CacheSettings;
-pub(crate) use self::expiry::{Rules, Until};
+pub(crate) use self::expiry::{Expiry, Rules};
 pub use self::load::LoadError;
 pub use self::read::ReadOnlyCache;
 pub use self::stats::CacheStats;
@@ -52,15 +52,15 @@ pub use self::sweep::CacheIter;
 pub use self::write::Cache;
 use self::write::Local;
 
-pub(crate) use crate::format::shared_page::{BOOT, EPOCH, TIMED};
+pub(crate) use crate::format::shared_page::{BOOT, EPOCH, HAS_TTL};
 
 /// Why an entry went; see [`CacheBuilder::eviction_listener`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RemovalCause {
-    /// It gave way to another key.
+    /// It was evicted for another key.
     Size,
-    /// It was past its time, or had been invalidated.
+    /// It had expired, or had been invalidated.
     Expired,
     /// It was removed by its key.
     Explicit,
@@ -70,13 +70,13 @@ pub enum RemovalCause {
 
 /// What is known of an entry whose words were copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum Freshness {
     /// It counts.
     Live,
-    /// It is past its time, since so many milliseconds.
-    Ended(u64),
+    /// It has expired, since so many milliseconds.
+    Expired(u64),
     /// It was invalidated.
-    Void,
+    Invalidated,
 }
 
 /// What a look at an entry tells whoever asked for its key.
@@ -84,19 +84,19 @@ enum Standing {
 enum Answer {
     /// Its value.
     Value,
-    /// That it is known that there is none.
-    ThereIsNone,
+    /// It is known that the key has no value.
+    Negative,
     /// Nothing: it does not count any more.
     Unknown,
 }
 
 impl Answer {
     #[inline(always)]
-    fn new(meta: Meta, standing: Standing) -> Self {
-        match standing {
-            Standing::Live if meta.is_negative() => Self::ThereIsNone,
-            Standing::Live => Self::Value,
-            Standing::Ended(_) | Standing::Void => Self::Unknown,
+    fn new(meta: Meta, freshness: Freshness) -> Self {
+        match freshness {
+            Freshness::Live if meta.is_negative() => Self::Negative,
+            Freshness::Live => Self::Value,
+            Freshness::Expired(_) | Freshness::Invalidated => Self::Unknown,
         }
     }
 }
@@ -104,10 +104,10 @@ impl Answer {
 /// Where an entry was found, if that is known.
 type Place<'a, 'r, K, V, M> = Option<(Bucket<'a, Cached<'r, K, V, M>>, Slot)>;
 
-/// Whether an entry, given as the words from its value on, says that there is none.
+/// Whether an entry, given as the words from its value on, is negative.
 #[inline(always)]
 fn is_negative<V>(words: &[u64]) -> bool {
-    Meta(words[Image::<V>::WORDS]).is_negative()
+    Meta(words[WordBuf::<V>::WORDS]).is_negative()
 }
 
 fn duration(millis: u64) -> Option<Duration> {

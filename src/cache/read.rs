@@ -5,23 +5,23 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::format::{CacheFields, Layout};
+use crate::format::{CacheFields, Header};
 use crate::protocol::bucket::Bucket;
-use crate::protocol::hash::Hashed;
+use crate::protocol::hash::KeyHash;
 use crate::protocol::shape::{Cached, MetaWords, One, Two};
-use crate::protocol::table::{Lookup, Probe, Table};
+use crate::protocol::table::{HashedKey, Lookup, Table};
 use crate::segment::{Segment, SegmentError};
-use crate::store::Shared;
+use crate::store::Store;
 use crate::store::error::ReadError;
 use crate::store::typed::found;
 use crate::sys::clock::Clock;
-use crate::sys::copy::Sink;
+use crate::sys::copy::CopyBuf;
 use crate::sys::sync::{AtomicU64, Ordering};
-use crate::types::image::{Annotated, Image};
+use crate::types::image::{WordBuf, WordBufWithMeta};
 use crate::types::metadata::Meta;
 use crate::types::{Key, Value};
 
-use super::{Answer, BOOT, EPOCH, Place, Standing, boot_digest, duration, is_negative};
+use super::{Answer, BOOT, EPOCH, Freshness, Place, boot_digest, duration, is_negative};
 
 /// A cache in a shared segment, opened for reading only.
 ///
@@ -29,7 +29,7 @@ use super::{Answer, BOOT, EPOCH, Place, Standing, boot_digest, duration, is_nega
 /// segment, registers nowhere, is not counted, and keeps no entry from going: its hits leave no
 /// trace. Otherwise it is read like a [`Cache`](crate::Cache).
 pub struct ReadOnlyCache<K, V> {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Store>,
     pub(super) clock: Clock,
     /// The digest of the current boot.
     pub(super) boot: u64,
@@ -56,13 +56,13 @@ impl<K, V> fmt::Debug for ReadOnlyCache<K, V> {
 #[cfg(fuzzing)]
 impl<K, V> ReadOnlyCache<K, V> {
     /// What all clones of the handle have in common, to outlive this one.
-    pub(crate) fn clone_shared(&self) -> Arc<Shared> {
+    pub(crate) fn clone_shared(&self) -> Arc<Store> {
         Arc::clone(&self.shared)
     }
 }
 
 impl<K: Key, V: Value> ReadOnlyCache<K, V> {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Store>) -> Self {
         Self {
             shared,
             clock: Clock::of_this_process(),
@@ -100,43 +100,43 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     }
 
     /// Judges an entry by its words, value first. Reads the clock only if the entry has an end.
-    pub(super) fn standing(&self, words: &[u64]) -> Standing {
-        let meta = &words[Image::<V>::WORDS..];
+    pub(super) fn freshness(&self, words: &[u64]) -> Freshness {
+        let meta = &words[WordBuf::<V>::WORDS..];
         let (word, accessed) = (Meta(meta[0]), meta.get(1).copied().unwrap_or(0));
         if word.end(accessed, self.fields().time_to_idle) == 0 {
-            return self.standing_at(0, word, accessed);
+            return self.freshness_at(0, word, accessed);
         }
-        self.standing_at(self.clock.now(), word, accessed)
+        self.freshness_at(self.clock.now(), word, accessed)
     }
 
     /// The same by a time that is known, which does not matter if the entry has no end.
     #[inline]
-    pub(super) fn standing_at(&self, now: u64, word: Meta, accessed: u64) -> Standing {
+    pub(super) fn freshness_at(&self, now: u64, word: Meta, accessed: u64) -> Freshness {
         if !word.is_of(self.epoch()) {
-            return Standing::Void;
+            return Freshness::Invalidated;
         }
         let end = word.end(accessed, self.fields().time_to_idle);
         if end == 0 {
-            return Standing::Live;
+            return Freshness::Live;
         }
         if self.word(BOOT).load(Ordering::Relaxed) != self.boot {
-            return Standing::Void; // By a clock that is gone.
+            return Freshness::Invalidated; // By a clock that is gone.
         }
         match now.checked_sub(end) {
-            None => Standing::Live,
-            Some(since) => Standing::Ended(since),
+            None => Freshness::Live,
+            Some(since) => Freshness::Expired(since),
         }
     }
 
     /// What an entry says to whoever asks, by its words, value first.
     #[inline(always)]
     pub(super) fn answer_of(&self, words: &[u64]) -> Answer {
-        let meta = &words[Image::<V>::WORDS..];
+        let meta = &words[WordBuf::<V>::WORDS..];
         let word = Meta(meta[0]);
         match meta.get(1) {
             None if word.says_nothing_but(self.epoch()) => Answer::Value,
             None => self.answer_by(word),
-            Some(_) => Answer::new(word, self.standing(words)),
+            Some(_) => Answer::new(word, self.freshness(words)),
         }
     }
 
@@ -148,65 +148,65 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
             0 => 0,
             _ => self.clock.now(),
         };
-        Answer::new(word, self.standing_at(now, word, 0))
+        Answer::new(word, self.freshness_at(now, word, 0))
     }
 
-    pub(super) fn hash(&self, key: &K) -> Hashed {
+    pub(super) fn hash(&self, key: &K) -> KeyHash {
         self.shared.hasher().hash(key.as_bytes())
     }
 
-    /// Copies the words of an entry, if the key is there, whatever its standing.
+    /// Copies the words of an entry, if the key is there, whatever its freshness.
     pub(super) fn find<'s, M: MetaWords>(
         &'s self,
         key: &K,
         meta: M,
-        sink: &mut Sink<'_>,
+        sink: &mut CopyBuf<'_>,
     ) -> Result<Option<Place<'s, 'static, K, V, M>>, ReadError> {
         let table = self.table(meta);
         let hash = table.hash(key.as_bytes());
-        let mut key_image = Image::uninit();
+        let mut key_image = WordBuf::uninit();
         let words = &*key_image.write(key);
         let mut place = None;
         let take = |bucket: Bucket<'s, _>, slot| {
             bucket.load_value(slot, sink);
             place = Some((bucket, slot));
         };
-        match table.glance(Probe { hash, words }, take) {
+        match table.probe_primary(HashedKey { hash, words }, take) {
             Some(Lookup::Hit) => Ok(Some(place)),
             Some(_) => Ok(None),
-            None => self.find_elsewhere(key, hash, meta, sink),
+            None => self.find_slow(key, hash, meta, sink),
         }
     }
 
-    /// The rest of `find`: what follows a glance that did not do.
+    /// The rest of `find`: what follows when the fast path did not do.
     #[inline(never)]
-    pub(super) fn find_elsewhere<'s, M: MetaWords>(
+    pub(super) fn find_slow<'s, M: MetaWords>(
         &'s self,
         key: &K,
-        hash: Hashed,
+        hash: KeyHash,
         meta: M,
-        sink: &mut Sink<'_>,
+        sink: &mut CopyBuf<'_>,
     ) -> Result<Option<Place<'s, 'static, K, V, M>>, ReadError> {
-        let mut key_image = Image::uninit();
+        let mut key_image = WordBuf::uninit();
         let words = &*key_image.write(key);
-        let probe = Probe { hash, words };
+        let hashed = HashedKey { hash, words };
         let table = self.table(meta);
         let mut place = None;
         let take = |bucket: Bucket<'s, _>, slot| {
             bucket.load_value(slot, sink);
             place = Some((bucket, slot));
         };
-        match table.read_elsewhere(probe, take) {
+        match table.read_slow(hashed, take) {
             Lookup::Hit => Ok(Some(place)),
             Lookup::Miss => Ok(None),
             Lookup::Contended => {
-                let found = self.shared.read_contended(&table, probe, sink)?;
+                let found = self.shared.read_contended(&table, hashed, sink)?;
                 Ok(found.then_some(None))
             }
         }
     }
 
-    /// The value of a key, if it is there and has not ended.
+    /// The value of a key, if it is there and has not expired.
     ///
     /// # Errors
     /// [`ReadError::InvalidValue`] if the stored bytes are not a `V`; [`ReadError::Contended`],
@@ -216,13 +216,13 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
         // Whether there is one word behind each value is part of the same question.
         match self.shared.quick_table(Cached::new(One)) {
             Some(table) => self.get_from(table, key, One),
-            None => self.get_unusual(key),
+            None => self.get_any_hash(key),
         }
     }
 
     /// `get` where entries have to be asked for to stay, or another hash function was chosen.
     #[inline(never)]
-    fn get_unusual(&self, key: &K) -> Result<Option<V>, ReadError> {
+    fn get_any_hash(&self, key: &K) -> Result<Option<V>, ReadError> {
         if let Some(table) = self.shared.quick_table(Cached::new(Two)) {
             return self.get_from(table, key, Two);
         }
@@ -240,30 +240,30 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
         meta: M,
     ) -> Result<Option<V>, ReadError> {
         let hash = table.hash(key.as_bytes());
-        let mut key_image = Image::uninit();
+        let mut key_image = WordBuf::uninit();
         let words = &*key_image.write(key);
-        let mut room = Annotated::<V>::uninit();
+        let mut room = WordBufWithMeta::<V>::uninit();
         let mut sink = room.sink(meta.count());
         let take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, &mut sink);
-        match table.glance(Probe { hash, words }, take) {
+        match table.probe_primary(HashedKey { hash, words }, take) {
             Some(Lookup::Hit) => self.live_value(sink.words()),
             Some(_) => Ok(None),
-            None => self.get_elsewhere(key, hash, meta),
+            None => self.get_slow(key, hash, meta),
         }
     }
 
     /// The rest of `get_from`, out of its caller's way, which shares no memory with it: what one
     /// copies into is in registers then.
     #[inline(never)]
-    fn get_elsewhere<M: MetaWords>(
+    fn get_slow<M: MetaWords>(
         &self,
         key: &K,
-        hash: Hashed,
+        hash: KeyHash,
         meta: M,
     ) -> Result<Option<V>, ReadError> {
-        let mut room = Annotated::<V>::uninit();
+        let mut room = WordBufWithMeta::<V>::uninit();
         let mut sink = room.sink(meta.count());
-        match self.find_elsewhere(key, hash, meta, &mut sink)? {
+        match self.find_slow(key, hash, meta, &mut sink)? {
             Some(_) => self.live_value(sink.words()),
             None => Ok(None),
         }
@@ -273,40 +273,40 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     #[inline(always)]
     pub(super) fn live_value(&self, words: &[u64]) -> Result<Option<V>, ReadError> {
         match self.answer_of(words) {
-            Answer::Value => found(&words[..Image::<V>::WORDS]),
-            Answer::ThereIsNone | Answer::Unknown => Ok(None),
+            Answer::Value => found(&words[..WordBuf::<V>::WORDS]),
+            Answer::Negative | Answer::Unknown => Ok(None),
         }
     }
 
-    /// Whether the key is there and has not ended. Is no hit: neither counted nor a reason to keep
-    /// the entry. Does not look at the value.
+    /// Whether the key is there and has not expired. Is no hit: neither counted nor a reason to
+    /// keep the entry. Does not look at the value.
     ///
     /// # Errors
     /// [`ReadError::Contended`], as [`get`](Self::get).
     pub fn contains_key(&self, key: &K) -> Result<bool, ReadError> {
         let meta = self.meta_words();
-        let mut room = Annotated::<V>::uninit();
+        let mut room = WordBufWithMeta::<V>::uninit();
         let mut sink = room.sink(meta);
         Ok(self.find(key, meta, &mut sink)?.is_some_and(|_| {
             let words = sink.words();
-            self.standing(words) == Standing::Live && !is_negative::<V>(words)
+            self.freshness(words) == Freshness::Live && !is_negative::<V>(words)
         }))
     }
 
     /// How many entries there are, never more than [`capacity`](Self::capacity): exact while nobody
     /// writes. Those that are out of date count until something takes their place, and so do
-    /// those that say that there is none. Reads one line of each bucket.
+    /// those that are negative. Reads one line of each bucket.
     pub fn len(&self) -> usize {
         let table = self.table(self.meta_words());
         (0..table.buckets())
-            .map(|index| table.bucket(index).begin().occupied().len() as usize)
+            .map(|index| table.bucket(index).read_begin().occupied().len() as usize)
             .sum()
     }
 
     /// Whether there is no entry. Ends at the first one.
     pub fn is_empty(&self) -> bool {
         let table = self.table(self.meta_words());
-        (0..table.buckets()).all(|index| table.bucket(index).begin().occupied().is_empty())
+        (0..table.buckets()).all(|index| table.bucket(index).read_begin().occupied().is_empty())
     }
 
     /// How many entries there are at most.
@@ -336,7 +336,7 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     }
 
     /// How late an entry may end: what the clock of this machine can tell apart, and a millisecond.
-    pub fn tick(&self) -> Duration {
+    pub fn clock_resolution(&self) -> Duration {
         crate::sys::clock::tick()
     }
 
@@ -346,18 +346,18 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     }
 
     /// The checked description of the segment.
-    pub fn layout(&self) -> &Layout {
+    pub fn header(&self) -> &Header {
         &self.shared.layout
     }
 
     /// Fails if the segment's name was removed, or names another segment now.
-    pub fn is_current(&self) -> Result<(), SegmentError> {
-        self.shared.segment.is_current(self.shared.identity)
+    pub fn ensure_current(&self) -> Result<(), SegmentError> {
+        self.shared.segment.ensure_current(self.shared.identity)
     }
 
     /// The file behind the segment: to be inherited or sent (see [`crate::segment`]). System V
     /// segments have none.
-    pub fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.shared.as_fd()
+    pub fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.shared.fd()
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ReadOnlyCache;
 use crate::protocol::counters::{Counter, sums};
-use crate::store::Shared;
+use crate::store::Store;
 use crate::types::{Key, Value};
 
 /// What a cache has done since its creation, in all processes together, and how full it is.
@@ -22,17 +22,17 @@ pub struct CacheStats {
     pub bytes: u64,
     /// Whether the numbers below are kept: not if the cache was created without.
     pub is_counting: bool,
-    /// Questions that were answered from the cache, also by "there is none".
+    /// Questions that were answered from the cache, also by a negative entry.
     pub hits: u64,
     /// Questions that were not.
     pub misses: u64,
-    /// Entries that came in under a key that had none (or one that had ended).
+    /// Entries that came in under a key that had none (or one that had expired).
     pub inserts: u64,
     /// Values that took the place of one under the same key.
     pub updates: u64,
-    /// Entries that gave way to another key before their time.
+    /// Entries that were evicted for another key before they expired.
     pub evicted_for_room: u64,
-    /// Entries that were found past their time, or invalidated, when something took their place.
+    /// Entries that were found expired, or invalidated, when something took their place.
     pub evicted_expired: u64,
     /// Entries that were removed by their key, or by a sweep.
     pub removed: u64,
@@ -64,7 +64,7 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
 }
 
 /// The statistics of a cache that has `len` entries.
-pub(crate) fn stats(shared: &Shared, len: u64) -> CacheStats {
+pub(crate) fn stats(shared: &Store, len: u64) -> CacheStats {
     let words = shared.mapping.statistics();
     let sums = sums(words);
     let sum = |counter: Counter| sums[counter as usize - 1];

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use super::{BOOT, Cache, EPOCH, ReadOnlyCache, RemovalCause, Standing, is_negative};
+use super::{BOOT, Cache, EPOCH, Freshness, ReadOnlyCache, RemovalCause, is_negative};
 use crate::protocol::counters::Counter;
-use crate::protocol::table::{Edit, Outcome, Probe};
-use crate::protocol::walk::{Entries, Steps, Walk};
+use crate::protocol::table::{Edit, HashedKey, Outcome};
+use crate::protocol::walk::{Cursor, Entries, Scan};
 use crate::store::error::{IterError, SweepError};
 use crate::store::typed::decoded;
 use crate::sys::sync::Ordering;
-use crate::types::image::{Annotated, Image};
+use crate::types::image::{WordBuf, WordBufWithMeta};
 use crate::types::metadata::{EPOCHS, Meta, NEXT_EPOCH, epoch_number};
 use crate::types::{Key, Value};
 
@@ -26,7 +26,7 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     pub fn iter(&self) -> CacheIter<'_, K, V> {
         CacheIter {
             cache: self,
-            steps: Steps::new(&self.table(self.meta_words())),
+            steps: Cursor::new(&self.table(self.meta_words())),
         }
     }
 
@@ -58,12 +58,13 @@ impl<K: Key, V: Value> Cache<K, V> {
             .wrapping_add(NEXT_EPOCH);
         let clean = epoch & !(NEXT_EPOCH - 1);
         if clean != epoch {
-            // Somebody wrote garbage, which makes hits slow. Relaxed, and tried once: it says the same.
+            // Somebody wrote invalid bytes, which makes hits slow. Relaxed, and tried once: it says
+            // the same.
             let _ = word.compare_exchange(epoch, clean, Ordering::Relaxed, Ordering::Relaxed);
         }
         if epoch_number(epoch).is_multiple_of(SWEEP_EVERY) {
             self.sweep(Same::Entry, |_, value| {
-                !Meta(value[Image::<V>::WORDS]).is_of(epoch)
+                !Meta(value[WordBuf::<V>::WORDS]).is_of(epoch)
             })?;
         }
         Ok(())
@@ -77,13 +78,13 @@ impl<K: Key, V: Value> Cache<K, V> {
     /// If the walk or a removal fails; what was removed until then is.
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) -> Result<usize, SweepError> {
         self.sweep(Same::Entry, |key, words| {
-            if self.standing(words) != Standing::Live || is_negative::<V>(words) {
+            if self.freshness(words) != Freshness::Live || is_negative::<V>(words) {
                 return false;
             }
-            let value = decoded(&words[..Image::<V>::WORDS]);
+            let value = decoded(&words[..WordBuf::<V>::WORDS]);
             match (decoded(key), value) {
                 (Ok(key), Ok(value)) => !keep(&key, &value),
-                // Garbage is nobody's entry.
+                // Invalid bytes are nobody's entry.
                 _ => false,
             }
         })
@@ -97,20 +98,20 @@ impl<K: Key, V: Value> Cache<K, V> {
         self.sweep(Same::Key, |_, _| true)
     }
 
-    /// Removes what is past its time or invalidated, without waiting for something to take its
+    /// Removes what is expired or invalidated, without waiting for something to take its
     /// place; returns how much.
     ///
     /// # Errors
     /// As [`retain`](Self::retain).
     pub fn remove_expired(&self) -> Result<usize, SweepError> {
         self.sweep(Same::AndUnused, |_, words| {
-            self.standing(words) != Standing::Live
+            self.freshness(words) != Freshness::Live
         })
     }
 
     /// The first who opens a cache for writing after the machine was booted removes the entries that
     /// have an end, which stands in the time of a clock that is gone.
-    pub(super) fn settle_into_this_boot(&self) {
+    pub(super) fn adopt_this_boot(&self) {
         let word = self.word(BOOT);
         let found = word.load(Ordering::Acquire);
         if found == self.reader.boot {
@@ -122,7 +123,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         let swept = found == 0
             || self
                 .sweep(Same::Entry, |_, words| {
-                    has_idle || Meta(words[Image::<V>::WORDS]).deadline() != 0
+                    has_idle || Meta(words[WordBuf::<V>::WORDS]).deadline() != 0
                 })
                 .is_ok();
         if swept {
@@ -140,9 +141,9 @@ impl<K: Key, V: Value> Cache<K, V> {
     ) -> Result<usize, SweepError> {
         let meta = self.meta_words();
         let table = self.table(meta);
-        let mut walk = Walk::new(&table);
+        let mut walk = Scan::new(&table);
         let mut entries = Entries::default();
-        let mut old = Annotated::<V>::uninit();
+        let mut old = WordBufWithMeta::<V>::uninit();
         let mut removed = 0;
         while walk
             .advance(&table, &mut entries)
@@ -150,14 +151,14 @@ impl<K: Key, V: Value> Cache<K, V> {
         {
             for entry in entries.iter() {
                 // By the stored words: a key that is not a valid `K` is removed as well.
-                let (key, value) = entry.split_at(Image::<K>::WORDS);
+                let (key, value) = entry.split_at(WordBuf::<K>::WORDS);
                 if !goes(key, value) {
                     continue;
                 }
                 let mut old = old.sink(meta);
                 let compared = match same {
                     Same::Key => 0,
-                    Same::Entry => Image::<V>::WORDS + 1,
+                    Same::Entry => WordBuf::<V>::WORDS + 1,
                     Same::AndUnused => value.len(),
                 };
                 let if_same = |current: Option<&[u64]>, _: &mut [u64]| match current {
@@ -165,19 +166,19 @@ impl<K: Key, V: Value> Cache<K, V> {
                     _ => Edit::Keep,
                 };
                 let shared = self.shared();
-                let probe = Probe {
+                let hashed = HashedKey {
                     hash: table.hash_of(key),
                     words: key,
                 };
-                let outcome = shared.edit_key(&table, probe, &mut old, &mut [], if_same)?;
+                let outcome = shared.edit_key(&table, hashed, &mut old, &mut [], if_same)?;
                 if outcome == Outcome::Removed {
                     removed += 1;
-                    let (counter, cause) = match self.standing(value) {
-                        Standing::Live => (Counter::Removed, RemovalCause::Explicit),
+                    let (counter, cause) = match self.freshness(value) {
+                        Freshness::Live => (Counter::Removed, RemovalCause::Explicit),
                         _ => (Counter::EvictedExpired, RemovalCause::Expired),
                     };
                     self.count(counter);
-                    self.tell(key, value, cause);
+                    self.notify(key, value, cause);
                 }
             }
         }
@@ -199,7 +200,7 @@ enum Same {
 /// Iterator over the entries of a cache, see [`ReadOnlyCache::iter`].
 pub struct CacheIter<'a, K, V> {
     cache: &'a ReadOnlyCache<K, V>,
-    steps: Steps,
+    steps: Cursor,
 }
 
 impl<K: Key, V: Value> Iterator for CacheIter<'_, K, V> {
@@ -212,7 +213,7 @@ impl<K: Key, V: Value> Iterator for CacheIter<'_, K, V> {
                 Ok(words) => words,
                 Err(lost) => return Some(Err(lost.into())),
             };
-            let (key, value) = words.split_at(Image::<K>::WORDS);
+            let (key, value) = words.split_at(WordBuf::<K>::WORDS);
             match self.cache.live_value(value) {
                 Ok(None) => {}
                 Ok(Some(value)) => {

@@ -130,7 +130,7 @@ fn check(steps: &[Step], ttl: u64, idle: u64) {
             Some(found) => {
                 let entry = entry.unwrap_or_else(|| panic!("{what}: a key that is not there"));
                 assert_eq!(found, entry.value, "{what}");
-                assert!(may(entry), "{what}: past its time at {now}: {entry:?}");
+                assert!(may(entry), "{what}: expired at {now}: {entry:?}");
             }
             None => assert!(
                 !entry.is_some_and(must),
@@ -300,7 +300,7 @@ fn an_old_value_is_served_while_one_caller_loads() {
             .time_to_live(Duration::from_millis(100))
             .stale_while_revalidate(Duration::from_millis(50))
     };
-    let (clock, [cache, other], _) = handles(&name, settings);
+    let (clock, [cache, second], _) = handles(&name, settings);
     cache.insert(1, 10).unwrap();
     clock.fetch_add(120, Ordering::Relaxed);
     assert_eq!(cache.get(&1).unwrap(), None, "get knows no grace");
@@ -308,7 +308,7 @@ fn an_old_value_is_served_while_one_caller_loads() {
         // From another thread and handle, as it would be from another process.
         let served = std::thread::scope(|scope| {
             let ask = || {
-                other
+                second
                     .get_or_insert_with(&1, || panic!("one loads already"))
                     .unwrap()
             };
@@ -318,19 +318,19 @@ fn an_old_value_is_served_while_one_caller_loads() {
         11
     });
     assert_eq!(loaded.unwrap(), 11);
-    assert_eq!(other.get(&1).unwrap(), Some(11));
+    assert_eq!(second.get(&1).unwrap(), Some(11));
     // Beyond the grace there is nothing to serve.
     clock.fetch_add(150, Ordering::Relaxed);
-    assert_eq!(other.get_or_insert_with(&1, || 12).unwrap(), 12);
+    assert_eq!(second.get_or_insert_with(&1, || 12).unwrap(), 12);
 }
 
 #[test]
 fn that_there_is_none_is_remembered_for_its_own_time() {
     let name = Scratch::new();
     let settings = || builder().negative_ttl(Duration::from_millis(30));
-    let (clock, [cache, other], reader) = handles(&name, settings);
+    let (clock, [cache, second], reader) = handles(&name, settings);
     assert_eq!(cache.get_or_insert_option_with(&1, || None).unwrap(), None);
-    let again = other.get_or_insert_option_with(&1, || panic!("it is known"));
+    let again = second.get_or_insert_option_with(&1, || panic!("it is known"));
     assert_eq!(again.unwrap(), None);
     assert_eq!(
         (cache.get(&1).unwrap(), reader.get(&1).unwrap()),
@@ -350,7 +350,7 @@ fn that_there_is_none_is_remembered_for_its_own_time() {
         Some(5)
     );
     assert_eq!(cache.get(&1).unwrap(), Some(5));
-    // Who needs a value is not told that there is none.
+    // Who needs a value is not told of a negative entry.
     assert_eq!(cache.get_or_insert_option_with(&2, || None).unwrap(), None);
     assert_eq!(cache.get_or_insert_with(&2, || 7).unwrap(), 7);
     assert_eq!(cache.remove(&2).unwrap(), Some(7));
@@ -361,7 +361,7 @@ fn forge(cache: &Cache<u64, u64>, offset: usize, word: u64) {
     let table = cache.table(cache.meta_words());
     for index in 0..table.buckets() {
         let bucket = table.bucket(index);
-        for slot in bucket.begin().occupied() {
+        for slot in bucket.read_begin().occupied() {
             let token = cache.shared().token().unwrap();
             let locked = bucket.try_lock_once(token).unwrap();
             locked.store_value_word(slot, offset, word);
@@ -440,7 +440,7 @@ fn epochs_that_come_round_bring_nothing_back() {
     // As after all but one of the calls until the numbers come round.
     let quarter = EPOCHS / 4;
     for number in 1..=4 {
-        // With garbage where nothing belongs, which is cleared on the way.
+        // With invalid bytes where nothing belongs, which is cleared on the way.
         let before = (number * quarter - 1) * NEXT_EPOCH + 77;
         cache.word(EPOCH).store(before, Ordering::Relaxed);
         cache.invalidate_all().unwrap();
@@ -524,7 +524,7 @@ fn counters_are_each_threads_own_and_none_is_lost() {
     let asked = asked.into_inner();
     assert_eq!((stats.hits, stats.misses), (asked, asked));
     assert_eq!(stats.hit_ratio(), 0.5);
-    // Lines of threads that have ended are used again.
+    // Lines of threads that have exited are used again.
     let lines = cache
         .shared()
         .mapping
@@ -686,9 +686,9 @@ fn a_cache_without_statistics_counts_nothing() {
     assert_eq!((silent.stats().hits, silent.stats().inserts), (0, 0));
 }
 
-/// Misses stay cheap: what is evicted is no longer counted as living away from home.
+/// Misses stay cheap: what is evicted is no longer counted as being in its secondary bucket.
 #[test]
-fn counts_of_keys_away_from_home_stay_low_under_churn() {
+fn counts_of_keys_in_secondary_bucket_stay_low_under_churn() {
     let name = Scratch::new();
     let cache = Cache::<u64, u64>::builder()
         .max_capacity(3000)
@@ -696,7 +696,7 @@ fn counts_of_keys_away_from_home_stay_low_under_churn() {
         .unwrap();
     for key in 0..300_000u64 {
         cache.insert(key, key).unwrap();
-        // Some are asked for again, so that not all of the victims are at home.
+        // Some are asked for again, so that not all of the victims are in the primary bucket.
         cache
             .get(&(key - key % 1000 * 7 % 1999 % (key + 1)))
             .unwrap();
@@ -704,20 +704,23 @@ fn counts_of_keys_away_from_home_stay_low_under_churn() {
     let table = cache.table(One);
     let counted: u64 = (0..table.buckets())
         .flat_map(|bucket| (0..32).map(move |class| (bucket, class)))
-        .map(|(bucket, class)| table.bucket(bucket).away(class))
+        .map(|(bucket, class)| table.bucket(bucket).overflow(class))
         .sum();
-    let mut away = 0;
-    let mut buffer = Image::<u64>::uninit();
+    let mut overflow = 0;
+    let mut buffer = WordBuf::<u64>::uninit();
     for index in 0..table.buckets() {
         let bucket = table.bucket(index);
-        for slot in bucket.begin().occupied() {
+        for slot in bucket.read_begin().occupied() {
             let hash = table.hash_of(bucket.load_key(slot, buffer.words()));
-            away += u64::from(hash.home(table.buckets()) != index);
+            overflow += u64::from(hash.primary(table.buckets()) != index);
         }
     }
-    assert!(away > 0, "the test is about those that are away");
+    assert!(
+        overflow > 0,
+        "the test is about those that are in their secondary bucket"
+    );
     // Nobody else held a lock, so each was counted down again.
-    assert_eq!(counted, away);
+    assert_eq!(counted, overflow);
 }
 
 /// Words anywhere behind the header become anything, again and again: every call comes back.

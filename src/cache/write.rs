@@ -8,29 +8,29 @@ use std::time::Duration;
 use crate::format::SizeError;
 use crate::protocol::bucket::Bucket;
 use crate::protocol::counters::Counter;
-use crate::protocol::hash::Hashed;
+use crate::protocol::hash::KeyHash;
 use crate::protocol::replacement::{Replaced, Replacement};
 use crate::protocol::shape::{Cached, MetaWords, One, Two};
-use crate::protocol::table::{Edit, Lookup, Outcome, Probe, Table};
+use crate::protocol::table::{Edit, HashedKey, Lookup, Outcome, Table};
 use crate::schema::Schema;
-use crate::store::Shared;
+use crate::store::Store;
 use crate::store::error::{OpenError, ReadError, WriteError};
 use crate::store::statistics::Recorder;
 use crate::store::typed::{decoded, found};
 use crate::sys::sync::Ordering;
-use crate::types::image::{Annotated, Image};
+use crate::types::image::{WordBuf, WordBufWithMeta};
 use crate::types::metadata::Meta;
 use crate::types::{Key, Value};
 
 use super::builder::Listener;
 use super::{
-    Answer, CacheBuilder, Place, ReadOnlyCache, RemovalCause, Standing, TIMED, is_negative,
+    Answer, CacheBuilder, Freshness, HAS_TTL, Place, ReadOnlyCache, RemovalCause, is_negative,
 };
 
 /// A typed cache in a shared segment, used by many processes at once.
 ///
 /// It is a [`Map`](crate::Map) that forgets: an insertion always finds room, since an entry that is
-/// out of date, or is asked for little, gives way. The guarantees of the map hold: hits are
+/// out of date, or is asked for little, is evicted. The guarantees of the map hold: hits are
 /// whole, nobody waits for a dead or stopped process, nothing in the segment is trusted.
 ///
 /// ```
@@ -53,10 +53,10 @@ use super::{
 /// # Time
 ///
 /// An entry ends for all processes alike, by the monotonic clock of the machine: not before its
-/// time, and at most one [`tick`](ReadOnlyCache::tick) after it. Steps of the wall clock change nothing;
-/// while the machine is suspended no time passes; after a reboot, entries of a `file:` segment that
-/// had a limit have ended. Processes in other time namespaces see the same. Hits and insertions
-/// of a cache without limits never read a clock.
+/// time, and at most one [`clock_resolution`](ReadOnlyCache::clock_resolution) after it. Steps of
+/// the wall clock change nothing; while the machine is suspended no time passes; after a reboot,
+/// entries of a `file:` segment that had a limit have expired. Processes in other time namespaces
+/// see the same. Hits and insertions of a cache without limits never read a clock.
 ///
 /// # Hits
 ///
@@ -128,7 +128,7 @@ impl<K: Key, V: Value> Cache<K, V> {
             load_timeout: local.load_timeout,
             listener: local.listener,
         };
-        cache.settle_into_this_boot();
+        cache.adopt_this_boot();
         Ok(cache)
     }
 
@@ -138,7 +138,7 @@ impl<K: Key, V: Value> Cache<K, V> {
     }
 
     #[inline(always)]
-    pub(super) fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<Store> {
         &self.reader.shared
     }
 
@@ -153,7 +153,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         self.count(Counter::Misses);
     }
 
-    /// The value of a key, if it is there and has not ended. A hit is noted for the policy, and
+    /// The value of a key, if it is there and has not expired. A hit is noted for the policy, and
     /// counted.
     ///
     /// # Errors
@@ -164,13 +164,13 @@ impl<K: Key, V: Value> Cache<K, V> {
         // Whether there is one word behind each value is part of the same question.
         match self.shared().quick_table(Cached::new(One)) {
             Some(table) => self.get_from(table, key, One),
-            None => self.get_unusual(key),
+            None => self.get_any_hash(key),
         }
     }
 
     /// `get` where entries have to be asked for to stay, or another hash function was chosen.
     #[inline(never)]
-    fn get_unusual(&self, key: &K) -> Result<Option<V>, ReadError> {
+    fn get_any_hash(&self, key: &K) -> Result<Option<V>, ReadError> {
         if let Some(table) = self.shared().quick_table(Cached::new(Two)) {
             return self.get_from(table, key, Two);
         }
@@ -188,36 +188,36 @@ impl<K: Key, V: Value> Cache<K, V> {
         meta: M,
     ) -> Result<Option<V>, ReadError> {
         let hash = table.hash(key.as_bytes());
-        let mut key_image = Image::uninit();
+        let mut key_image = WordBuf::uninit();
         let words = &*key_image.write(key);
-        let mut room = Annotated::<V>::uninit();
+        let mut room = WordBufWithMeta::<V>::uninit();
         let mut sink = room.sink(meta.count());
         let mut place = None;
         let take = |bucket: Bucket<'s, _>, slot| {
             bucket.load_value(slot, &mut sink);
             place = Some((bucket, slot));
         };
-        match table.glance(Probe { hash, words }, take) {
+        match table.probe_primary(HashedKey { hash, words }, take) {
             Some(Lookup::Hit) => self.answer(key, place, sink.words()),
             Some(_) => {
                 self.count_miss();
                 Ok(None)
             }
-            None => self.get_elsewhere(key, hash, meta),
+            None => self.get_slow(key, hash, meta),
         }
     }
 
     /// The rest of `get_from`, as the reader's.
     #[inline(never)]
-    fn get_elsewhere<M: MetaWords>(
+    fn get_slow<M: MetaWords>(
         &self,
         key: &K,
-        hash: Hashed,
+        hash: KeyHash,
         meta: M,
     ) -> Result<Option<V>, ReadError> {
-        let mut room = Annotated::<V>::uninit();
+        let mut room = WordBufWithMeta::<V>::uninit();
         let mut sink = room.sink(meta.count());
-        match self.find_elsewhere(key, hash, meta, &mut sink)? {
+        match self.find_slow(key, hash, meta, &mut sink)? {
             Some(place) => self.answer(key, place, sink.words()),
             None => {
                 self.count_miss();
@@ -234,7 +234,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         place: Place<'_, 'static, K, V, M>,
         words: &[u64],
     ) -> Result<Option<V>, ReadError> {
-        let (value, meta) = words.split_at(Image::<V>::WORDS);
+        let (value, meta) = words.split_at(WordBuf::<V>::WORDS);
         let word = Meta(meta[0]);
         let Some(accessed) = meta.get(1).copied() else {
             // Apart from the rest, so that it needs no registers for it.
@@ -254,7 +254,7 @@ impl<K: Key, V: Value> Cache<K, V> {
             };
         };
         let now = self.clock.now();
-        if self.standing_at(now, word, accessed) != Standing::Live {
+        if self.freshness_at(now, word, accessed) != Freshness::Live {
             self.count_miss();
             return Ok(None);
         }
@@ -298,7 +298,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         now: u64,
     ) {
         let hash = self.hash(key);
-        let mut image = Image::uninit();
+        let mut image = WordBuf::uninit();
         let key = &*image.write(key);
         if let Some((bucket, _)) = place
             && let Some(token) = self.shared().token_for_hits()
@@ -306,12 +306,12 @@ impl<K: Key, V: Value> Cache<K, V> {
             // The slot may have become another entry's since.
             && let crate::protocol::bucket::Search::Found(slot) = locked.search(hash.tag(), key)
         {
-            locked.store_value_word(slot, Image::<V>::WORDS + 1, now);
+            locked.store_value_word(slot, WordBuf::<V>::WORDS + 1, now);
         }
     }
 
-    /// Gives a key a value, for the cache's time to live if it has one. An entry gives way if there
-    /// is no room.
+    /// Gives a key a value, for the cache's time to live if it has one. An entry is evicted if
+    /// there is no room.
     ///
     /// # Errors
     /// [`WriteError::Busy`]; [`WriteError::Register`] at the first write of a process. Never `Full`.
@@ -327,10 +327,10 @@ impl<K: Key, V: Value> Cache<K, V> {
     /// # Errors
     /// As `insert`.
     pub fn insert_with_ttl(&self, key: K, value: V, ttl: Duration) -> Result<(), WriteError> {
-        let timed = self.word(TIMED);
-        if timed.load(Ordering::Relaxed) == 0 {
+        let has_ttl = self.word(HAS_TTL);
+        if has_ttl.load(Ordering::Relaxed) == 0 {
             // Before the entry is there. Relaxed: it is only asked for when victims are chosen.
-            timed.store(1, Ordering::Relaxed);
+            has_ttl.store(1, Ordering::Relaxed);
         }
         self.put(&key, Some(&value), self.clock.deadline(ttl), self.epoch())
     }
@@ -352,7 +352,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         replacement.epoch = self.epoch();
         replacement.idle = fields.time_to_idle;
         let has_ends = fields.time_to_live | fields.time_to_idle | fields.negative_ttl != 0
-            || self.word(TIMED).load(Ordering::Relaxed) != 0;
+            || self.word(HAS_TTL).load(Ordering::Relaxed) != 0;
         if has_ends {
             replacement.now = self.clock.now();
         }
@@ -363,7 +363,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         replacement
     }
 
-    /// Stores a value, or that there is none.
+    /// Stores a value, or a negative entry.
     pub(super) fn put(
         &self,
         key: &K,
@@ -377,25 +377,25 @@ impl<K: Key, V: Value> Cache<K, V> {
         if meta_words > 1 {
             meta[1] = self.clock.now();
         }
-        let mut key_image = Image::uninit();
-        let probe = Probe {
+        let mut key_image = WordBuf::uninit();
+        let hashed = HashedKey {
             hash: self.hash(key),
             words: key_image.write(key),
         };
-        let (mut new, mut old) = (Annotated::uninit(), Annotated::<V>::uninit());
+        let (mut new, mut old) = (WordBufWithMeta::uninit(), WordBufWithMeta::<V>::uninit());
         let new = new.write(value, &meta[..meta_words]);
         let mut old = old.sink(meta_words);
         let table = self
             .shared()
             .table(Cached::<K, V, _>::replacing(meta_words, &replacement));
-        let mut standing = Standing::Void;
+        let mut freshness = Freshness::Invalidated;
         let put = |current: Option<&[u64]>, _: &mut [u64]| {
-            standing = current.map_or(Standing::Void, |words| self.standing(words));
+            freshness = current.map_or(Freshness::Invalidated, |words| self.freshness(words));
             Edit::Put
         };
-        let outcome = self.shared().edit_key(&table, probe, &mut old, new, put)?;
-        match (outcome, standing) {
-            (Outcome::Replaced, Standing::Live) => self.count(Counter::Updates),
+        let outcome = self.shared().edit_key(&table, hashed, &mut old, new, put)?;
+        match (outcome, freshness) {
+            (Outcome::Replaced, Freshness::Live) => self.count(Counter::Updates),
             (Outcome::Replaced, _) => {
                 self.count(Counter::EvictedExpired);
                 self.count(Counter::Inserts);
@@ -411,8 +411,8 @@ impl<K: Key, V: Value> Cache<K, V> {
         }
         if self.listener.is_some() {
             match outcome {
-                Outcome::Replaced => self.tell_old(key, old.words(), standing),
-                _ => self.tell_victim(&replacement),
+                Outcome::Replaced => self.notify_old(key, old.words(), freshness),
+                _ => self.notify_evicted(&replacement),
             }
         }
         Ok(())
@@ -420,18 +420,18 @@ impl<K: Key, V: Value> Cache<K, V> {
 
     /// Tells the listener of a value that was replaced.
     #[cold]
-    pub(super) fn tell_old(&self, key: &K, old: &[u64], standing: Standing) {
-        let cause = match standing {
-            Standing::Live => RemovalCause::Replaced,
-            Standing::Ended(_) | Standing::Void => RemovalCause::Expired,
+    pub(super) fn notify_old(&self, key: &K, old: &[u64], freshness: Freshness) {
+        let cause = match freshness {
+            Freshness::Live => RemovalCause::Replaced,
+            Freshness::Expired(_) | Freshness::Invalidated => RemovalCause::Expired,
         };
-        let mut image = Image::uninit();
-        self.tell(&*image.write(key), old, cause);
+        let mut image = WordBuf::uninit();
+        self.notify(&*image.write(key), old, cause);
     }
 
-    /// Tells the listener of an entry that gave way.
+    /// Tells the listener of an entry that was evicted.
     #[cold]
-    pub(super) fn tell_victim(&self, replacement: &Replacement<'_>) {
+    pub(super) fn notify_evicted(&self, replacement: &Replacement<'_>) {
         let cause = match replacement.replaced.get() {
             Some(Replaced::ForRoom) => RemovalCause::Size,
             Some(Replaced::Stale) => RemovalCause::Expired,
@@ -439,53 +439,53 @@ impl<K: Key, V: Value> Cache<K, V> {
         };
         if let Some(victim) = &replacement.victim {
             let victim = victim.take();
-            let (key, value) = victim.split_at(Image::<K>::WORDS.min(victim.len()));
-            self.tell(key, value, cause);
+            let (key, value) = victim.split_at(WordBuf::<K>::WORDS.min(victim.len()));
+            self.notify(key, value, cause);
         }
     }
 
     /// Tells the listener, unless the entry was none that one can be told of.
-    pub(super) fn tell(&self, key: &[u64], value: &[u64], cause: RemovalCause) {
+    pub(super) fn notify(&self, key: &[u64], value: &[u64], cause: RemovalCause) {
         if let Some(listener) = &self.listener
-            && value.len() > Image::<V>::WORDS
+            && value.len() > WordBuf::<V>::WORDS
             && !is_negative::<V>(value)
-            && let (Ok(key), Ok(value)) = (decoded(key), decoded(&value[..Image::<V>::WORDS]))
+            && let (Ok(key), Ok(value)) = (decoded(key), decoded(&value[..WordBuf::<V>::WORDS]))
         {
             listener(key, value, cause);
         }
     }
 
-    /// Removes a key and returns its value, if it was there (and had not ended, and was valid).
+    /// Removes a key and returns its value, if it was there (and had not expired, and was valid).
     ///
     /// # Errors
     /// As [`insert`](Self::insert).
     pub fn remove(&self, key: &K) -> Result<Option<V>, WriteError> {
         let meta = self.meta_words();
-        let mut key_image = Image::uninit();
+        let mut key_image = WordBuf::uninit();
         let words = &*key_image.write(key);
         let hash = self.hash(key);
-        let probe = Probe { hash, words };
-        let mut old = Annotated::<V>::uninit();
+        let hashed = HashedKey { hash, words };
+        let mut old = WordBufWithMeta::<V>::uninit();
         let mut old = old.sink(meta);
         let table = self.table(meta);
         let remove = |_: Option<&[u64]>, _: &mut [u64]| Edit::Remove;
         let outcome = self
             .shared()
-            .edit_key(&table, probe, &mut old, &mut [], remove)?;
+            .edit_key(&table, hashed, &mut old, &mut [], remove)?;
         if outcome != Outcome::Removed {
             return Ok(None);
         }
-        match self.standing(old.words()) {
-            Standing::Live => {
+        match self.freshness(old.words()) {
+            Freshness::Live => {
                 self.count(Counter::Removed);
-                self.tell(words, old.words(), RemovalCause::Explicit);
+                self.notify(words, old.words(), RemovalCause::Explicit);
             }
-            Standing::Ended(_) | Standing::Void => {
+            Freshness::Expired(_) | Freshness::Invalidated => {
                 self.count(Counter::EvictedExpired);
-                self.tell(words, old.words(), RemovalCause::Expired);
+                self.notify(words, old.words(), RemovalCause::Expired);
             }
         }
-        // Garbage that was removed is no reason to fail.
+        // Invalid bytes that were removed are no reason to fail.
         Ok(self.live_value(old.words()).unwrap_or(None))
     }
 }

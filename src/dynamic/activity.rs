@@ -1,9 +1,9 @@
-//! What goes on in a segment, at a glance: for monitors, which look again and again.
+//! What goes on in a segment, in one sample: for monitors, which look again and again.
 
 use crate::liveness::OwnerInfo;
 use crate::liveness::token::LockWord;
 use crate::protocol::shape::Shape;
-use crate::store::Shared;
+use crate::store::Store;
 use crate::sys::sync::Ordering;
 
 /// Most buckets that are looked at: a monitor must not cost more than what it watches.
@@ -17,7 +17,7 @@ const MAX_LISTED: usize = 256;
 /// Two of these, some time apart, give rates. It is made by loads alone.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Pulse {
+pub struct Activity {
     /// Buckets that there are.
     pub buckets: u64,
     /// Buckets that were looked at: all, or every n-th.
@@ -50,15 +50,15 @@ pub struct HeldLock {
     pub is_awaited: bool,
 }
 
-pub(super) fn take<S: Shape>(shared: &Shared, shape: S) -> Pulse {
+pub(super) fn take<S: Shape>(shared: &Store, shape: S) -> Activity {
     let table = shared.table(shape);
-    let observer = shared.observers();
+    let participant_view = shared.participant_view();
     let step = table.buckets().div_ceil(MAX_LOOKED_AT);
     let (mut looked_at, mut entries, mut publications) = (0_u64, 0_u64, 0_u64);
     let mut locks = Vec::new();
     for index in (0..table.buckets()).step_by(step as usize) {
         let bucket = table.bucket(index);
-        let state = bucket.begin();
+        let state = bucket.read_begin();
         looked_at += 1;
         entries += u64::from(state.occupied().len());
         publications = publications.wrapping_add(state.version());
@@ -68,7 +68,9 @@ pub(super) fn take<S: Shape>(shared: &Shared, shape: S) -> Pulse {
         {
             locks.push(HeldLock {
                 bucket: index,
-                owner: observer.get().describe(shared.participants(), owner),
+                owner: participant_view
+                    .get()
+                    .describe(shared.participants(), owner),
                 stamp: state.version(),
                 is_awaited: word.has_waiters(),
             });
@@ -78,7 +80,7 @@ pub(super) fn take<S: Shape>(shared: &Shared, shape: S) -> Pulse {
         let scaled = u128::from(sum) * u128::from(table.buckets()) / u128::from(looked_at.max(1));
         u64::try_from(scaled).unwrap_or(u64::MAX)
     };
-    Pulse {
+    Activity {
         buckets: table.buckets(),
         looked_at,
         entries: scale(entries),

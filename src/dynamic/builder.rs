@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::map::{DynMap, ReadOnlyDynMap};
 use super::types::declared_types;
 use crate::cache::CacheSettings;
-use crate::format::{Kind, Plan};
+use crate::format::{Plan, StoreKind};
 use crate::schema::{Type, Unfit};
 use crate::segment::{Attached, Segment, SegmentError};
 use crate::store::error::OpenError;
@@ -110,12 +110,14 @@ impl DynMapBuilder {
             value: value.clone(),
         };
         Ok(match &self.cache {
-            None => self.settings.plan(Kind::Map, &types, 0),
+            None => self.settings.plan(StoreKind::Map, &types, 0),
             Some(cache) => {
                 let cache = cache.fields(self.settings.capacity)?;
                 Plan {
                     cache,
-                    ..self.settings.plan(Kind::Cache, &types, cache.meta_words())
+                    ..self
+                        .settings
+                        .plan(StoreKind::Cache, &types, cache.meta_words())
                 }
             }
         })

@@ -8,7 +8,7 @@ use super::error::DynError;
 use super::map::ReadOnlyDynMap;
 use super::types::Part;
 use crate::protocol::shape::Shape;
-use crate::protocol::walk::Steps;
+use crate::protocol::walk::Cursor;
 use crate::store::error::IterError;
 
 /// An entry of a segment, as encoded bytes.
@@ -26,14 +26,14 @@ pub struct DynEntry {
 /// Iterator over the entries of a segment, see [`ReadOnlyDynMap::iter`].
 pub struct DynEntries<'a> {
     map: &'a ReadOnlyDynMap,
-    steps: Steps,
+    steps: Cursor,
 }
 
 impl<'a> DynEntries<'a> {
     pub(super) fn new(map: &'a ReadOnlyDynMap) -> Self {
         Self {
             map,
-            steps: Steps::new(&map.table()),
+            steps: Cursor::new(&map.table()),
         }
     }
 
@@ -82,7 +82,7 @@ impl ReadOnlyDynMap {
     /// All entries, in no particular order, each as key and value. Nothing is locked; what
     /// concurrent writers may show is told at [`ReadOnlyMap::iter`](crate::ReadOnlyMap::iter).
     ///
-    /// An entry that is garbage is an item [`DynError::Garbage`], after which the iteration goes
+    /// An entry that is invalid is an item [`DynError::Invalid`], after which the iteration goes
     /// on; [`DynError::Iter`] ends it.
     pub fn iter(&self) -> DynEntries<'_> {
         DynEntries::new(self)

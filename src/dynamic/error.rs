@@ -17,12 +17,13 @@ pub enum DynError {
         /// What they should be.
         ty: Box<Type>,
     },
-    /// The stored bytes are not of the type that the segment declares. Some process wrote garbage.
+    /// The stored bytes are not of the type that the segment declares. Some process wrote invalid
+    /// bytes.
     #[error(
-        "the stored {part} is garbage ({reason}): some process wrote other bytes than the \
+        "the stored {part} is invalid ({reason}): some process wrote other bytes than the \
          segment's schema allows; remove the key, or repair the segment"
     )]
-    Garbage {
+    Invalid {
         /// "key" or "value".
         part: &'static str,
         /// What is wrong with the bytes.

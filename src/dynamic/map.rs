@@ -7,35 +7,35 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::activity::{self, Pulse};
+use super::activity::{self, Activity};
 use super::bytes::{to_bytes, to_words};
 use super::error::DynError;
 use super::types::Part;
-use crate::cache::{self, CacheSettings, CacheStats, Rules, Until};
-use crate::format::{Kind, Layout};
+use crate::cache::{self, CacheSettings, CacheStats, Expiry, Rules};
+use crate::format::{Header, StoreKind};
 use crate::liveness::{Participant, RegisterError};
 use crate::protocol::bucket::Bucket;
 use crate::protocol::dimensions::{Dimensions, Words};
 use crate::protocol::shape::Shape;
-use crate::protocol::table::{Edit, Lookup, Outcome, Probe, Table};
+use crate::protocol::table::{Edit, HashedKey, Lookup, Outcome, Table};
 use crate::schema::Type;
 use crate::segment::{Segment, SegmentError};
-use crate::store::Shared;
-use crate::store::check::{self, Check};
+use crate::store::Store;
+use crate::store::check::{self, CheckReport};
 use crate::store::error::{SweepError, WriteError};
 use crate::store::open::EntryTypes;
-use crate::store::recover::{self, Recovery};
-use crate::store::restart::{self, Reason, Salvage, Synced};
+use crate::store::recover::{self, RecoveryReport};
+use crate::store::restart::{self, DropReason, SalvageReport, SyncOutcome};
 use crate::store::stats::{MapStats, stats};
 use crate::store::sweep::{clear, sweep};
 use crate::sys::copy::Buffer;
-use crate::sys::copy::Sink;
+use crate::sys::copy::CopyBuf;
 use crate::sys::sync::Deadline;
 
 /// A segment of any types, opened for reading only. See [`DynMap`].
 #[derive(Clone)]
 pub struct ReadOnlyDynMap {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Store>,
     pub(super) types: Arc<EntryTypes>,
     /// Those of a cache; none in a map.
     rules: Option<Rules>,
@@ -82,8 +82,8 @@ impl Deref for DynMap {
 }
 
 impl ReadOnlyDynMap {
-    pub(super) fn new(shared: Arc<Shared>, types: Arc<EntryTypes>) -> Self {
-        let is_cache = shared.layout.kind == Kind::Cache;
+    pub(super) fn new(shared: Arc<Store>, types: Arc<EntryTypes>) -> Self {
+        let is_cache = shared.layout.kind == StoreKind::Cache;
         let rules = is_cache.then(|| Rules::of(&shared));
         Self {
             shared,
@@ -124,14 +124,14 @@ impl ReadOnlyDynMap {
     }
 
     /// What kind of store the segment holds.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> StoreKind {
         self.shared.layout.kind
     }
 
     /// The value of a key, if it is there.
     ///
     /// # Errors
-    /// [`DynError::Unfit`] if `key` is no key of this segment, [`DynError::Garbage`] if what is
+    /// [`DynError::Unfit`] if `key` is no key of this segment, [`DynError::Invalid`] if what is
     /// stored is no value, [`DynError::Read`] if it could not be read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DynError> {
         match self.find(key)? {
@@ -143,7 +143,7 @@ impl ReadOnlyDynMap {
     /// Whether the key is there. Does not look at the value.
     ///
     /// # Errors
-    /// As [`get`](Self::get), but never `Garbage`.
+    /// As [`get`](Self::get), but never `Invalid`.
     pub fn contains_key(&self, key: &[u8]) -> Result<bool, DynError> {
         Ok(self.find(key)?.is_some_and(|words| self.is_live(&words)))
     }
@@ -153,7 +153,7 @@ impl ReadOnlyDynMap {
     ///
     /// # Errors
     /// As [`contains_key`](Self::contains_key).
-    pub fn time_left_of(&self, key: &[u8]) -> Result<Option<Option<Duration>>, DynError> {
+    pub fn remaining_ttl(&self, key: &[u8]) -> Result<Option<Option<Duration>>, DynError> {
         let words = self.find(key)?.filter(|words| self.is_live(words));
         Ok(words.map(|words| self.time_left(&words)))
     }
@@ -164,20 +164,20 @@ impl ReadOnlyDynMap {
         let key = to_words(key);
         let table = self.table();
         let hash = table.hash_of(&key);
-        let probe = Probe { hash, words: &key };
+        let hashed = HashedKey { hash, words: &key };
         let mut buffer = Words::uninit(self.shape().value_words());
-        let mut value = Sink::new(buffer.words());
+        let mut value = CopyBuf::new(buffer.words());
         let mut take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, &mut value);
-        let lookup = match table.glance(probe, &mut take) {
+        let lookup = match table.probe_primary(hashed, &mut take) {
             Some(lookup) => lookup,
-            None => table.read_elsewhere(probe, &mut take),
+            None => table.read_slow(hashed, &mut take),
         };
         let is_there = match lookup {
             Lookup::Hit => true,
             Lookup::Miss => false,
             Lookup::Contended => self
                 .shared
-                .read_contended(&table, probe, &mut value)
+                .read_contended(&table, hashed, &mut value)
                 .map_err(DynError::Read)?,
         };
         Ok(is_there.then(|| value.words().to_vec()))
@@ -195,14 +195,14 @@ impl ReadOnlyDynMap {
     pub fn len(&self) -> usize {
         let table = self.table();
         (0..table.buckets())
-            .map(|index| table.bucket(index).begin().occupied().len() as usize)
+            .map(|index| table.bucket(index).read_begin().occupied().len() as usize)
             .sum()
     }
 
     /// Whether there is no entry. Ends at the first one.
     pub fn is_empty(&self) -> bool {
         let table = self.table();
-        (0..table.buckets()).all(|index| table.bucket(index).begin().occupied().is_empty())
+        (0..table.buckets()).all(|index| table.bucket(index).read_begin().occupied().is_empty())
     }
 
     /// How many entries are promised to fit into a map (more may), or there are in a cache at most.
@@ -230,12 +230,12 @@ impl ReadOnlyDynMap {
     /// Compares the whole segment with what the protocol promises, as
     /// [`ReadOnlyMap::check`](crate::ReadOnlyMap::check) does. Whether each stored byte is a
     /// value of its type is found out by [`iter`](Self::iter).
-    pub fn check(&self) -> Check {
+    pub fn check(&self) -> CheckReport {
         check::check(&self.shared, self.shape())
     }
 
-    /// What goes on, at a glance: see [`Pulse`].
-    pub fn pulse(&self) -> Pulse {
+    /// What goes on, in one sample: see [`Activity`].
+    pub fn activity(&self) -> Activity {
         activity::take(&self.shared, self.shape())
     }
 
@@ -244,18 +244,18 @@ impl ReadOnlyDynMap {
     ///
     /// # Errors
     /// If the kernel does not say.
-    pub fn resident(&self) -> io::Result<u64> {
-        self.shared.mapping.resident()
+    pub fn resident_bytes(&self) -> io::Result<u64> {
+        self.shared.mapping.resident_bytes()
     }
 
-    /// The processes that are registered as writers, the living and the dead.
+    /// The processes that are registered as writers, live and dead.
     pub fn participants(&self) -> Vec<Participant> {
-        self.shared.survey()
+        self.shared.list()
     }
 
     /// What was kept, if the segment had to be looked over after a crash of the machine when this
     /// handle was opened: as [`ReadOnlyMap::salvage`](crate::ReadOnlyMap::salvage).
-    pub fn salvage(&self) -> Option<&Salvage> {
+    pub fn salvage(&self) -> Option<&SalvageReport> {
         self.shared.salvage.get()
     }
 
@@ -265,18 +265,18 @@ impl ReadOnlyDynMap {
     }
 
     /// The checked description of the segment.
-    pub fn layout(&self) -> &Layout {
+    pub fn header(&self) -> &Header {
         &self.shared.layout
     }
 
     /// Fails if the segment's name was removed, or names another segment now.
-    pub fn is_current(&self) -> Result<(), SegmentError> {
-        self.shared.segment.is_current(self.shared.identity)
+    pub fn ensure_current(&self) -> Result<(), SegmentError> {
+        self.shared.segment.ensure_current(self.shared.identity)
     }
 
     /// The file behind the segment. System V segments have none.
-    pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.shared.as_fd()
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.shared.fd()
     }
 }
 
@@ -284,14 +284,14 @@ impl DynMap {
     pub(super) fn new(reader: ReadOnlyDynMap) -> Self {
         let map = Self { reader };
         if let Some(rules) = &map.rules
-            && !rules.is_settled(&map.shared)
+            && !rules.has_adopted_boot(&map.shared)
         {
             // As a typed cache does. If it cannot be done now, the next one will.
             let swept = sweep(&map.shared, map.shape(), |_, words| {
                 rules.has_end(&map.shared, words)
             });
             if swept.is_ok() {
-                rules.settle(&map.shared);
+                rules.adopt_boot(&map.shared);
             }
         }
         map
@@ -303,13 +303,13 @@ impl DynMap {
     }
 
     /// Gives a key a value. Returns the previous one, if there was one (and it was valid). In a
-    /// cache another entry gives way if there is no room, and the cache's time to live begins.
+    /// cache another entry is evicted if there is no room, and the cache's time to live begins.
     ///
     /// # Errors
     /// [`DynError::Unfit`] if the bytes are not of the segment's types; [`DynError::Write`], as
     /// for [`Map::insert`](crate::Map::insert).
     pub fn insert(&self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, DynError> {
-        self.put(key, value, Until::Default)
+        self.put(key, value, Expiry::Default)
     }
 
     /// As [`insert`](Self::insert), with a time to live of its own.
@@ -323,24 +323,24 @@ impl DynMap {
         ttl: Duration,
     ) -> Result<Option<Vec<u8>>, DynError> {
         match self.rules {
-            Some(_) => self.put(key, value, Until::For(ttl)),
+            Some(_) => self.put(key, value, Expiry::For(ttl)),
             None => Err(DynError::NoTimes),
         }
     }
 
-    fn put(&self, key: &[u8], value: &[u8], until: Until) -> Result<Option<Vec<u8>>, DynError> {
+    fn put(&self, key: &[u8], value: &[u8], until: Expiry) -> Result<Option<Vec<u8>>, DynError> {
         let mut new = self.new_words(value, until)?;
         let old = self.edit(key, &mut new, |_| Edit::Put)?;
-        // Garbage that was overwritten is no reason to fail.
+        // Invalid bytes that were overwritten are no reason to fail.
         Ok(old.and_then(|old| self.value_of(&old).ok()))
     }
 
     /// Inserts an entry only if the key is absent; otherwise returns the value that is there.
     ///
     /// # Errors
-    /// As [`insert`](Self::insert), and [`DynError::Garbage`].
+    /// As [`insert`](Self::insert), and [`DynError::Invalid`].
     pub fn try_insert(&self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, DynError> {
-        let mut new = self.new_words(value, Until::Default)?;
+        let mut new = self.new_words(value, Expiry::Default)?;
         let old = self.edit(key, &mut new, |current| match current {
             Some(words) if self.is_live(words) => Edit::Keep,
             _ => Edit::Put,
@@ -361,10 +361,10 @@ impl DynMap {
     /// gets the value, or `None` if the key is absent, and returns the new one, or `None` to
     /// leave everything as it is. It runs without any lock, and again if another writer changed
     /// the value meanwhile. Returns what was there before. In a cache the entry ends when it would
-    /// have ended.
+    /// have expired.
     ///
     /// # Errors
-    /// As [`insert`](Self::insert); [`DynError::Garbage`];
+    /// As [`insert`](Self::insert); [`DynError::Invalid`];
     /// [`WriteError::Contended`] if others were always faster for the whole `lock_timeout`.
     pub fn fetch_update(
         &self,
@@ -387,7 +387,7 @@ impl DynMap {
             };
             let until = match (live, &self.rules) {
                 (Some(words), Some(rules)) => rules.as_before(words),
-                _ => Until::Default,
+                _ => Expiry::Default,
             };
             let mut new = self.new_words(&value, until)?;
             let expected = found.as_deref().and_then(compared);
@@ -422,13 +422,13 @@ impl DynMap {
     ///
     /// # Errors
     /// As [`clear`](Self::clear).
-    pub fn remove_garbage(&self) -> Result<usize, SweepError> {
+    pub fn remove_invalid(&self) -> Result<usize, SweepError> {
         let types = &self.types;
         sweep(&self.shared, self.shape(), |key, words| {
             match types.invalid_part(key, words) {
                 None => false,
-                // The value of a cache's "there is none" means nothing.
-                Some(Reason::InvalidValue) => !self
+                // The value of a negative entry means nothing.
+                Some(DropReason::InvalidValue) => !self
                     .rules
                     .as_ref()
                     .is_some_and(|rules| rules.is_negative(words)),
@@ -441,7 +441,7 @@ impl DynMap {
     ///
     /// # Errors
     /// If the kernel cannot.
-    pub fn sync(&self) -> Result<Synced, SegmentError> {
+    pub fn sync(&self) -> Result<SyncOutcome, SegmentError> {
         restart::sync(&self.shared)
     }
 
@@ -450,12 +450,12 @@ impl DynMap {
     ///
     /// # Errors
     /// If this process cannot register as a writer.
-    pub fn recover(&self) -> Result<Recovery, RegisterError> {
+    pub fn recover(&self) -> Result<RecoveryReport, RegisterError> {
         recover::recover(&self.shared, self.shape())
     }
 
     /// The words of a new entry behind its key.
-    fn new_words(&self, value: &[u8], until: Until) -> Result<Vec<u64>, DynError> {
+    fn new_words(&self, value: &[u8], until: Expiry) -> Result<Vec<u64>, DynError> {
         self.types.accept(Part::Value, value)?;
         let mut words = to_words(value);
         if let Some(rules) = &self.rules {
@@ -480,13 +480,15 @@ impl DynMap {
             .shared
             .table(self.shape().replacing(replacement.as_ref()));
         let mut buffer = Words::uninit(self.shape().value_words());
-        let mut old = Sink::new(buffer.words());
+        let mut old = CopyBuf::new(buffer.words());
         let decide = |current: Option<&[u64]>, _: &mut [u64]| decide(current);
-        let probe = Probe {
+        let hashed = HashedKey {
             hash: table.hash_of(&key),
             words: &key,
         };
-        let outcome = self.shared.edit_key(&table, probe, &mut old, new, decide)?;
+        let outcome = self
+            .shared
+            .edit_key(&table, hashed, &mut old, new, decide)?;
         let old = match outcome {
             Outcome::Inserted | Outcome::KeptAbsent => None,
             Outcome::Replaced | Outcome::Removed | Outcome::KeptPresent => {

@@ -23,7 +23,7 @@ mod error;
 mod map;
 mod types;
 
-pub use self::activity::{HeldLock, Pulse};
+pub use self::activity::{Activity, HeldLock};
 pub use self::builder::DynMapBuilder;
 pub use self::entries::{DynEntries, DynEntry};
 pub use self::error::DynError;

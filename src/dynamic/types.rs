@@ -2,11 +2,11 @@
 
 use super::bytes::to_bytes;
 use super::error::DynError;
-use crate::format::{Kind, Layout};
+use crate::format::{Header, StoreKind};
 use crate::schema::Type;
 use crate::store::error::OpenError;
 use crate::store::open::{EntryTypes, check_sizes, stored_types};
-use crate::store::restart::Reason;
+use crate::store::restart::DropReason;
 
 /// Which half of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl EntryTypes {
     /// Whether bytes that were copied out of a segment are what it declares.
     pub(super) fn judge(&self, part: Part, bytes: &[u8]) -> Result<(), DynError> {
         let ty = self.of(part);
-        ty.validate(bytes).map_err(|reason| DynError::Garbage {
+        ty.validate(bytes).map_err(|reason| DynError::Invalid {
             part: part.name(),
             reason,
         })
@@ -54,17 +54,17 @@ impl EntryTypes {
 
 impl EntryTypes {
     /// What is wrong with an entry, given as words, if anything is.
-    pub(super) fn invalid_part(&self, key: &[u64], value: &[u64]) -> Option<Reason> {
+    pub(super) fn invalid_part(&self, key: &[u64], value: &[u64]) -> Option<DropReason> {
         if self
             .judge(Part::Key, to_bytes(key, self.key.size()))
             .is_err()
         {
-            Some(Reason::InvalidKey)
+            Some(DropReason::InvalidKey)
         } else if self
             .judge(Part::Value, to_bytes(value, self.value.size()))
             .is_err()
         {
-            Some(Reason::InvalidValue)
+            Some(DropReason::InvalidValue)
         } else {
             None
         }
@@ -72,11 +72,11 @@ impl EntryTypes {
 }
 
 /// The types that a segment declares, if its sizes agree with them.
-pub(super) fn declared_types(layout: &Layout) -> Result<EntryTypes, OpenError> {
+pub(super) fn declared_types(layout: &Header) -> Result<EntryTypes, OpenError> {
     let types = stored_types(layout)?;
     let meta_words = match layout.kind {
-        Kind::Map => 0,
-        Kind::Cache => layout.cache.meta_words(),
+        StoreKind::Map => 0,
+        StoreKind::Cache => layout.cache.meta_words(),
     };
     check_sizes(layout, types.key.size(), types.value.size(), meta_words)?;
     Ok(types)

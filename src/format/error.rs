@@ -3,7 +3,7 @@
 /// Why bytes are not a segment that this program can use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum LayoutError {
+pub enum FormatError {
     /// The segment is too short for a header.
     #[error(
         "segment has {found} bytes, a header takes {needed}: this is not a segment of shmkv, or its creation was cut short; remove it and create it again"

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::raw::{PAGE, SHARED_WORDS};
 use crate::liveness::SLOT_WORDS;
 use crate::policy::Ghosts;
-use crate::policy::learner::LEARNER_WORDS;
+use crate::policy::estimator::ESTIMATOR_WORDS;
 use crate::protocol::counters::LINE_WORDS;
 use crate::protocol::dimensions::Dimensions;
 use crate::protocol::lease::CELL_WORDS;
@@ -14,13 +14,13 @@ use crate::protocol::shape::{HEADER_WORDS, SLOTS, usable};
 
 /// The sections by their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Parts<T> {
+pub(crate) struct SectionRanges<T> {
     pub(crate) shared: T,
     pub(crate) participants: T,
     pub(crate) moves: T,
     pub(crate) leases: T,
     pub(crate) statistics: T,
-    pub(crate) learner: T,
+    pub(crate) estimator: T,
     pub(crate) ghosts: T,
     pub(crate) buckets: T,
 }
@@ -41,30 +41,30 @@ pub(crate) struct Counts {
 
 /// Offsets in words, computed from the counts and never read from a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Places {
+pub(crate) struct Offsets {
     pub(crate) shared: usize,
     pub(crate) participants: usize,
     pub(crate) moves: usize,
     pub(crate) moves_end: usize,
     pub(crate) leases: usize,
     pub(crate) statistics: usize,
-    pub(crate) learner: usize,
+    pub(crate) estimator: usize,
     pub(crate) ghosts: usize,
     pub(crate) ghosts_end: usize,
     pub(crate) buckets: usize,
     pub(crate) end: usize,
 }
 
-impl Places {
+impl Offsets {
     /// The parts that every operation uses.
-    pub(crate) fn parts(&self) -> Parts<Range<usize>> {
-        Parts {
+    pub(crate) fn parts(&self) -> SectionRanges<Range<usize>> {
+        SectionRanges {
             shared: self.shared..self.participants,
             participants: self.participants..self.moves,
             moves: self.moves..self.moves_end,
             leases: self.leases..self.statistics,
-            statistics: self.statistics..self.learner,
-            learner: self.learner..self.ghosts,
+            statistics: self.statistics..self.estimator,
+            estimator: self.estimator..self.ghosts,
             ghosts: self.ghosts..self.ghosts_end,
             buckets: self.buckets..self.end,
         }
@@ -96,33 +96,33 @@ impl Counts {
     }
 
     /// Where the parts are; `None` if the segment would not fit into an address space.
-    pub(crate) fn places(&self) -> Option<Places> {
+    pub(crate) fn places(&self) -> Option<Offsets> {
         let shared = self.header_len / 8;
         let participants = shared + SHARED_WORDS as u64;
         let moves = participants + SLOT_WORDS as u64 * u64::from(self.participants);
         let moves_end = moves + ring_words(self.moves);
         let leases = moves_end.next_multiple_of(8);
         let statistics = leases + CELL_WORDS as u64 * u64::from(self.leases);
-        let learner = statistics + LINE_WORDS as u64 * u64::from(self.statistics);
-        let (learner_words, ghost_words) = match self.is_cache() {
-            true => (LEARNER_WORDS as u64, Ghosts::WORDS as u64),
+        let estimator = statistics + LINE_WORDS as u64 * u64::from(self.statistics);
+        let (estimator_words, ghost_words) = match self.is_cache() {
+            true => (ESTIMATOR_WORDS as u64, Ghosts::WORDS as u64),
             false => (0, 0),
         };
-        let ghosts = learner + learner_words;
+        let ghosts = estimator + estimator_words;
         let ghosts_end = ghosts.checked_add(self.buckets.checked_mul(ghost_words)?)?;
         let buckets = ghosts_end.checked_next_multiple_of(PAGE / 8)?;
         let end = buckets.checked_add(self.buckets.checked_mul(self.bucket_words())?)?;
         // Lengths of mappings are at most isize::MAX bytes.
         isize::try_from(end.checked_mul(8)?).ok()?;
         let word = |at: u64| usize::try_from(at).ok();
-        Some(Places {
+        Some(Offsets {
             shared: word(shared)?,
             participants: word(participants)?,
             moves: word(moves)?,
             moves_end: word(moves_end)?,
             leases: word(leases)?,
             statistics: word(statistics)?,
-            learner: word(learner)?,
+            estimator: word(estimator)?,
             ghosts: word(ghosts)?,
             ghosts_end: word(ghosts_end)?,
             buckets: word(buckets)?,

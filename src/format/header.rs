@@ -1,8 +1,8 @@
 //! A header that was checked.
 
-use super::geometry::{Counts, Places};
-use super::raw::Kind;
-use crate::protocol::hash::{HashKind, SECRET_WORDS};
+use super::geometry::{Counts, Offsets};
+use super::raw::StoreKind;
+use crate::protocol::hash::{HashFunction, SECRET_WORDS};
 use crate::sys::boot::boot_id;
 
 /// What a cache's header says that a map's does not. All zero in a map.
@@ -26,14 +26,14 @@ impl CacheFields {
 
 /// A checked description of a segment, in private memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
-    pub(crate) kind: Kind,
-    pub(crate) hash: HashKind,
+pub struct Header {
+    pub(crate) kind: StoreKind,
+    pub(crate) hash: HashFunction,
     pub(crate) secret: [u64; SECRET_WORDS],
     pub(crate) segment_id: [u64; 2],
     pub(crate) capacity: u64,
     pub(crate) counts: Counts,
-    pub(crate) places: Places,
+    pub(crate) places: Offsets,
     pub(crate) key_schema: String,
     pub(crate) value_schema: String,
     pub(crate) creator_pid: u32,
@@ -43,14 +43,14 @@ pub struct Layout {
 }
 
 /// What a segment says about itself. (The secret of the hash is nobody's business.)
-impl Layout {
+impl Header {
     /// What kind of store it holds.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> StoreKind {
         self.kind
     }
 
     /// The hash function of its keys.
-    pub fn hash(&self) -> HashKind {
+    pub fn hash(&self) -> HashFunction {
         self.hash
     }
 
@@ -129,7 +129,7 @@ impl Layout {
 
     /// Whether the segment was created since the machine was last booted; `None` if the boot is
     /// not known.
-    pub fn is_of_this_boot(&self) -> Option<bool> {
+    pub fn created_this_boot(&self) -> Option<bool> {
         let (now, then) = (boot_id(), self.boot_id);
         (now != [0; 16] && then != [0; 16]).then_some(now == then)
     }

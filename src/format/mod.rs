@@ -4,7 +4,7 @@
 //! order of the machine that created the segment, which the mark at offset 8 tells. A reader
 //! of the format copies the header out **once**, validates the private copy, and never looks
 //! at the shared one again: [`validate`] is a pure function, and everything above works from
-//! the [`Layout`] that it returns.
+//! the [`Header`] that it returns.
 //!
 //! # Layout version 1
 //!
@@ -35,7 +35,7 @@
 //! | 200 | 8 | time_to_live | cache: milliseconds that an entry lives unless told otherwise, 0 = no limit |
 //! | 208 | 8 | time_to_idle | cache: milliseconds that an entry lives unless it is asked for, 0 = no limit |
 //! | 216 | 8 | stale | cache: milliseconds after its time for which a value may be served while one process loads a new one |
-//! | 224 | 8 | negative_ttl | cache: milliseconds that "there is none" is remembered, 0 = not at all |
+//! | 224 | 8 | negative_ttl | cache: milliseconds that a negative entry is remembered, 0 = not at all |
 //! | 232 | 4 | leases | cache: cells for loads under way |
 //! | 236 | 4 | statistics | cache: lines of counters, 0 = none are kept |
 //! | 240 | 272 | reserved | zero |
@@ -50,7 +50,7 @@
 //! | moves | 64 + 24 x `moves`, rounded up to 64 | recent displacements (module `moves`) |
 //! | leases | 64 x `leases` | loads under way (module `lease`); empty in a map |
 //! | statistics | 128 x `statistics` | counters (module `statistics`); empty in a map |
-//! | learner | 4096 in a cache, 0 in a map | what the replacement policy has counted and learnt (module `policy::learner`) |
+//! | estimator | 4096 in a cache, 0 in a map | what the replacement policy has counted and estimated (module `policy::estimator`) |
 //! | ghosts | 16 x `buckets` in a cache, 0 in a map | tags of entries that a bucket gave up last (module `policy`) |
 //! | buckets | (64 + 16 x slot) x `buckets` | the table (module `bucket`); starts at a multiple of 4096 |
 //!
@@ -71,13 +71,13 @@ pub(crate) mod sections;
 pub(crate) mod shared_page;
 mod validate;
 
-pub use self::error::{LayoutError, SizeError};
+pub use self::error::{FormatError, SizeError};
 pub(crate) use self::header::CacheFields;
-pub use self::header::Layout;
-pub(crate) use self::plan::{Birth, Plan};
+pub use self::header::Header;
+pub(crate) use self::plan::{CreationRecord, Plan};
 #[cfg(fuzzing)]
 pub(crate) use self::raw::seal;
-pub use self::raw::{Kind, LAYOUT_VERSION, MAX_ENTRY_PART};
+pub use self::raw::{FORMAT_VERSION, MAX_KEY_LEN, MAX_VALUE_LEN, StoreKind};
 pub(crate) use self::raw::{MAGIC, MAX_BUCKETS, SHARED_WORDS};
 pub(crate) use self::validate::read_layout;
 #[cfg(fuzzing)]

@@ -6,18 +6,18 @@ use super::error::SizeError;
 use super::geometry::Counts;
 use super::header::CacheFields;
 use super::raw::{
-    CHECKSUM_AT, ENDIANNESS, Kind, LAYOUT_VERSION, MAGIC, MAX_BUCKETS, MAX_ENTRY_PART,
-    MAX_SCHEMA_LEN, PAGE, RawHeader, SCHEMAS_AT, checksum,
+    CHECKSUM_AT, ENDIANNESS, FORMAT_VERSION, MAGIC, MAX_BUCKETS, MAX_KEY_LEN, MAX_SCHEMA_LEN,
+    MAX_VALUE_LEN, PAGE, RawHeader, SCHEMAS_AT, StoreKind, checksum,
 };
 use crate::liveness::token::MAX_PARTICIPANTS;
-use crate::protocol::hash::{HashKind, SECRET_WORDS};
+use crate::protocol::hash::{HashFunction, SECRET_WORDS};
 use crate::protocol::shape::SLOTS;
 
 /// Everything about a segment that its creator decides.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) kind: Kind,
-    pub(crate) hash: HashKind,
+    pub(crate) kind: StoreKind,
+    pub(crate) hash: HashFunction,
     pub(crate) capacity: u64,
     pub(crate) key_len: usize,
     pub(crate) value_len: usize,
@@ -30,7 +30,7 @@ pub(crate) struct Plan {
 
 /// What distinguishes one creation from the next.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Birth {
+pub(crate) struct CreationRecord {
     pub(crate) secret: [u64; SECRET_WORDS],
     pub(crate) segment_id: [u64; 2],
     pub(crate) creator_pid: u32,
@@ -45,14 +45,14 @@ pub(super) const NEW_MOVES: u32 = 1024;
 /// How many buckets keep the promise that `capacity` entries fit.
 ///
 /// 13.4 entries a bucket, of 15 usable slots or 16: a load of 0.893 of the former. In simulations of two choices
-/// with one displacement (preferring home; fills of 1e3 to 1e7 keys, each followed by millions
-/// of removals and insertions) nothing failed up to a load of 0.92. Small tables have larger
-/// fluctuations, so up to a thousand entries get a few more buckets.
+/// with one displacement (preferring the primary bucket; fills of 1e3 to 1e7 keys, each followed by
+/// millions of removals and insertions) nothing failed up to a load of 0.92. Small tables have
+/// larger fluctuations, so up to a thousand entries get a few more buckets.
 ///
 /// A cache needs no slack: it never has more than `capacity` entries, and what does not fit
 /// replaces something.
-pub(super) fn buckets_for(kind: Kind, capacity: u64) -> Option<u64> {
-    if kind == Kind::Cache {
+pub(super) fn buckets_for(kind: StoreKind, capacity: u64) -> Option<u64> {
+    if kind == StoreKind::Cache {
         let buckets = capacity.div_ceil(SLOTS as u64 - 1).max(2);
         return (buckets <= MAX_BUCKETS).then_some(buckets);
     }
@@ -64,9 +64,12 @@ pub(super) fn buckets_for(kind: Kind, capacity: u64) -> Option<u64> {
 impl Plan {
     /// The geometry of the new segment.
     pub(crate) fn counts(&self) -> Result<Counts, SizeError> {
-        for (part, len) in [("key", self.key_len), ("value", self.value_len)] {
-            if len > MAX_ENTRY_PART {
-                let (len, max) = (len as u64, MAX_ENTRY_PART as u64);
+        for (part, len, max) in [
+            ("key", self.key_len, MAX_KEY_LEN),
+            ("value", self.value_len, MAX_VALUE_LEN),
+        ] {
+            if len > max {
+                let (len, max) = (len as u64, max as u64);
                 return Err(SizeError::EntryTooLarge { part, len, max });
             }
         }
@@ -97,8 +100,8 @@ impl Plan {
             participants: self.participants,
             // Nothing is displaced in a cache.
             moves: match self.kind {
-                Kind::Map => NEW_MOVES,
-                Kind::Cache => 1,
+                StoreKind::Map => NEW_MOVES,
+                StoreKind::Cache => 1,
             },
             leases: self.cache.leases,
             statistics: self.cache.statistics,
@@ -128,21 +131,21 @@ impl Plan {
     }
 
     /// The bytes of the header, complete with magic and checksum.
-    pub(crate) fn header(&self, counts: &Counts, birth: &Birth) -> Vec<u8> {
+    pub(crate) fn header(&self, counts: &Counts, creation_record: &CreationRecord) -> Vec<u8> {
         let places = counts
             .places()
             .expect("the counts were checked when they were made");
         let raw = RawHeader {
             magic: MAGIC,
             endianness: ENDIANNESS,
-            version: LAYOUT_VERSION,
+            version: FORMAT_VERSION,
             checksum: 0,
             header_len: counts.header_len,
             total_len: places.end as u64 * 8,
             kind: self.kind.id(),
             hash: self.hash.id(),
-            secret: birth.secret,
-            segment_id: birth.segment_id,
+            secret: creation_record.secret,
+            segment_id: creation_record.segment_id,
             capacity: self.capacity,
             buckets: counts.buckets,
             key_len: counts.key_len,
@@ -152,9 +155,9 @@ impl Plan {
             moves: counts.moves,
             key_schema_len: self.key_schema.len() as u32,
             value_schema_len: self.value_schema.len() as u32,
-            creator_pid: birth.creator_pid,
-            created_at: birth.created_at,
-            boot_id: birth.boot_id,
+            creator_pid: creation_record.creator_pid,
+            created_at: creation_record.created_at,
+            boot_id: creation_record.boot_id,
             time_to_live: self.cache.time_to_live,
             time_to_idle: self.cache.time_to_idle,
             stale: self.cache.stale,

@@ -11,7 +11,7 @@ use crate::protocol::hash::SECRET_WORDS;
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"\x7Fshmkv\r\n");
 
 /// The version of the layout and of the protocol on it.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 1;
 
 pub(super) const ENDIANNESS: u32 = 0x0A0B_0C0D;
 
@@ -25,8 +25,11 @@ pub(crate) const MAX_SCHEMA_LEN: usize = 16 * 1024;
 /// Longest header: what is copied out of a segment before anything in it is believed.
 pub(crate) const MAX_HEADER_LEN: usize = SCHEMAS_AT + 2 * MAX_SCHEMA_LEN + PAGE as usize;
 
-/// Longest key or value, in bytes.
-pub const MAX_ENTRY_PART: usize = 64 * 1024;
+/// Longest key, in bytes.
+pub const MAX_KEY_LEN: usize = 64 * 1024;
+
+/// Longest value, in bytes.
+pub const MAX_VALUE_LEN: usize = 64 * 1024;
 
 /// Most buckets of a segment.
 pub(crate) const MAX_BUCKETS: u64 = 1 << 32;
@@ -119,14 +122,14 @@ const _: () = {
 /// What kind of store a segment holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum StoreKind {
     /// A map: entries stay until they are removed.
     Map,
     /// A cache: entries may expire and may be evicted.
     Cache,
 }
 
-impl Kind {
+impl StoreKind {
     pub(super) const fn id(self) -> u32 {
         match self {
             Self::Map => 1,
@@ -135,7 +138,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for StoreKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Map => "map",
@@ -163,7 +166,7 @@ pub(crate) fn seal(bytes: &mut [u8]) {
     }
     bytes[..8].copy_from_slice(MAGIC.as_bytes());
     bytes[8..12].copy_from_slice(ENDIANNESS.as_bytes());
-    bytes[12..16].copy_from_slice(LAYOUT_VERSION.as_bytes());
+    bytes[12..16].copy_from_slice(FORMAT_VERSION.as_bytes());
     let header_len = u64::from_ne_bytes(bytes[24..32].try_into().expect("eight bytes"));
     let len = bytes.len().min(MAX_HEADER_LEN) as u64;
     if let Some(header) = bytes.get(..header_len.min(len) as usize)

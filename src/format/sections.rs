@@ -4,10 +4,10 @@
 use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 
-use super::geometry::Parts;
+use super::geometry::SectionRanges;
 use crate::format::{MAX_BUCKETS, SHARED_WORDS};
-use crate::protocol::buckets::Area;
-use crate::protocol::hash::HashKind;
+use crate::protocol::buckets::Buckets;
+use crate::protocol::hash::HashFunction;
 use crate::protocol::shape::Shape;
 use crate::sys::mapping::Mapping;
 use crate::sys::sync::AtomicU64;
@@ -15,8 +15,8 @@ use crate::sys::sync::AtomicU64;
 /// A mapping, and where its sections are.
 pub(crate) struct Sections {
     mapping: Mapping,
-    parts: Parts<Part>,
-    grid: Grid,
+    parts: SectionRanges<Part>,
+    grid: BucketGeometry,
 }
 
 /// A stretch of words inside a mapping.
@@ -36,16 +36,16 @@ unsafe impl Sync for Part {}
 
 /// How the buckets lie in their section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Grid {
+pub(crate) struct BucketGeometry {
     /// How many there are, 2 to [`MAX_BUCKETS`].
     count: u64,
     /// What [`Sections::area`] compares.
     form: u64,
 }
 
-impl Grid {
+impl BucketGeometry {
     /// So many buckets of so many words each, filled by that hash function.
-    pub(crate) fn new(count: u64, bucket_words: u64, hash: HashKind) -> Self {
+    pub(crate) fn new(count: u64, bucket_words: u64, hash: HashFunction) -> Self {
         assert!((2..=MAX_BUCKETS).contains(&count), "a key has two buckets");
         let form = Self::form(bucket_words, hash);
         Self { count, form }
@@ -54,7 +54,7 @@ impl Grid {
     /// The words of a bucket and the hash function, in one number: what an operation has to know
     /// before it begins, at the price of one comparison.
     #[inline(always)]
-    fn form(bucket_words: u64, hash: HashKind) -> u64 {
+    fn form(bucket_words: u64, hash: HashFunction) -> u64 {
         // So that equal forms are of equal words and functions. No bucket is that long, and where the
         // shape is known to the compiler nothing is asked.
         assert!(bucket_words < 1 << 56 && hash.id() < 1 << 8);
@@ -72,7 +72,11 @@ impl Sections {
     /// # Panics
     /// If one is not inside the mapping, or not as long as it must be: a checked layout describes
     /// only what is mapped.
-    pub(crate) fn new(mapping: Mapping, parts: Parts<Range<usize>>, grid: Grid) -> Self {
+    pub(crate) fn new(
+        mapping: Mapping,
+        parts: SectionRanges<Range<usize>>,
+        grid: BucketGeometry,
+    ) -> Self {
         assert_eq!(parts.shared.len(), SHARED_WORDS);
         assert_eq!(Some(parts.buckets.len() as u64), grid.words());
         let words = mapping.words();
@@ -83,13 +87,13 @@ impl Sections {
                 len: words.len(),
             }
         };
-        let parts = Parts {
+        let parts = SectionRanges {
             shared: part(parts.shared),
             participants: part(parts.participants),
             moves: part(parts.moves),
             leases: part(parts.leases),
             statistics: part(parts.statistics),
-            learner: part(parts.learner),
+            estimator: part(parts.estimator),
             ghosts: part(parts.ghosts),
             buckets: part(parts.buckets),
         };
@@ -122,8 +126,8 @@ impl Sections {
     }
 
     /// What the replacement policy has learnt; nothing in a map.
-    pub(crate) fn learner(&self) -> &[AtomicU64] {
-        self.part(self.parts.learner)
+    pub(crate) fn estimator(&self) -> &[AtomicU64] {
+        self.part(self.parts.estimator)
     }
 
     /// What the replacement policy remembers of each bucket's evictions; nothing in a map.
@@ -151,15 +155,15 @@ impl Sections {
 
     /// The buckets, one by one: if they are of that shape, and that is their hash function.
     #[inline(always)]
-    pub(crate) fn area<S: Shape>(&self, shape: S, hash: HashKind) -> Option<Area<'_, S>> {
-        let Grid { count, form } = self.grid;
-        if form != Grid::form(shape.bucket_words() as u64, hash) {
+    pub(crate) fn area<S: Shape>(&self, shape: S, hash: HashFunction) -> Option<Buckets<'_, S>> {
+        let BucketGeometry { count, form } = self.grid;
+        if form != BucketGeometry::form(shape.bucket_words() as u64, hash) {
             return None;
         }
         // SAFETY: `new` has seen that this section is `count` times as long as the form says a
         // bucket is; equal forms say the same; and a grid has as many buckets as may be.
         #[expect(unsafe_code, reason = "counted once and not for each operation")]
-        Some(unsafe { Area::new_unchecked(self.buckets(), count, shape) })
+        Some(unsafe { Buckets::new_unchecked(self.buckets(), count, shape) })
     }
 
     #[inline(always)]
@@ -195,19 +199,19 @@ mod tests {
             .create("memfd:form")
             .expect("memory");
         let sections = &map.shared().mapping;
-        let area = sections.area(Typed::<u64, u64>::SHAPE, HashKind::Rapid);
+        let area = sections.area(Typed::<u64, u64>::SHAPE, HashFunction::Rapid);
         assert_eq!(
             area.map(|area| area.count()),
             Some(map.shared().layout.counts.buckets)
         );
         assert!(
             sections
-                .area(Typed::<u64, u64>::SHAPE, HashKind::Sip)
+                .area(Typed::<u64, u64>::SHAPE, HashFunction::Sip)
                 .is_none()
         );
         assert!(
             sections
-                .area(Typed::<u64, [u64; 2]>::SHAPE, HashKind::Rapid)
+                .area(Typed::<u64, [u64; 2]>::SHAPE, HashFunction::Rapid)
                 .is_none()
         );
     }

@@ -21,11 +21,11 @@ pub(crate) const EPOCH: usize = 24;
 /// The boot of the machine by whose clock the deadlines of a cache count.
 pub(crate) const BOOT: usize = 25;
 /// Whether any entry of a cache has a deadline.
-pub(crate) const TIMED: usize = 26;
+pub(crate) const HAS_TTL: usize = 26;
 
 /// Whether a word of the shared page is in use, in a cache or in a map.
 pub(crate) fn is_in_use(word: usize, is_cache: bool) -> bool {
     SYNC_RECORD.contains(&word)
         || BOOT_RECORD.contains(&word)
-        || (is_cache && (EPOCH..=TIMED).contains(&word))
+        || (is_cache && (EPOCH..=HAS_TTL).contains(&word))
 }

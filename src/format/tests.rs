@@ -10,13 +10,13 @@ use proptest::prelude::*;
 
 use zerocopy::{Immutable, IntoBytes};
 
-use super::geometry::{Counts, Places};
+use super::geometry::{Counts, Offsets};
 use super::plan::buckets_for;
 use super::raw::*;
 use super::validate::{bad_field, validate};
 use super::*;
 use crate::liveness::token::MAX_PARTICIPANTS;
-use crate::protocol::hash::HashKind;
+use crate::protocol::hash::HashFunction;
 use crate::types::metadata::MAX_TICKS;
 
 /// Long enough for several pages of schemas.
@@ -26,8 +26,8 @@ fn text(len: usize) -> String {
 
 fn plan() -> Plan {
     Plan {
-        kind: Kind::Map,
-        hash: HashKind::Rapid,
+        kind: StoreKind::Map,
+        hash: HashFunction::Rapid,
         capacity: 1000,
         key_len: 8,
         value_len: 3,
@@ -41,7 +41,7 @@ fn plan() -> Plan {
 
 fn cache_plan() -> Plan {
     Plan {
-        kind: Kind::Cache,
+        kind: StoreKind::Cache,
         meta_words: 2,
         cache: CacheFields {
             time_to_live: 60_000,
@@ -64,8 +64,8 @@ fn sized(capacity: u64, key_len: usize, value_len: usize) -> Plan {
     }
 }
 
-fn born() -> Birth {
-    Birth {
+fn born() -> CreationRecord {
+    CreationRecord {
         secret: std::array::from_fn(|i| 0xA0A1_A2A3_A4A5_A600 + i as u64),
         segment_id: [0xB0B1_B2B3_B4B5_B6B7, 0xB8B9_BABB_BCBD_BEBF],
         creator_pid: 0xC0C1_C2C3,
@@ -94,7 +94,7 @@ fn sealed(mut header: Vec<u8>) -> Vec<u8> {
     header
 }
 
-fn answer(header: &[u8]) -> LayoutError {
+fn answer(header: &[u8]) -> FormatError {
     validate(header, header_of(&plan()).1).expect_err("it was damaged")
 }
 
@@ -103,7 +103,7 @@ fn answer(header: &[u8]) -> LayoutError {
 fn assert_refused(offset: usize, value: impl IntoBytes + Immutable + Into<u64>, name: &str) {
     let header = forged(&plan(), offset, value.as_bytes());
     match answer(&header) {
-        LayoutError::BadField { field, found, .. } => {
+        FormatError::BadField { field, found, .. } => {
             assert_eq!((field, found), (name, value.into()));
         }
         other => panic!("{name}: {other}"),
@@ -224,22 +224,22 @@ fn validate_gives_back_what_the_creator_decided() {
     let (header, len) = header_of(&plan());
     let layout = validate(&header, len).unwrap();
     let counts = plan().counts().unwrap();
-    let birth = born();
+    let creation_record = born();
     assert_eq!(
         layout,
-        Layout {
-            kind: Kind::Map,
-            hash: HashKind::Rapid,
-            secret: birth.secret,
-            segment_id: birth.segment_id,
+        Header {
+            kind: StoreKind::Map,
+            hash: HashFunction::Rapid,
+            secret: creation_record.secret,
+            segment_id: creation_record.segment_id,
             capacity: 1000,
             counts,
             places: counts.places().unwrap(),
             key_schema: "u64".to_owned(),
             value_schema: "[u8; 3]".to_owned(),
-            creator_pid: birth.creator_pid,
-            created_at: birth.created_at,
-            boot_id: birth.boot_id,
+            creator_pid: creation_record.creator_pid,
+            created_at: creation_record.created_at,
+            boot_id: creation_record.boot_id,
             cache: CacheFields::default(),
         }
     );
@@ -254,13 +254,13 @@ fn validate_gives_back_what_the_creator_decided() {
 
 #[test]
 fn every_kind_and_hash_goes_through_the_header_and_back() {
-    for kind in [Kind::Map, Kind::Cache] {
-        for hash in [HashKind::Rapid, HashKind::Sip] {
+    for kind in [StoreKind::Map, StoreKind::Cache] {
+        for hash in [HashFunction::Rapid, HashFunction::Sip] {
             let plan = Plan {
                 hash,
                 ..match kind {
-                    Kind::Map => plan(),
-                    Kind::Cache => cache_plan(),
+                    StoreKind::Map => plan(),
+                    StoreKind::Cache => cache_plan(),
                 }
             };
             let (header, len) = header_of(&plan);
@@ -275,7 +275,7 @@ fn every_kind_and_hash_goes_through_the_header_and_back() {
 fn validate_refuses_what_is_shorter_than_the_fields() {
     let (header, len) = header_of(&plan());
     for short in [0, 1, 7, 8, 511] {
-        let expected = LayoutError::TooShort {
+        let expected = FormatError::TooShort {
             needed: 512,
             found: short as u64,
         };
@@ -306,10 +306,10 @@ fn validate_refuses_another_magic() {
     let error = answer(&forged(&plan(), 0, b"\x7FELF\x02\x01\x01\0"));
     let found = u64::from_ne_bytes(*b"\x7FELF\x02\x01\x01\0");
     let expected = MAGIC;
-    assert_eq!(error, LayoutError::BadMagic { expected, found });
+    assert_eq!(error, FormatError::BadMagic { expected, found });
     assert!(error.to_string().contains("belongs to another program"));
     let unfinished = answer(&forged(&plan(), 0, &[0; 8]));
-    assert!(matches!(unfinished, LayoutError::BadMagic { found: 0, .. }));
+    assert!(matches!(unfinished, FormatError::BadMagic { found: 0, .. }));
     assert!(unfinished.to_string().contains("creation was cut short"));
 }
 
@@ -317,7 +317,7 @@ fn validate_refuses_another_magic() {
 fn validate_refuses_a_swapped_endianness_mark() {
     let error = answer(&forged(&plan(), 8, ENDIANNESS.swap_bytes().as_bytes()));
     let (expected, found) = (ENDIANNESS, ENDIANNESS.swap_bytes());
-    assert_eq!(error, LayoutError::WrongEndianness { expected, found });
+    assert_eq!(error, FormatError::WrongEndianness { expected, found });
     assert!(error.to_string().contains("other byte order"));
 }
 
@@ -325,7 +325,7 @@ fn validate_refuses_a_swapped_endianness_mark() {
 fn validate_refuses_an_endianness_mark_that_is_none() {
     for mark in [0, 1, u32::MAX] {
         let error = answer(&forged(&plan(), 8, mark.as_bytes()));
-        assert!(matches!(error, LayoutError::WrongEndianness { found, .. } if found == mark));
+        assert!(matches!(error, FormatError::WrongEndianness { found, .. } if found == mark));
     }
 }
 
@@ -333,8 +333,8 @@ fn validate_refuses_an_endianness_mark_that_is_none() {
 fn validate_refuses_older_and_newer_versions_by_their_number() {
     for version in [0, 2, u32::MAX] {
         let error = answer(&forged(&plan(), 12, version.as_bytes()));
-        let (expected, found) = (LAYOUT_VERSION, version);
-        assert_eq!(error, LayoutError::WrongVersion { expected, found });
+        let (expected, found) = (FORMAT_VERSION, version);
+        assert_eq!(error, FormatError::WrongVersion { expected, found });
         let words = format!("layout version {version}, this program knows version 1");
         assert!(error.to_string().contains(&words), "{error}");
     }
@@ -346,7 +346,7 @@ fn validate_names_the_version_before_it_expects_its_own_checksum() {
     header[12] = 2;
     header[300] = 9;
     let error = validate(&header, len).unwrap_err();
-    assert!(matches!(error, LayoutError::WrongVersion { found: 2, .. }));
+    assert!(matches!(error, FormatError::WrongVersion { found: 2, .. }));
 }
 
 #[test]
@@ -357,18 +357,18 @@ fn validate_refuses_any_flipped_bit_of_the_header() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         let error = validate(&flipped, len).expect_err("a flipped bit");
         match bit / 8 {
-            0..8 => assert!(matches!(error, LayoutError::BadMagic { .. })),
-            8..12 => assert!(matches!(error, LayoutError::WrongEndianness { .. })),
-            12..16 => assert!(matches!(error, LayoutError::WrongVersion { .. })),
+            0..8 => assert!(matches!(error, FormatError::BadMagic { .. })),
+            8..12 => assert!(matches!(error, FormatError::WrongEndianness { .. })),
+            12..16 => assert!(matches!(error, FormatError::WrongVersion { .. })),
             24..32 => assert!(matches!(
                 error,
-                LayoutError::BadField {
+                FormatError::BadField {
                     field: "header_len",
                     ..
                 }
             )),
             _ => assert!(
-                matches!(error, LayoutError::BadChecksum { .. }),
+                matches!(error, FormatError::BadChecksum { .. }),
                 "byte {}: {error}",
                 bit / 8
             ),
@@ -384,7 +384,7 @@ fn validate_tells_both_checksums() {
     let (expected, found) = (good, good ^ u64::from_ne_bytes([1, 0, 0, 0, 0, 0, 0, 0]));
     assert_eq!(
         validate(&header, len),
-        Err(LayoutError::BadChecksum { expected, found })
+        Err(FormatError::BadChecksum { expected, found })
     );
 }
 
@@ -425,7 +425,7 @@ fn validate_refuses_header_len_beyond_the_longest_header() {
     header[24..32].copy_from_slice(beyond.as_bytes());
     let error = validate(&sealed(header), 1 << 30).unwrap_err();
     assert!(
-        matches!(error, LayoutError::BadField { field: "header_len", found, .. } if found == beyond)
+        matches!(error, FormatError::BadField { field: "header_len", found, .. } if found == beyond)
     );
 }
 
@@ -508,7 +508,7 @@ fn validate_refuses_fields_of_a_cache_out_of_range() {
     let len = header_of(&plan).1;
     let answer = |offset, bytes: &[u8]| match validate(&forged(&plan, offset, bytes), len) {
         Ok(_) => "",
-        Err(LayoutError::BadField { field, .. }) => field,
+        Err(FormatError::BadField { field, .. }) => field,
         Err(other) => panic!("{other}"),
     };
     assert_eq!(answer(200, &MAX_TICKS.to_ne_bytes()), "");
@@ -599,7 +599,7 @@ fn validate_refuses_a_mapping_that_is_one_byte_short() {
     for found in [len - 1, len - 8, 4096] {
         let expected = len;
         let error = validate(&header, found).unwrap_err();
-        assert_eq!(error, LayoutError::Truncated { expected, found });
+        assert_eq!(error, FormatError::Truncated { expected, found });
         assert!(error.to_string().contains("it was truncated"));
     }
     assert!(validate(&header, len).is_ok());
@@ -612,7 +612,7 @@ fn validate_refuses_counts_that_contradict_the_length() {
         assert!(
             matches!(
                 error,
-                LayoutError::BadField {
+                FormatError::BadField {
                     field: "total_len",
                     ..
                 }
@@ -623,7 +623,7 @@ fn validate_refuses_counts_that_contradict_the_length() {
     let error = answer(&forged(&plan(), 136, 75u64.as_bytes()));
     assert!(matches!(
         error,
-        LayoutError::BadField {
+        FormatError::BadField {
             field: "total_len",
             ..
         }
@@ -633,14 +633,14 @@ fn validate_refuses_counts_that_contradict_the_length() {
 #[test]
 fn validate_refuses_a_key_schema_that_is_not_utf8() {
     let error = answer(&forged(&plan(), 512, &[0xFF]));
-    assert_eq!(error, LayoutError::BadSchema { part: "key" });
+    assert_eq!(error, FormatError::BadSchema { part: "key" });
     assert!(error.to_string().contains("schema of the key is not UTF-8"));
 }
 
 #[test]
 fn validate_refuses_a_value_schema_that_is_not_utf8() {
     let error = answer(&forged(&plan(), 516, &[0xC0, 0x80]));
-    assert_eq!(error, LayoutError::BadSchema { part: "value" });
+    assert_eq!(error, FormatError::BadSchema { part: "value" });
 }
 
 #[test]
@@ -781,15 +781,15 @@ fn the_parts_before_the_buckets_are_small() {
 }
 
 /// What must hold of every geometry, wherever it came from.
-fn assert_orderly(counts: &Counts, places: &Places) {
-    let Places {
+fn assert_orderly(counts: &Counts, places: &Offsets) {
+    let Offsets {
         shared,
         participants,
         moves,
         moves_end,
         leases,
         statistics,
-        learner,
+        estimator,
         ghosts,
         ghosts_end,
         buckets,
@@ -801,9 +801,9 @@ fn assert_orderly(counts: &Counts, places: &Places) {
     assert_eq!(moves_end - moves, 8 + 3 * counts.moves as usize);
     assert!(leases - moves_end < 8);
     assert_eq!(statistics - leases, 8 * counts.leases as usize);
-    assert_eq!(learner - statistics, 16 * counts.statistics as usize);
+    assert_eq!(estimator - statistics, 16 * counts.statistics as usize);
     let is_cache = usize::from(counts.leases != 0);
-    assert_eq!(ghosts - learner, 512 * is_cache);
+    assert_eq!(ghosts - estimator, 512 * is_cache);
     assert_eq!(
         (ghosts_end - ghosts) as u64,
         2 * counts.buckets * is_cache as u64
@@ -851,8 +851,8 @@ fn any_cache_fields() -> impl Strategy<Value = Option<CacheFields>> {
 fn any_plan() -> impl Strategy<Value = Plan> {
     (
         any_magnitude(),
-        prop_oneof![0..=MAX_ENTRY_PART, 0..64usize],
-        prop_oneof![0..=MAX_ENTRY_PART, 0..64usize],
+        prop_oneof![0..=MAX_KEY_LEN, 0..64usize],
+        prop_oneof![0..=MAX_VALUE_LEN, 0..64usize],
         any_cache_fields(),
         1..=MAX_PARTICIPANTS,
         "[a-zé]{0,40}",
@@ -863,7 +863,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
                 capacity,
                 key_len,
                 value_len,
-                kind: cache.map_or(Kind::Map, |_| Kind::Cache),
+                kind: cache.map_or(StoreKind::Map, |_| StoreKind::Cache),
                 meta_words: cache.map_or(0, |cache| cache.meta_words()),
                 cache: cache.unwrap_or_default(),
                 participants,
@@ -906,7 +906,7 @@ proptest! {
     fn more_capacity_never_takes_less_memory(
         capacity in 1..1u64 << 35,
         more in any_magnitude(),
-        kind in prop_oneof![Just(Kind::Map), Just(Kind::Cache)],
+        kind in prop_oneof![Just(StoreKind::Map), Just(StoreKind::Cache)],
     ) {
         let buckets = |capacity| buckets_for(kind, capacity).unwrap_or(u64::MAX);
         prop_assert!(buckets(capacity) <= buckets(capacity.saturating_add(more)));

@@ -2,15 +2,16 @@
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::error::LayoutError;
+use super::error::FormatError;
 use super::geometry::Counts;
-use super::header::{CacheFields, Layout};
+use super::header::{CacheFields, Header};
 use super::raw::{
-    ENDIANNESS, Kind, LAYOUT_VERSION, MAGIC, MAX_BUCKETS, MAX_ENTRY_PART, MAX_HEADER_LEN,
-    MAX_LEASES, MAX_MOVES, MAX_SCHEMA_LEN, MAX_STATISTICS, PAGE, RawHeader, SCHEMAS_AT, checksum,
+    ENDIANNESS, FORMAT_VERSION, MAGIC, MAX_BUCKETS, MAX_HEADER_LEN, MAX_KEY_LEN, MAX_LEASES,
+    MAX_MOVES, MAX_SCHEMA_LEN, MAX_STATISTICS, MAX_VALUE_LEN, PAGE, RawHeader, SCHEMAS_AT,
+    StoreKind, checksum,
 };
 use crate::liveness::token::MAX_PARTICIPANTS;
-use crate::protocol::hash::HashKind;
+use crate::protocol::hash::HashFunction;
 use crate::sys::mapping::Mapping;
 use crate::sys::sync::{Ordering, fence};
 use crate::types::metadata::MAX_TICKS;
@@ -18,29 +19,29 @@ use crate::types::metadata::MAX_TICKS;
 /// Validates a private copy of the first bytes of a segment of which `mapped_len` are mapped.
 ///
 /// `bytes` are the first `min(mapped_len, MAX_HEADER_LEN)` bytes. Whatever they are, this
-/// returns; and a `Layout` that it returns describes only words inside the mapping.
-pub(crate) fn validate(bytes: &[u8], mapped_len: u64) -> Result<Layout, LayoutError> {
+/// returns; and a `Header` that it returns describes only words inside the mapping.
+pub(crate) fn validate(bytes: &[u8], mapped_len: u64) -> Result<Header, FormatError> {
     let needed = SCHEMAS_AT as u64;
     let found = mapped_len.min(bytes.len() as u64);
     let Ok((raw, _)) = RawHeader::read_from_prefix(bytes) else {
-        return Err(LayoutError::TooShort { needed, found });
+        return Err(FormatError::TooShort { needed, found });
     };
     if found < needed {
-        return Err(LayoutError::TooShort { needed, found });
+        return Err(FormatError::TooShort { needed, found });
     }
     if raw.magic != MAGIC {
-        return Err(LayoutError::BadMagic {
+        return Err(FormatError::BadMagic {
             expected: MAGIC,
             found: raw.magic,
         });
     }
     if raw.endianness != ENDIANNESS {
         let (expected, found) = (ENDIANNESS, raw.endianness);
-        return Err(LayoutError::WrongEndianness { expected, found });
+        return Err(FormatError::WrongEndianness { expected, found });
     }
-    if raw.version != LAYOUT_VERSION {
-        let (expected, found) = (LAYOUT_VERSION, raw.version);
-        return Err(LayoutError::WrongVersion { expected, found });
+    if raw.version != FORMAT_VERSION {
+        let (expected, found) = (FORMAT_VERSION, raw.version);
+        return Err(FormatError::WrongVersion { expected, found });
     }
     let longest = (bytes.len() as u64).min(MAX_HEADER_LEN as u64);
     field(
@@ -52,40 +53,39 @@ pub(crate) fn validate(bytes: &[u8], mapped_len: u64) -> Result<Layout, LayoutEr
     let header = &bytes[..raw.header_len as usize];
     let expected = checksum(header);
     if raw.checksum != expected {
-        return Err(LayoutError::BadChecksum {
+        return Err(FormatError::BadChecksum {
             expected,
             found: raw.checksum,
         });
     }
     let kind = match raw.kind {
-        1 => Kind::Map,
-        2 => Kind::Cache,
+        1 => StoreKind::Map,
+        2 => StoreKind::Cache,
         other => return Err(bad_field("kind", other.into(), "1 (map) or 2 (cache)")),
     };
-    let hash = HashKind::from_id(raw.hash).ok_or_else(|| {
+    let hash = HashFunction::from_id(raw.hash).ok_or_else(|| {
         bad_field(
             "hash",
             raw.hash.into(),
             "1 (rapidhash V3) or 2 (SipHash-1-3)",
         )
     })?;
-    let part = MAX_ENTRY_PART as u32;
     field(
         "key_len",
         raw.key_len.into(),
-        raw.key_len <= part,
+        raw.key_len <= MAX_KEY_LEN as u32,
         "at most 65536",
     )?;
     field(
         "value_len",
         raw.value_len.into(),
-        raw.value_len <= part,
+        raw.value_len <= MAX_VALUE_LEN as u32,
         "at most 65536",
     )?;
     let cache = cache_fields(kind, &raw)?;
     let (meta_words, expected) = match kind {
-        Kind::Map => (0, "0 in a map"),
-        Kind::Cache => (
+        StoreKind::Map => (0, "0 in a map"),
+        StoreKind::Cache => (
             cache.meta_words(),
             "1 in a cache, or 2 if it has a time_to_idle",
         ),
@@ -132,7 +132,7 @@ pub(crate) fn validate(bytes: &[u8], mapped_len: u64) -> Result<Layout, LayoutEr
     )?;
     // Each bucket of a cache may have its share of the capacity, so that must not be nothing (but
     // for the smallest caches, in which every key may be in either bucket).
-    let shared_out = kind == Kind::Map || raw.buckets == 2 || raw.capacity >= raw.buckets;
+    let shared_out = kind == StoreKind::Map || raw.buckets == 2 || raw.capacity >= raw.buckets;
     let expected = "at least the number of buckets, in a cache";
     field("capacity", raw.capacity, shared_out, expected)?;
     let places = counts.places().ok_or_else(|| {
@@ -151,7 +151,7 @@ pub(crate) fn validate(bytes: &[u8], mapped_len: u64) -> Result<Layout, LayoutEr
         ));
     }
     if mapped_len < expected {
-        return Err(LayoutError::Truncated {
+        return Err(FormatError::Truncated {
             expected,
             found: mapped_len,
         });
@@ -167,7 +167,7 @@ pub(crate) fn validate(bytes: &[u8], mapped_len: u64) -> Result<Layout, LayoutEr
         })?;
         match std::str::from_utf8(bytes) {
             Ok(text) => Ok(text.to_owned()),
-            Err(_) => Err(LayoutError::BadSchema { part }),
+            Err(_) => Err(FormatError::BadSchema { part }),
         }
     };
     let key_schema = text("key", "key_schema_len", SCHEMAS_AT, raw.key_schema_len)?;
@@ -177,7 +177,7 @@ pub(crate) fn validate(bytes: &[u8], mapped_len: u64) -> Result<Layout, LayoutEr
         SCHEMAS_AT + key_schema.len(),
         raw.value_schema_len,
     )?;
-    Ok(Layout {
+    Ok(Header {
         kind,
         hash,
         secret: raw.secret,
@@ -195,7 +195,7 @@ pub(crate) fn validate(bytes: &[u8], mapped_len: u64) -> Result<Layout, LayoutEr
 }
 
 /// The fields of a cache, each in its range; all zero in a map.
-fn cache_fields(kind: Kind, raw: &RawHeader) -> Result<CacheFields, LayoutError> {
+fn cache_fields(kind: StoreKind, raw: &RawHeader) -> Result<CacheFields, FormatError> {
     let times = [
         ("time_to_live", raw.time_to_live),
         ("time_to_idle", raw.time_to_idle),
@@ -204,14 +204,14 @@ fn cache_fields(kind: Kind, raw: &RawHeader) -> Result<CacheFields, LayoutError>
     ];
     let (leases, statistics) = (raw.leases, raw.statistics);
     match kind {
-        Kind::Map => {
+        StoreKind::Map => {
             let numbers = [("leases", leases), ("statistics", statistics)];
             let numbers = numbers.map(|(name, number)| (name, number.into()));
             for (name, found) in times.into_iter().chain(numbers) {
                 field(name, found, found == 0, "0 in a map")?;
             }
         }
-        Kind::Cache => {
+        StoreKind::Cache => {
             for (name, found) in times {
                 let expected = "less than 2^40 milliseconds";
                 field(name, found, found <= MAX_TICKS, expected)?;
@@ -232,8 +232,8 @@ fn cache_fields(kind: Kind, raw: &RawHeader) -> Result<CacheFields, LayoutError>
     })
 }
 
-pub(super) fn bad_field(field: &'static str, found: u64, expected: &'static str) -> LayoutError {
-    LayoutError::BadField {
+pub(super) fn bad_field(field: &'static str, found: u64, expected: &'static str) -> FormatError {
+    FormatError::BadField {
         field,
         found,
         expected,
@@ -245,7 +245,7 @@ fn field(
     found: u64,
     good: bool,
     expected: &'static str,
-) -> Result<(), LayoutError> {
+) -> Result<(), FormatError> {
     if good {
         Ok(())
     } else {
@@ -254,7 +254,7 @@ fn field(
 }
 
 /// Copies the header out, once, and validates the copy.
-pub(crate) fn read_layout(mapping: &Mapping) -> Result<Layout, LayoutError> {
+pub(crate) fn read_layout(mapping: &Mapping) -> Result<Header, FormatError> {
     let header: Vec<u64> = mapping
         .words()
         .iter()

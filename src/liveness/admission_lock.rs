@@ -1,53 +1,58 @@
 //! Being the only one at work on a segment for a while.
 //!
 //! After a crash of the machine somebody has to look a file over before anybody writes. Whoever
-//! does that holds the *door*: a byte of the lock file in front of all participants' own. As
-//! with these, the kernel drops the lock with its holder, so nobody waits for the dead.
+//! does that holds the *admission lock*: a byte of the lock file in front of all participants' own.
+//! As with these, the kernel drops the lock with its holder, so nobody waits for a dead process.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use super::Owners;
+use super::Registration;
 use super::byte_lock::{self, Locking};
 
-/// The door, held until dropped.
-pub(crate) struct Door<'a>(BorrowedFd<'a>);
+/// The admission lock, held until dropped.
+pub(crate) struct AdmissionLock<'a>(BorrowedFd<'a>);
 
-/// Why the door could not be had.
+/// Why the admission lock could not be had.
 #[derive(Debug)]
-pub(crate) enum DoorError {
+pub(crate) enum AdmissionLockError {
     /// Somebody else has had it all the time.
     Taken,
     /// The file cannot be locked.
     Impossible(io::Error),
 }
 
-impl Owners {
-    /// Takes the door, waiting for it for at most so long.
-    pub(crate) fn door(&self, patience: Duration) -> Result<Door<'_>, DoorError> {
+impl Registration {
+    /// Takes the admission lock, waiting for it for at most so long.
+    pub(crate) fn admission_lock(
+        &self,
+        timeout: Duration,
+    ) -> Result<AdmissionLock<'_>, AdmissionLockError> {
         let Some((file, _)) = self.private.file() else {
             let why =
                 "the file cannot be opened anew through /proc, so nothing in it can be locked";
-            return Err(DoorError::Impossible(io::Error::other(why)));
+            return Err(AdmissionLockError::Impossible(io::Error::other(why)));
         };
         let started = Instant::now();
         loop {
-            match byte_lock::lock_door(file) {
-                Locking::Locked => return Ok(Door(file)),
+            match byte_lock::lock_admission(file) {
+                Locking::Locked => return Ok(AdmissionLock(file)),
                 Locking::Impossible => {
                     let why = "the file system has no locks of open file descriptions";
-                    return Err(DoorError::Impossible(io::Error::other(why)));
+                    return Err(AdmissionLockError::Impossible(io::Error::other(why)));
                 }
-                Locking::Taken if started.elapsed() >= patience => return Err(DoorError::Taken),
+                Locking::Taken if started.elapsed() >= timeout => {
+                    return Err(AdmissionLockError::Taken);
+                }
                 Locking::Taken => std::thread::sleep(Duration::from_millis(1)),
             }
         }
     }
 }
 
-impl Drop for Door<'_> {
+impl Drop for AdmissionLock<'_> {
     fn drop(&mut self) {
-        byte_lock::unlock_door(self.0);
+        byte_lock::unlock_admission(self.0);
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn lock(file: BorrowedFd<'_>, slot: u32) -> Locking {
 
 /// Locks the byte in front of all participants' for whoever must be alone with the segment,
 /// without waiting.
-pub(super) fn lock_door(file: BorrowedFd<'_>) -> Locking {
+pub(super) fn lock_admission(file: BorrowedFd<'_>) -> Locking {
     match range(file, libc::F_OFD_SETLK, libc::F_WRLCK, FIRST_BYTE - 1, 1) {
         Ok(_) => Locking::Locked,
         Err(libc::EAGAIN | libc::EACCES) => Locking::Taken,
@@ -43,7 +43,7 @@ pub(super) fn lock_door(file: BorrowedFd<'_>) -> Locking {
 }
 
 /// Lets the next one in.
-pub(super) fn unlock_door(file: BorrowedFd<'_>) {
+pub(super) fn unlock_admission(file: BorrowedFd<'_>) {
     let _ = range(file, libc::F_OFD_SETLK, libc::F_UNLCK, FIRST_BYTE - 1, 1);
 }
 

@@ -11,7 +11,7 @@
 //!   *opened itself*. A `pthread_atfork` handler replaces the copy at once in the child, so
 //!   that an idle child does not keep its dead parent looking alive, and before the
 //!   child can drop the privileges that re-opening may need. If that fails the
-//!   copy is closed, and the child takes part without a lock. A word in the wiped page
+//!   copy is closed, and the child takes part without a lock. A word in the fork-cleared page
 //!   says that the description is ours; after a raw `clone`, which
 //!   runs no handlers, it reads zero and the description is replaced at first use. Until then
 //!   such a child can only make its parent look alive, never dead.
@@ -25,9 +25,9 @@
 //! the number then means another file. So device and inode are compared before each use.
 //!
 //! Such a program must not lose its lock with the descriptor: seen from another pid
-//! namespace, where nothing but the lock can tell, it would be dead, and be robbed. A lock of an
-//! open file description goes when the *description* does, and a mapping keeps that alive as
-//! well as a descriptor. So a page of the file is mapped through the description (without
+//! namespace, where nothing but the lock can tell, it would look dead, and its locks be taken. A
+//! lock of an open file description goes when the *description* does, and a mapping keeps that
+//! alive as well as a descriptor. So a page of the file is mapped through the description (without
 //! any access: the page is never touched), and the lock lasts until the process ends, executes
 //! another program, or unmaps it. `MADV_DONTFORK` keeps the mapping from children, a raw
 //! clone included, which would otherwise keep a dead parent's lock.
@@ -45,11 +45,11 @@ use crate::sys::sync::{AtomicU64, Ordering};
 
 /// The words that read zero in a child.
 #[repr(C)]
-pub(super) struct Wiped {
+pub(super) struct ForkClearedPage {
     /// The token of this process, or 0.
     token: AtomicU64,
     /// Stands for the token, and for no other one that this process ever had in any segment, or
-    /// its ancestors before they forked; 0 if there is none.
+    /// its ancestors before they forked; 0 if absent.
     registration: AtomicU64,
     /// 1 while a thread registers.
     registering: AtomicU64,
@@ -57,24 +57,24 @@ pub(super) struct Wiped {
     renewing: AtomicU64,
     /// 1 once the description is known to be our own (or known to be missing).
     file_is_ours: AtomicU64,
-    /// The address of the page that keeps the description; 0 if there is none, as in a child.
-    anchor: AtomicU64,
+    /// The address of the page that keeps the description; 0 if absent, as in a child.
+    keep_alive: AtomicU64,
 }
 
 /// Stands in where the kernel gives us no such page: nobody ever registers then.
-static NO_PAGE: Wiped = Wiped {
+static NO_PAGE: ForkClearedPage = ForkClearedPage {
     token: AtomicU64::new(0),
     registration: AtomicU64::new(0),
     registering: AtomicU64::new(0),
     renewing: AtomicU64::new(0),
     file_is_ours: AtomicU64::new(0),
-    anchor: AtomicU64::new(0),
+    keep_alive: AtomicU64::new(0),
 };
 
 /// A node of the list; one for each open handle.
 struct Node {
-    wiped: &'static Wiped,
-    /// Our own descriptor of the file in which we lock; -1 if there is none.
+    cleared: &'static ForkClearedPage,
+    /// Our own descriptor of the file in which we lock; -1 if absent.
     file: AtomicI32,
     device: AtomicU64,
     inode: AtomicU64,
@@ -86,43 +86,43 @@ struct Node {
 static NODES: AtomicPtr<Node> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The private state of one handle.
-pub(super) struct Private {
-    wiped: &'static Wiped,
+pub(super) struct ForkState {
+    cleared: &'static ForkClearedPage,
     node: &'static Node,
 }
 
-impl Private {
+impl ForkState {
     /// Takes charge of a description of the lock file that this process opened itself.
     pub(super) fn new(file: Option<OwnedFd>) -> Self {
         install_fork_handler();
         let node = unused_node();
-        let wiped = node.wiped;
+        let cleared = node.cleared;
         // Without the page we cannot know whose description it is: better none.
-        let file = file.filter(|_| !std::ptr::eq(wiped, &NO_PAGE));
+        let file = file.filter(|_| !std::ptr::eq(cleared, &NO_PAGE));
         if let Some(file) = file
             && let Some(id) = file_id(file.as_fd())
         {
             node.device.store(id.device, Ordering::Relaxed);
             node.inode.store(id.inode, Ordering::Relaxed);
-            node.anchor(file.as_fd());
+            node.keep_alive(file.as_fd());
             // Release: pairs with the loads of whoever uses the descriptor. The
             // handler of a fork from here on finds it.
             node.file.store(file.into_raw_fd(), Ordering::Release);
         }
-        wiped.file_is_ours.store(1, Ordering::Release);
-        Self { wiped, node }
+        cleared.file_is_ours.store(1, Ordering::Release);
+        Self { cleared, node }
     }
 
     /// Whether the kernel tells us of forks, without which nobody may register.
     pub(super) fn knows_of_forks(&self) -> bool {
-        !std::ptr::eq(self.wiped, &NO_PAGE)
+        !std::ptr::eq(self.cleared, &NO_PAGE)
     }
 
     /// The token under which this very process is registered, or 0.
     #[inline(always)]
     pub(super) fn token(&self) -> u64 {
         // Acquire: pairs with `set_token`; the slot is written before its token is used.
-        self.wiped.token.load(Ordering::Acquire)
+        self.cleared.token.load(Ordering::Acquire)
     }
 
     pub(super) fn set_token(&self, token: u64) {
@@ -131,28 +131,28 @@ impl Private {
             0 => 0,
             _ => NEXT.fetch_add(1, Ordering::Relaxed),
         };
-        self.wiped
+        self.cleared
             .registration
             .store(registration, Ordering::Relaxed);
         // Release: pairs with the load in `token`. Who finds the token finds its number.
-        self.wiped.token.store(token, Ordering::Release);
+        self.cleared.token.store(token, Ordering::Release);
     }
 
     /// Where the number of the registration stands.
     pub(super) fn registration(&self) -> &'static AtomicU64 {
-        &self.wiped.registration
+        &self.cleared.registration
     }
 
     /// Keeps other threads of this process from registering.
-    pub(super) fn enter(&self) -> Entered<'_> {
-        Entered::new(&self.wiped.registering)
+    pub(super) fn enter(&self) -> EntryGuard<'_> {
+        EntryGuard::new(&self.cleared.registering)
     }
 
     /// A description of the lock file that belongs to this process alone.
     pub(super) fn file(&self) -> Option<(BorrowedFd<'_>, FileId)> {
-        if self.wiped.file_is_ours.load(Ordering::Acquire) == 0 {
-            let _entered = Entered::new(&self.wiped.renewing);
-            if self.wiped.file_is_ours.load(Ordering::Acquire) == 0 {
+        if self.cleared.file_is_ours.load(Ordering::Acquire) == 0 {
+            let _guard = EntryGuard::new(&self.cleared.renewing);
+            if self.cleared.file_is_ours.load(Ordering::Acquire) == 0 {
                 self.node.renew();
             }
         }
@@ -160,20 +160,20 @@ impl Private {
     }
 }
 
-impl Drop for Private {
+impl Drop for ForkState {
     fn drop(&mut self) {
         self.node.close();
         self.set_token(0);
-        self.wiped.file_is_ours.store(0, Ordering::Relaxed);
+        self.cleared.file_is_ours.store(0, Ordering::Relaxed);
         // Release: pairs with the exchange in `unused_node`.
         self.node.in_use.store(false, Ordering::Release);
     }
 }
 
 /// A lock between threads of this process that a fork cannot leave behind locked.
-pub(super) struct Entered<'a>(&'a AtomicU64);
+pub(super) struct EntryGuard<'a>(&'a AtomicU64);
 
-impl<'a> Entered<'a> {
+impl<'a> EntryGuard<'a> {
     fn new(word: &'a AtomicU64) -> Self {
         // Rare and short (some tens of microseconds), so this need not be clever.
         while word
@@ -186,7 +186,7 @@ impl<'a> Entered<'a> {
     }
 }
 
-impl Drop for Entered<'_> {
+impl Drop for EntryGuard<'_> {
     fn drop(&mut self) {
         self.0.store(0, Ordering::Release);
     }
@@ -216,7 +216,7 @@ impl Node {
                 // The number stays, so nobody who holds it is surprised.
                 Some(fresh) => {
                     self.put(&fresh);
-                    self.anchor(fresh.as_fd());
+                    self.keep_alive(fresh.as_fd());
                 }
                 None => self.close(),
             }
@@ -224,8 +224,8 @@ impl Node {
             // Not ours any more: must not be touched.
             self.file.store(-1, Ordering::Relaxed);
         }
-        if !std::ptr::eq(self.wiped, &NO_PAGE) {
-            self.wiped.file_is_ours.store(1, Ordering::Release);
+        if !std::ptr::eq(self.cleared, &NO_PAGE) {
+            self.cleared.file_is_ours.store(1, Ordering::Release);
         }
     }
 
@@ -242,9 +242,9 @@ impl Node {
 
     /// Maps a page through the description of `file`, which lives as long as that from here on.
     /// Async-signal-safe. Without memory for it the lock lives as long as the descriptor.
-    fn anchor(&self, file: BorrowedFd<'_>) {
+    fn keep_alive(&self, file: BorrowedFd<'_>) {
         use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
-        self.weigh_anchor();
+        self.unmap_keep_alive();
         let len = rustix::param::page_size();
         // SAFETY: a new mapping at an address of the kernel's choice, without any access: that the
         // file may be shorter, or change, concerns nobody.
@@ -263,24 +263,25 @@ impl Node {
         };
         if let Some(page) = page {
             let address = page.expose_provenance() as u64;
-            self.wiped.anchor.store(address, Ordering::Release);
+            self.cleared.keep_alive.store(address, Ordering::Release);
         }
     }
 
     /// Unmaps the page, if this process has mapped one: at its parent's address a child may have
     /// anything, but it reads zero here.
-    fn weigh_anchor(&self) {
-        let page = self.wiped.anchor.swap(0, Ordering::AcqRel);
+    fn unmap_keep_alive(&self) {
+        let page = self.cleared.keep_alive.swap(0, Ordering::AcqRel);
         if page != 0 {
             let page: *mut c_void = std::ptr::with_exposed_provenance_mut(page as usize);
-            // SAFETY: this very process has mapped it, in `anchor`, and nobody ever accesses it.
+            // SAFETY: this very process has mapped it, in `keep_alive`, and nobody ever accesses
+            // it.
             #[expect(unsafe_code, reason = "munmap takes a raw range")]
             let _ = unsafe { rustix::mm::munmap(page, rustix::param::page_size()) };
         }
     }
 
     fn close(&self) {
-        self.weigh_anchor();
+        self.unmap_keep_alive();
         let ours = self.file().is_some();
         let fd = self.file.swap(-1, Ordering::AcqRel);
         if ours {
@@ -376,7 +377,7 @@ fn unused_node() -> &'static Node {
         return node;
     }
     let node: &'static Node = Box::leak(Box::new(Node {
-        wiped: wiped_page().unwrap_or(&NO_PAGE),
+        cleared: cleared_page().unwrap_or(&NO_PAGE),
         file: AtomicI32::new(-1),
         device: AtomicU64::new(0),
         inode: AtomicU64::new(0),
@@ -397,13 +398,13 @@ fn unused_node() -> &'static Node {
 
 /// A page of zeros that is zeros again in every child. Never unmapped: its node is
 /// used again by the next handle.
-fn wiped_page() -> Option<&'static Wiped> {
+fn cleared_page() -> Option<&'static ForkClearedPage> {
     use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
     let len = rustix::param::page_size();
     // SAFETY: a new mapping at an address of the kernel's choice touches nothing that
     // exists. It is page-aligned, zeroed (valid atomics), at least a page long, and
     // stays mapped; when the advice fails, nobody has seen it yet.
-    #[expect(unsafe_code, reason = "only raw pages can be wiped on fork")]
+    #[expect(unsafe_code, reason = "only raw pages can be cleared on fork")]
     unsafe {
         let page = mmap_anonymous(
             std::ptr::null_mut(),
@@ -416,7 +417,7 @@ fn wiped_page() -> Option<&'static Wiped> {
             let _ = munmap(page, len);
             return None;
         }
-        Some(&*page.cast::<Wiped>())
+        Some(&*page.cast::<ForkClearedPage>())
     }
 }
 

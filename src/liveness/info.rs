@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::process::Home;
+use super::process::Origin;
 use super::slot::{Snapshot, State};
-use super::token::Verdict;
+use super::token::Liveness;
 
 /// The owner of a lock or of a participant slot, as far as the segment tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,11 +15,11 @@ pub struct OwnerInfo {
     since: Option<u64>,
     slot: Option<u32>,
     generation: u64,
-    verdict: Verdict,
+    liveness: Liveness,
 }
 
 impl OwnerInfo {
-    pub(super) fn nobody(slot: Option<u32>, generation: u64, verdict: Verdict) -> Self {
+    pub(super) fn nobody(slot: Option<u32>, generation: u64, liveness: Liveness) -> Self {
         Self {
             pid: None,
             pid_namespace: None,
@@ -27,21 +27,21 @@ impl OwnerInfo {
             since: None,
             slot,
             generation,
-            verdict,
+            liveness,
         }
     }
 
-    pub(super) fn of(slot: u32, seen: Snapshot, verdict: Verdict) -> Self {
+    pub(super) fn of(slot: u32, seen: Snapshot, liveness: Liveness) -> Self {
         let record = seen.record;
-        let home = record.map(|record| Home::from_words(&record));
+        let origin = record.map(|record| Origin::from_words(&record));
         Self {
             pid: Some(seen.claim.pid()).filter(|&pid| pid != 0),
-            pid_namespace: home
-                .map(|home| home.pid_namespace)
+            pid_namespace: origin
+                .map(|origin| origin.pid_namespace)
                 .filter(|&inode| inode != 0),
             start_ticks: record.and_then(|record| record.started.checked_sub(1)),
             since: record.map(|record| record.since),
-            ..Self::nobody(Some(slot), seen.claim.generation(), verdict)
+            ..Self::nobody(Some(slot), seen.claim.generation(), liveness)
         }
     }
 
@@ -76,8 +76,8 @@ impl OwnerInfo {
     }
 
     /// Whether it lives.
-    pub fn verdict(&self) -> Verdict {
-        self.verdict
+    pub fn liveness(&self) -> Liveness {
+        self.liveness
     }
 }
 
@@ -101,16 +101,16 @@ impl fmt::Display for OwnerInfo {
             Some(slot) => write!(f, "slot {slot}, ")?,
             None => write!(f, "no valid slot, ")?,
         }
-        write!(f, "generation {}): {}", self.generation, self.verdict)
+        write!(f, "generation {}): {}", self.generation, self.liveness)
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Liveness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Alive => "alive",
             Self::Dead => "dead",
-            Self::Unknowable => "cannot be told alive or dead from here",
+            Self::Unknown => "cannot be told alive or dead from here",
         })
     }
 }
@@ -126,16 +126,16 @@ pub struct Participant {
     pub is_registering: bool,
     /// Whether it could not lock its byte of the lock file, so that only its process id
     /// tells whether it lives.
-    pub is_lockless: bool,
+    pub has_no_file_lock: bool,
 }
 
 impl Participant {
-    pub(super) fn of(slot: u32, seen: Snapshot, verdict: Verdict, is_self: bool) -> Self {
+    pub(super) fn of(slot: u32, seen: Snapshot, liveness: Liveness, is_self: bool) -> Self {
         Self {
-            owner: OwnerInfo::of(slot, seen, verdict),
+            owner: OwnerInfo::of(slot, seen, liveness),
             is_self,
             is_registering: seen.claim.state() == State::Claiming,
-            is_lockless: seen.claim.is_lockless(),
+            has_no_file_lock: seen.claim.has_no_file_lock(),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! and in one step, with owner and mode of the segment.
 //!
 //! Anybody who may write to `/dev/shm` can make a file of that name, and an administrator can
-//! remove ours. Neither may cost a living participant its locks: the file must belong to the
+//! remove ours. Neither may cost a live participant its locks: the file must belong to the
 //! segment's owner (or root), and each participant notes device and inode of the
 //! file that it has locked. Who has another one in hand cannot judge by bytes.
 
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn companion_is_made_once_found_and_removed() {
+    fn lock_file_is_made_once_found_and_removed() {
         let _ = remove(ID);
         let first = open_or_create(ID, me(), 0o600).unwrap();
         let second = open_or_create(ID, me(), 0o600).unwrap();

@@ -18,21 +18,21 @@
 //! 4. its byte, probed through a description of our own: free means dead. (A program
 //!    that closes descriptors which are not its own keeps its lock, see [`private`].) Not asked of
 //!    those who never had a lock, nor if the lock file is not the one that they locked;
-//! 5. anything else is unknowable, and treated like alive.
+//! 5. anything else is unknown, and treated like alive.
 //!
 //! *Forks.* Neither token nor lock is inherited ([`private`]). A child registers at its
 //! own first write. One that has no lock (privileges dropped where the handler could not
 //! run, a file system without such locks, no `/proc`) says so in its slot; its process id
-//! and start time decide then, and from other pid namespaces it is unknowable. Only if the
+//! and start time decide then, and from other pid namespaces it is unknown. Only if the
 //! machine was booted since is it dead without further proof.
 //!
 //! *Exec.* Replacing the program keeps process id and start time; only the lock goes. Within its
 //! pid namespace its slot counts as alive until the process ends or registers again (from
 //! others it is dead): it knows by itself that what its earlier program held is dead.
 //!
-//! *Trust.* Everything in the table may be garbage. Indexes are bounded by the number of slots
+//! *Trust.* Everything in the table may be invalid. Indexes are bounded by the number of slots
 //! that the checked layout has given us, loops by constants; a wrong word gives a
-//! wrong verdict at worst, as a peer that may write to the segment can always forge one.
+//! wrong judgement at worst, as a peer that may write to the segment can always forge one.
 
 pub(crate) mod admission_lock;
 mod byte_lock;
@@ -51,14 +51,14 @@ pub(crate) mod tests;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 
-use self::fork::Private;
+use self::fork::ForkState;
 use self::slot::{Slot, Snapshot, State};
 use self::token::Token;
 use crate::sys::sync::AtomicU64;
 
 pub use self::info::{OwnerInfo, Participant};
 pub(crate) use self::slot::SLOT_WORDS;
-pub use self::token::Verdict;
+pub use self::token::Liveness;
 
 /// Where participants lock and probe their bytes.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,7 @@ pub(crate) enum LockPlace<'a> {
     /// In the segment's own file. It is opened anew; the descriptor is not kept.
     File(BorrowedFd<'a>),
     /// In a file beside the segment (System V).
-    Companion {
+    LockFile {
         /// The user to whom the segment belongs.
         owner: u32,
         /// The segment's mode.
@@ -98,43 +98,43 @@ pub enum RegisterError {
 }
 
 /// This process as a participant through one handle, shared by its threads.
-pub(crate) struct Owners {
-    private: Private,
+pub(crate) struct Registration {
+    private: ForkState,
     slots: u32,
     /// The lock file can be replaced by another of the same name.
-    is_companion: bool,
+    is_lock_file: bool,
 }
 
-impl Owners {
+impl Registration {
     /// Opens the lock file, which is done now because later this process may have
     /// dropped the privileges that it takes. Registers nothing.
     pub(crate) fn new(place: LockPlace<'_>, segment_id: [u64; 2], slots: u32) -> Self {
         let file = match place {
             LockPlace::File(file) => fork::reopen(file).ok(),
-            LockPlace::Companion { owner, mode } => {
+            LockPlace::LockFile { owner, mode } => {
                 lock_file::open_or_create(segment_id, owner, mode).ok()
             }
             LockPlace::None => None,
         };
         Self {
-            private: Private::new(file),
+            private: ForkState::new(file),
             slots: slots.min(token::MAX_PARTICIPANTS),
-            is_companion: matches!(place, LockPlace::Companion { .. }),
+            is_lock_file: matches!(place, LockPlace::LockFile { .. }),
         }
     }
 
     /// For a process that only looks: creates nothing, needs no permission to write, and never
     /// registers.
-    pub(crate) fn observing(place: LockPlace<'_>, segment_id: [u64; 2], slots: u32) -> Self {
+    pub(crate) fn read_only(place: LockPlace<'_>, segment_id: [u64; 2], slots: u32) -> Self {
         let file = match place {
             LockPlace::File(file) => fork::reopen_for_reading(file).ok(),
-            LockPlace::Companion { owner, .. } => lock_file::open_to_look(segment_id, owner).ok(),
+            LockPlace::LockFile { owner, .. } => lock_file::open_to_look(segment_id, owner).ok(),
             LockPlace::None => None,
         };
         Self {
-            private: Private::new(file),
+            private: ForkState::new(file),
             slots: slots.min(token::MAX_PARTICIPANTS),
-            is_companion: matches!(place, LockPlace::Companion { .. }),
+            is_lock_file: matches!(place, LockPlace::LockFile { .. }),
         }
     }
 
@@ -165,7 +165,7 @@ impl Owners {
     /// Gives the slot back. A fork of the process that registered has nothing to give.
     /// No lock may be held any more.
     pub(crate) fn release(&self, table: &[AtomicU64]) {
-        let _entered = self.private.enter();
+        let _guard = self.private.enter();
         let Some(token) = Token::from_word(self.private.token()) else {
             return;
         };
@@ -182,9 +182,13 @@ impl Owners {
         }
     }
 
-    /// Empties the table. Only by whoever holds the door, and only if all that is in it is of an
-    /// earlier boot.
-    pub(crate) fn forget_all(&self, table: &[AtomicU64], _door: &admission_lock::Door<'_>) {
+    /// Empties the table. Only by whoever holds the admission lock, and only if all that is in it
+    /// is of an earlier boot.
+    pub(crate) fn reset(
+        &self,
+        table: &[AtomicU64],
+        _admission: &admission_lock::AdmissionLock<'_>,
+    ) {
         for index in 0..self.slots {
             if let Some(slot) = Slot::of(table, index) {
                 slot.reset();
@@ -198,21 +202,21 @@ impl Owners {
     }
 
     /// Every slot that is not free.
-    pub(crate) fn survey(&self, table: &[AtomicU64]) -> Vec<Participant> {
+    pub(crate) fn list(&self, table: &[AtomicU64]) -> Vec<Participant> {
         self.participants(table)
             .map(|(_, _, found)| found)
             .collect()
     }
 
-    /// Frees the slots of the dead and says who they were. This may be done at any time:
+    /// Frees the slots of dead processes and says who they were. This may be done at any time:
     /// lock words that still carry their tokens are dead by generation from then on.
     pub(crate) fn reclaim_dead(&self, table: &[AtomicU64]) -> Vec<Participant> {
         // A claim that another thread of ours is making has its byte locked through our own
         // description, which we would not see.
-        let _entered = self.private.enter();
+        let _guard = self.private.enter();
         self.participants(table)
             .filter(|(slot, seen, found)| {
-                found.owner.verdict() == Verdict::Dead && slot.free(seen.claim)
+                found.owner.liveness() == Liveness::Dead && slot.free(seen.claim)
             })
             .map(|(_, _, found)| found)
             .collect()
@@ -232,18 +236,18 @@ impl Owners {
             let is_self = own.is_some_and(|own| {
                 own.slot() == Some(index) && own.generation() == seen.claim.generation()
             });
-            let verdict = if is_self {
-                Verdict::Alive
+            let liveness = if is_self {
+                Liveness::Alive
             } else {
                 self.judge(index, seen)
             };
-            let found = Participant::of(index, seen, verdict, is_self);
+            let found = Participant::of(index, seen, liveness, is_self);
             Some((slot, seen, found))
         })
     }
 }
 
-impl fmt::Debug for Owners {
+impl fmt::Debug for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Owners")
             .field("token", &Token::from_word(self.private.token()))

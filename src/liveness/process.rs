@@ -41,14 +41,14 @@ pub(super) struct Identity {
     pub(super) pid: u32,
     /// Ticks since boot, plus one; 0 if not known.
     pub(super) started: u64,
-    pub(super) home: Home,
+    pub(super) origin: Origin,
     /// Digest of what `exec` has drawn at random for this program.
     pub(super) image: u32,
 }
 
 /// The realm in which a process id and a start time have their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Home {
+pub(super) struct Origin {
     /// Inode of the pid namespace; 0 if not known.
     pub(super) pid_namespace: u32,
     /// Inode of the time namespace; 0 if there are none.
@@ -57,7 +57,7 @@ pub(super) struct Home {
     pub(super) boot: u32,
 }
 
-impl Home {
+impl Origin {
     pub(super) fn here() -> Self {
         // `thread-self`, since `self` loses its files when the first thread exits.
         Self {
@@ -85,7 +85,7 @@ impl Identity {
         Self {
             pid: rustix::process::getpid().as_raw_pid().cast_unsigned(),
             started: start_in_stat("/proc/self/stat").unwrap_or(0),
-            home: Home::here(),
+            origin: Origin::here(),
             image: image(),
         }
     }
@@ -191,7 +191,7 @@ fn boot() -> u32 {
 fn image() -> u32 {
     // SAFETY: `getauxval` has no preconditions. `AT_RANDOM` is, by the kernel's promise,
     // zero or the address of 16 bytes that nobody changes while the program runs.
-    #[expect(unsafe_code, reason = "the auxiliary vector has no safe door")]
+    #[expect(unsafe_code, reason = "the auxiliary vector has no safe interface")]
     let random = unsafe {
         let address = libc::getauxval(libc::AT_RANDOM) as *const [u8; 16];
         if address.is_null() {
@@ -240,8 +240,8 @@ mod tests {
     #[test]
     fn this_process_is_alive_by_its_own_description() {
         let me = Identity::of_this_process();
-        assert_ne!((me.started, me.image, me.home.boot), (0, 0, 0));
-        assert_ne!(me.home.pid_namespace, 0);
+        assert_ne!((me.started, me.image, me.origin.boot), (0, 0, 0));
+        assert_ne!(me.origin.pid_namespace, 0);
         assert_eq!(life_of(me.pid, Some(me.started)), Life::Alive);
         assert_eq!(life_of(me.pid, Some(me.started + 1)), Life::Dead);
         assert_eq!(life_of(me.pid, None), Life::Unsure);

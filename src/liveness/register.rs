@@ -1,10 +1,10 @@
 //! Taking a slot: at the first write of a process.
 
 use super::byte_lock::{self, Locking};
-use super::process::{self, Home, Identity};
+use super::process::{self, Identity, Origin};
 use super::slot::{FileId, Record, Slot, State};
-use super::token::{Token, Verdict};
-use super::{Owners, RegisterError};
+use super::token::{Liveness, Token};
+use super::{RegisterError, Registration};
 use crate::sys::sync::AtomicU64;
 
 /// Which slots a search for one looks at.
@@ -13,16 +13,16 @@ struct Pass {
     /// Those of dead holders too.
     dead: bool,
     /// Without locking the byte.
-    lockless: bool,
+    no_file_lock: bool,
 }
 
-impl Owners {
+impl Registration {
     #[cold]
     pub(super) fn register(&self, table: &[AtomicU64]) -> Result<Token, RegisterError> {
         if !self.private.knows_of_forks() {
             return Err(RegisterError::ForksGoUnnoticed);
         }
-        let _entered = self.private.enter();
+        let _guard = self.private.enter();
         // Another thread was faster.
         if let Some(token) = Token::from_word(self.private.token()) {
             return Ok(token);
@@ -36,19 +36,19 @@ impl Owners {
         let passes = [
             Pass {
                 dead: false,
-                lockless: false,
+                no_file_lock: false,
             },
             Pass {
                 dead: true,
-                lockless: false,
+                no_file_lock: false,
             },
             Pass {
                 dead: true,
-                lockless: false,
+                no_file_lock: false,
             },
             Pass {
                 dead: true,
-                lockless: true,
+                no_file_lock: true,
             },
         ];
         for pass in passes {
@@ -69,13 +69,13 @@ impl Owners {
         let seen = slot.read();
         let is_ours_to_take = match seen.claim.state() {
             State::Free => true,
-            _ => pass.dead && self.judge(index, seen) == Verdict::Dead,
+            _ => pass.dead && self.judge(index, seen) == Liveness::Dead,
         };
         if !is_ours_to_take {
             return None;
         }
         // First the byte, then the slot: whoever dies in between leaves a slot that is free.
-        let file = self.private.file().filter(|_| !pass.lockless);
+        let file = self.private.file().filter(|_| !pass.no_file_lock);
         let locked = match file {
             Some((file, id)) => match byte_lock::lock(file, index) {
                 Locking::Locked => Some((file, id)),
@@ -99,11 +99,11 @@ impl Owners {
 
 impl Record {
     pub(super) fn of(me: &Identity, lock_file: Option<FileId>) -> Self {
-        let Home {
+        let Origin {
             pid_namespace,
             time_namespace,
             boot,
-        } = me.home;
+        } = me.origin;
         Self {
             started: me.started,
             namespaces: (u64::from(time_namespace) << 32) | u64::from(pid_namespace),

@@ -1,11 +1,11 @@
 //! A participant's slot in the segment: eight words, one of which decides.
 //!
 //! ```text
-//!  word 0  claim      generation:39 | pid:22 | lockless:1 | state:2
+//!  word 0  claim      generation:39 | pid:22 | no_file_lock:1 | state:2
 //!  word 1  started    start of the process in clock ticks since boot, plus one; 0 = not known
 //!  word 2  namespace  inodes: time namespace:32 | pid namespace:32
 //!  word 3  boot       digest of the program image:32 | digest of the boot id:32
-//!  word 4  lock file  inode of the file whose byte is locked, 0 if lockless
+//!  word 4  lock file  inode of the file whose byte is locked, 0 if there is no file lock
 //!  word 5  lock file  device
 //!  word 6  since      when the slot was taken, seconds since 1970, for people
 //!  word 7  seal       digest of words 0 to 6 (of word 0: generation and pid)
@@ -23,7 +23,7 @@
 //! ```
 //!
 //! Each step replaces the exact word that was judged, and a generation is never used
-//! twice, so of any number of claimants one wins and nobody is robbed by a decision
+//! twice, so of any number of claimants one wins and nobody loses a claim by a decision
 //! that was made about an earlier holder. The byte of the slot in the lock file is
 //! locked *before* word 0 changes: whoever dies between the two leaves a free slot.
 //! Who dies while CLAIMING has named itself by then, so the slot is found dead like
@@ -62,7 +62,7 @@ const _: () = assert!(LAST_GENERATION <= MAX_GENERATION);
 const PID_BITS: u32 = 22;
 
 const STATE_BITS: u64 = 0b11;
-const LOCKLESS: u64 = 0b100;
+const NO_FILE_LOCK: u64 = 0b100;
 const PID_SHIFT: u32 = 3;
 const PID_MASK: u64 = (1 << PID_BITS) - 1;
 const GENERATION_SHIFT: u32 = PID_SHIFT + PID_BITS;
@@ -74,7 +74,7 @@ pub(super) enum State {
     Claiming,
     Held,
     /// Never written by us.
-    Wild,
+    Invalid,
 }
 
 /// Word 0 of a slot.
@@ -87,7 +87,7 @@ impl Claim {
             0 => State::Free,
             1 => State::Claiming,
             2 => State::Held,
-            _ => State::Wild,
+            _ => State::Invalid,
         }
     }
 
@@ -100,19 +100,19 @@ impl Claim {
     }
 
     /// Whether the holder could not lock its byte, so that a free byte says nothing.
-    pub(super) fn is_lockless(self) -> bool {
-        self.0 & LOCKLESS != 0
+    pub(super) fn has_no_file_lock(self) -> bool {
+        self.0 & NO_FILE_LOCK != 0
     }
 
     /// The next holder's first word; `None` if the slot is retired.
-    pub(super) fn claimed_by(self, pid: u32, lockless: bool) -> Option<Self> {
+    pub(super) fn claimed_by(self, pid: u32, no_file_lock: bool) -> Option<Self> {
         if self.generation() >= LAST_GENERATION || u64::from(pid) > PID_MASK {
             return None;
         }
         let generation = (self.generation() + 1) << GENERATION_SHIFT;
-        let lockless = if lockless { LOCKLESS } else { 0 };
+        let no_file_lock = if no_file_lock { NO_FILE_LOCK } else { 0 };
         Some(Self(
-            generation | (u64::from(pid) << PID_SHIFT) | lockless | 1,
+            generation | (u64::from(pid) << PID_SHIFT) | no_file_lock | 1,
         ))
     }
 
@@ -247,8 +247,8 @@ impl<'a> Slot<'a> {
     }
 
     /// First step: `seen`, free or proven dead, becomes a claim of ours.
-    pub(super) fn try_claim(self, seen: Claim, pid: u32, lockless: bool) -> Option<Claim> {
-        let claim = seen.claimed_by(pid, lockless)?;
+    pub(super) fn try_claim(self, seen: Claim, pid: u32, no_file_lock: bool) -> Option<Claim> {
+        let claim = seen.claimed_by(pid, no_file_lock)?;
         if !self.replace(seen, claim) {
             return None;
         }
@@ -260,13 +260,13 @@ impl<'a> Slot<'a> {
     }
 
     /// Second step: says who we are, then that it is complete. `None` if somebody took
-    /// the claim away from us, which is harmless: no token was given out yet.
+    /// the claim from us, which is harmless: no token was given out yet.
     pub(super) fn publish(self, claim: Claim, record: Record) -> Option<Claim> {
         let words = &self.0[1..];
         for _ in 0..PUBLISH_TRIES {
             let found: [u64; 7] = std::array::from_fn(|i| words[i].load(Ordering::Relaxed));
             // Acquire: pairs with the fence in `try_claim`: had one of them been written by
-            // whoever took the claim away, word 0 would be seen to have changed.
+            // whoever took the claim, word 0 would be seen to have changed.
             fence(Ordering::Acquire);
             if Claim(self.0[0].load(Ordering::Relaxed)) != claim {
                 return None;
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_robbed_claimant_notices() {
+    fn a_replaced_claimant_notices() {
         let table = table();
         let slot = Slot::of(&table, 0).unwrap();
         let first = slot.try_claim(slot.claim(), 42, false).unwrap();
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_robbed_claimant_spoils_nobodys_record() {
+    fn a_replaced_claimant_spoils_nobodys_record() {
         let table = table();
         let slot = Slot::of(&table, 0).unwrap();
         let first = slot.try_claim(slot.claim(), 42, false).unwrap();

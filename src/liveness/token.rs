@@ -115,13 +115,13 @@ impl LockWord {
 
 /// What is known about the process behind a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It lives: it is never robbed, however long it is stopped.
+pub enum Liveness {
+    /// It lives: its locks are never taken, however long it is stopped.
     Alive,
     /// Proven dead: its locks may be taken over.
     Dead,
     /// Cannot be told from here, which is treated like alive.
-    Unknowable,
+    Unknown,
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::format::{Kind, Plan, SizeError};
+use crate::format::{Plan, SizeError, StoreKind};
 use crate::map::{Map, ReadOnlyMap};
 use crate::schema::Schema;
 use crate::segment::{Attached, Created, Segment, SegmentError};
-use crate::store::Shared;
+use crate::store::Store;
 use crate::store::error::OpenError;
 use crate::store::open::{EntryTypes, Settings, planned_size, settings_methods};
 use crate::store::typed::{check_types, invalid_part, types};
@@ -54,7 +54,7 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
         planned_size(&Plan {
             key_len: size_of::<K>(),
             value_len: size_of::<V>(),
-            ..self.settings.plan(Kind::Map, &types, 0)
+            ..self.settings.plan(StoreKind::Map, &types, 0)
         })
     }
 
@@ -118,14 +118,14 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     }
 
     fn plan(&self) -> Result<Plan, OpenError> {
-        Ok(self.settings.plan(Kind::Map, &types::<K, V>()?, 0))
+        Ok(self.settings.plan(StoreKind::Map, &types::<K, V>()?, 0))
     }
 
-    fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Shared>, OpenError> {
+    fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Store>, OpenError> {
         let (shared, ()) = self.settings.finish(
             attached,
             access,
-            |layout| check_types::<K, V>(layout, Kind::Map, 0),
+            |layout| check_types::<K, V>(layout, StoreKind::Map, 0),
             |(), key, value| invalid_part::<K, V>(key, value),
         )?;
         Ok(shared)

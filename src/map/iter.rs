@@ -3,10 +3,10 @@
 use std::fmt;
 
 use super::{Map, ReadOnlyMap};
-use crate::protocol::walk::Steps;
+use crate::protocol::walk::Cursor;
 use crate::store::error::IterError;
 use crate::store::typed::decoded;
-use crate::types::image::Image;
+use crate::types::image::WordBuf;
 use crate::types::{Key, Value};
 
 impl<K: Key, V: Value> ReadOnlyMap<K, V> {
@@ -19,13 +19,13 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     ///
     /// An iterator that is overtaken by so many displacements that it can keep no track of them
     /// (they happen in an almost full map only; a thousand of them while it stands at one
-    /// bucket) ends with [`IterError::Lapped`] and does not guess. One gap is known: a writer
+    /// bucket) ends with [`IterError::Lagged`] and does not guess. One gap is known: a writer
     /// that was stopped in the middle of a displacement, then overtaken by 64 others before the
     /// iteration began, and goes on during it, may hide or double the one entry it moves.
     pub fn iter(&self) -> Iter<'_, K, V> {
         Iter {
             map: self,
-            steps: Steps::new(&self.table()),
+            steps: Cursor::new(&self.table()),
         }
     }
 
@@ -43,7 +43,7 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
 /// Iterator over the entries of a map, see [`ReadOnlyMap::iter`].
 pub struct Iter<'a, K, V> {
     map: &'a ReadOnlyMap<K, V>,
-    steps: Steps,
+    steps: Cursor,
 }
 
 impl<K: Key, V: Value> Iterator for Iter<'_, K, V> {
@@ -54,7 +54,7 @@ impl<K: Key, V: Value> Iterator for Iter<'_, K, V> {
             Ok(words) => words,
             Err(lost) => return Some(Err(lost.into())),
         };
-        let (key, value) = words.split_at(Image::<K>::WORDS);
+        let (key, value) = words.split_at(WordBuf::<K>::WORDS);
         let entry = decoded(key).and_then(|key| Ok((key, decoded(value)?)));
         Some(entry.map_err(IterError::from))
     }

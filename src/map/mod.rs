@@ -11,12 +11,12 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::format::Layout;
+use crate::format::Header;
 use crate::protocol::shape::Typed;
 use crate::protocol::table::Table;
 use crate::segment::{Segment, SegmentError};
-use crate::store::Shared;
-use crate::store::restart::Salvage;
+use crate::store::Store;
+use crate::store::restart::SalvageReport;
 use crate::store::stats::stats;
 use crate::types::{Key, Value};
 
@@ -37,7 +37,7 @@ pub use crate::store::stats::MapStats;
 /// wrote; a reader never waits for a writer, whether that is slow, stopped or dead. Operations on
 /// different keys are independent: there is no snapshot of the whole map.
 pub struct ReadOnlyMap<K, V> {
-    shared: Arc<Shared>,
+    shared: Arc<Store>,
     types: PhantomData<fn(K) -> V>,
 }
 
@@ -108,20 +108,20 @@ impl<K, V> fmt::Debug for Map<K, V> {
 }
 
 impl<K: Key, V: Value> ReadOnlyMap<K, V> {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Store>) -> Self {
         Self {
             shared,
             types: PhantomData,
         }
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Store {
         &self.shared
     }
 
     /// What all clones of the handle have in common, to outlive this one.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn clone_shared(&self) -> Arc<Shared> {
+    pub(crate) fn clone_shared(&self) -> Arc<Store> {
         Arc::clone(&self.shared)
     }
 
@@ -135,14 +135,14 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     pub fn len(&self) -> usize {
         let table = self.table();
         (0..table.buckets())
-            .map(|index| table.bucket(index).begin().occupied().len() as usize)
+            .map(|index| table.bucket(index).read_begin().occupied().len() as usize)
             .sum()
     }
 
     /// Whether there is no entry. Ends at the first one.
     pub fn is_empty(&self) -> bool {
         let table = self.table();
-        (0..table.buckets()).all(|index| table.bucket(index).begin().occupied().is_empty())
+        (0..table.buckets()).all(|index| table.bucket(index).read_begin().occupied().is_empty())
     }
 
     /// How many entries are promised to fit. More may.
@@ -158,8 +158,8 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
 
     /// What was kept, and what was dropped, of a segment that was in use when the machine
     /// crashed, if it was this handle's opening that looked it over (see
-    /// [`AfterMachineCrash`](crate::AfterMachineCrash)).
-    pub fn salvage(&self) -> Option<&Salvage> {
+    /// [`CrashPolicy`](crate::CrashPolicy)).
+    pub fn salvage(&self) -> Option<&SalvageReport> {
         self.shared.salvage.get()
     }
 
@@ -169,25 +169,25 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     }
 
     /// The checked description of the segment.
-    pub fn layout(&self) -> &Layout {
+    pub fn header(&self) -> &Header {
         &self.shared.layout
     }
 
     /// Fails if the segment's name was removed, or names another segment now: this handle still
     /// works, but whoever opens the name gets something else.
-    pub fn is_current(&self) -> Result<(), SegmentError> {
-        self.shared.segment.is_current(self.shared.identity)
+    pub fn ensure_current(&self) -> Result<(), SegmentError> {
+        self.shared.segment.ensure_current(self.shared.identity)
     }
 
     /// The file behind the segment: to be inherited or sent (see [`crate::segment`]). System V
     /// segments have none.
-    pub fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.shared.as_fd()
+    pub fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.shared.fd()
     }
 }
 
 impl<K: Key, V: Value> Map<K, V> {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Store>) -> Self {
         Self {
             reader: ReadOnlyMap::new(shared),
         }

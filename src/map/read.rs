@@ -2,13 +2,13 @@
 
 use super::ReadOnlyMap;
 use crate::protocol::bucket::Bucket;
-use crate::protocol::hash::Hashed;
+use crate::protocol::hash::KeyHash;
 use crate::protocol::shape::Typed;
-use crate::protocol::table::{Lookup, Probe, Table};
+use crate::protocol::table::{HashedKey, Lookup, Table};
 use crate::store::error::ReadError;
 use crate::store::typed::found;
-use crate::sys::copy::Sink;
-use crate::types::image::Image;
+use crate::sys::copy::CopyBuf;
+use crate::types::image::WordBuf;
 use crate::types::{Key, Value};
 
 /// Keys whose memory accesses overlap in `get_many`.
@@ -30,14 +30,14 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     pub fn get(&self, key: &K) -> Result<Option<V>, ReadError> {
         match self.shared.quick_table(Typed::SHAPE) {
             Some(table) => self.get_from(table, key),
-            None => self.get_unusual(key),
+            None => self.get_any_hash(key),
         }
     }
 
     /// `get` from a table whose hash function is not the usual one.
     #[cold]
     #[inline(never)]
-    fn get_unusual(&self, key: &K) -> Result<Option<V>, ReadError> {
+    fn get_any_hash(&self, key: &K) -> Result<Option<V>, ReadError> {
         self.get_from(self.table(), key)
     }
 
@@ -51,47 +51,47 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
         &self,
         table: Table<'_, Typed<K, V>>,
         key: &K,
-        hash: Hashed,
+        hash: KeyHash,
     ) -> Result<Option<V>, ReadError> {
-        let mut key_image = Image::uninit();
-        let mut image = Image::<V>::uninit();
+        let mut key_image = WordBuf::uninit();
+        let mut image = WordBuf::<V>::uninit();
         let mut value = image.sink();
         let words = &*key_image.write(key);
-        let probe = Probe { hash, words };
-        match table.glance(probe, |bucket, slot| bucket.load_value(slot, &mut value)) {
+        let hashed = HashedKey { hash, words };
+        match table.probe_primary(hashed, |bucket, slot| bucket.load_value(slot, &mut value)) {
             Some(Lookup::Hit) => found(value.words()),
             Some(_) => Ok(None),
-            None => self.get_elsewhere(key, hash),
+            None => self.get_slow(key, hash),
         }
     }
 
     /// The rest of `get`, out of its caller's way: nothing of it is in the caller's registers.
     #[inline(never)]
-    fn get_elsewhere(&self, key: &K, hash: Hashed) -> Result<Option<V>, ReadError> {
-        let mut value_image = Image::<V>::uninit();
+    fn get_slow(&self, key: &K, hash: KeyHash) -> Result<Option<V>, ReadError> {
+        let mut value_image = WordBuf::<V>::uninit();
         let mut value = value_image.sink();
-        if self.fetch_elsewhere(key, hash, &mut value)? {
+        if self.fetch_slow(key, hash, &mut value)? {
             found(value.words())
         } else {
             Ok(None)
         }
     }
 
-    /// Copies the value of a key that a glance has not found, if it is there.
-    fn fetch_elsewhere(
+    /// Copies the value of a key that the fast path has not found, if it is there.
+    fn fetch_slow(
         &self,
         key: &K,
-        hash: Hashed,
-        value: &mut Sink<'_>,
+        hash: KeyHash,
+        value: &mut CopyBuf<'_>,
     ) -> Result<bool, ReadError> {
-        let mut key_image = Image::uninit();
+        let mut key_image = WordBuf::uninit();
         let words = &*key_image.write(key);
-        let probe = Probe { hash, words };
+        let hashed = HashedKey { hash, words };
         let take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, value);
-        match self.table().read_elsewhere(probe, take) {
+        match self.table().read_slow(hashed, take) {
             Lookup::Hit => Ok(true),
             Lookup::Miss => Ok(false),
-            Lookup::Contended => self.fetch_contended(probe, value),
+            Lookup::Contended => self.fetch_contended(hashed, value),
         }
     }
 
@@ -114,26 +114,26 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// [`ReadError::Contended`], as [`get`](Self::get).
     #[inline]
     pub fn contains_key(&self, key: &K) -> Result<bool, ReadError> {
-        let mut key_image = Image::uninit();
+        let mut key_image = WordBuf::uninit();
         let table = self.table();
         let hash = table.hash(key.as_bytes());
         let words = &*key_image.write(key);
-        match table.glance(Probe { hash, words }, |_, _| ()) {
+        match table.probe_primary(HashedKey { hash, words }, |_, _| ()) {
             Some(lookup) => Ok(lookup == Lookup::Hit),
-            None => self.contains_elsewhere(key, hash),
+            None => self.contains_slow(key, hash),
         }
     }
 
     #[inline(never)]
-    fn contains_elsewhere(&self, key: &K, hash: Hashed) -> Result<bool, ReadError> {
-        let mut key_image = Image::uninit();
+    fn contains_slow(&self, key: &K, hash: KeyHash) -> Result<bool, ReadError> {
+        let mut key_image = WordBuf::uninit();
         let words = &*key_image.write(key);
-        let probe = Probe { hash, words };
-        match self.table().read_elsewhere(probe, |_, _| ()) {
+        let hashed = HashedKey { hash, words };
+        match self.table().read_slow(hashed, |_, _| ()) {
             Lookup::Hit => Ok(true),
             Lookup::Miss => Ok(false),
             // Whether the value is valid is not the question.
-            Lookup::Contended => self.fetch_contended(probe, &mut Image::<V>::uninit().sink()),
+            Lookup::Contended => self.fetch_contended(hashed, &mut WordBuf::<V>::uninit().sink()),
         }
     }
 
@@ -169,7 +169,7 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     ) -> Result<usize, ReadError> {
         let mut found = 0;
         for (keys, values) in keys.chunks(BATCH).zip(values.chunks_mut(BATCH)) {
-            let mut hashes = [Hashed(0); BATCH];
+            let mut hashes = [KeyHash(0); BATCH];
             for (key, hash) in keys.iter().zip(&mut hashes) {
                 *hash = table.hash(key.as_bytes());
                 table.prefetch(*hash);
@@ -187,7 +187,11 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
 
     #[cold]
     #[inline(never)]
-    fn fetch_contended(&self, probe: Probe<'_>, value: &mut Sink<'_>) -> Result<bool, ReadError> {
-        self.shared.read_contended(&self.table(), probe, value)
+    fn fetch_contended(
+        &self,
+        hashed: HashedKey<'_>,
+        value: &mut CopyBuf<'_>,
+    ) -> Result<bool, ReadError> {
+        self.shared.read_contended(&self.table(), hashed, value)
     }
 }

@@ -2,15 +2,15 @@
 
 use super::Map;
 use super::read::BATCH;
-use crate::protocol::hash::HashKind;
+use crate::protocol::hash::HashFunction;
 use crate::protocol::shape::Typed;
-use crate::protocol::table::{Edit, Outcome, Probe};
-use crate::store::error::{Exchange, SweepError, TryInsert, WriteError};
+use crate::protocol::table::{Edit, HashedKey, Outcome};
+use crate::store::error::{CompareExchange, SweepError, TryInsert, WriteError};
 use crate::store::sweep::clear;
 use crate::store::typed::decoded;
-use crate::sys::copy::Sink;
+use crate::sys::copy::CopyBuf;
 use crate::sys::sync::Deadline;
-use crate::types::image::{Image, decode, same};
+use crate::types::image::{WordBuf, decode, same};
 use crate::types::integer::Integer;
 use crate::types::{Key, Value};
 
@@ -22,70 +22,74 @@ impl<K: Key, V: Value> Map<K, V> {
         key: &K,
         decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
         new: &mut [u64],
-        old: &mut Sink<'_>,
+        old: &mut CopyBuf<'_>,
     ) -> Result<Outcome, WriteError> {
-        let mut key_image = Image::uninit();
+        let mut key_image = WordBuf::uninit();
         let table = self.reader.table();
         let hash = table.hash(key.as_bytes());
         let words = &*key_image.write(key);
-        let probe = Probe { hash, words };
-        self.reader.shared.edit_key(&table, probe, old, new, decide)
+        let hashed = HashedKey { hash, words };
+        self.reader
+            .shared
+            .edit_key(&table, hashed, old, new, decide)
     }
 
-    /// The short way of an edit, as [`Table::edit_at_home`], in a map with the usual hash function and
-    /// by a process that is registered. `None`: nothing has been done.
+    /// The short way of an edit, as [`Table::edit_in_primary`], in a map with the usual hash
+    /// function and by a process that is registered. `None`: nothing has been done.
     ///
-    /// Whoever tries this goes the [long way](Self::edit_elsewhere) in a call of its own, which
+    /// Whoever tries this goes the [long way](Self::edit_slow) in a call of its own, which
     /// shares no memory with this one: so all of it is in registers here.
     #[inline(always)]
-    fn edit_at_home(
+    fn edit_in_primary(
         &self,
         key: &K,
         mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
         new: &mut [u64],
-        old: &mut Sink<'_>,
+        old: &mut CopyBuf<'_>,
     ) -> Option<Outcome> {
         let shared = &self.reader.shared;
         let table = shared.quick_table(Typed::<K, V>::SHAPE)?;
         let token = shared.current_token()?;
-        let mut key_image = Image::uninit();
-        let probe = Probe {
+        let mut key_image = WordBuf::uninit();
+        let hashed = HashedKey {
             hash: table.hash(key.as_bytes()),
             words: key_image.write(key),
         };
-        table.edit_at_home(token, probe, old, new, &mut decide)
+        table.edit_in_primary(token, hashed, old, new, &mut decide)
     }
 
     /// The long way of an edit, wherever the key is.
     #[inline(always)]
-    fn edit_elsewhere(
+    fn edit_slow(
         &self,
         key: &K,
         mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
         new: &mut [u64],
-        old: &mut Sink<'_>,
+        old: &mut CopyBuf<'_>,
     ) -> Result<Outcome, WriteError> {
         let shared = &self.reader.shared;
         let table = self.reader.table();
-        let mut key_image = Image::uninit();
-        let probe = Probe {
+        let mut key_image = WordBuf::uninit();
+        let hashed = HashedKey {
             hash: table.hash(key.as_bytes()),
             words: key_image.write(key),
         };
         match shared.layout.hash {
-            HashKind::Rapid => shared.edit(&table, shared.token()?, probe, old, new, &mut decide),
+            HashFunction::Rapid => {
+                shared.edit(&table, shared.token()?, hashed, old, new, &mut decide)
+            }
             // The short way was not tried yet.
-            HashKind::Sip => shared.edit_key(&table, probe, old, new, decide),
+            HashFunction::Sip => shared.edit_key(&table, hashed, old, new, decide),
         }
     }
 
     /// The value that was there before an edit.
     #[inline(always)]
-    fn previous(outcome: Outcome, old: &Sink<'_>) -> Result<Option<V>, WriteError> {
+    fn previous(outcome: Outcome, old: &CopyBuf<'_>) -> Result<Option<V>, WriteError> {
         match outcome {
             Outcome::Inserted | Outcome::KeptAbsent => Ok(None),
             Outcome::Replaced | Outcome::Removed | Outcome::KeptPresent => {
-                // Garbage that was overwritten or removed is no reason to fail.
+                // Invalid bytes that were overwritten or removed are no reason to fail.
                 match decode::<V>(old.words()) {
                     Some(value) if value.is_valid() => Ok(Some(*value)),
                     _ => Ok(None),
@@ -101,19 +105,19 @@ impl<K: Key, V: Value> Map<K, V> {
     /// [`WriteError::Register`] at the first write of a process.
     #[inline(always)]
     pub fn insert(&self, key: K, value: V) -> Result<Option<V>, WriteError> {
-        let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
+        let (mut new, mut old) = (WordBuf::uninit(), WordBuf::<V>::uninit());
         let mut old = old.sink();
-        match self.edit_at_home(&key, |_, _| Edit::Put, new.write(&value), &mut old) {
+        match self.edit_in_primary(&key, |_, _| Edit::Put, new.write(&value), &mut old) {
             Some(outcome) => Self::previous(outcome, &old),
-            None => self.insert_elsewhere(&{ key }, &{ value }),
+            None => self.insert_slow(&{ key }, &{ value }),
         }
     }
 
     #[inline(never)]
-    fn insert_elsewhere(&self, key: &K, value: &V) -> Result<Option<V>, WriteError> {
-        let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
+    fn insert_slow(&self, key: &K, value: &V) -> Result<Option<V>, WriteError> {
+        let (mut new, mut old) = (WordBuf::uninit(), WordBuf::<V>::uninit());
         let mut old = old.sink();
-        let outcome = self.edit_elsewhere(key, |_, _| Edit::Put, new.write(value), &mut old)?;
+        let outcome = self.edit_slow(key, |_, _| Edit::Put, new.write(value), &mut old)?;
         Self::previous(outcome, &old)
     }
 
@@ -127,10 +131,10 @@ impl<K: Key, V: Value> Map<K, V> {
         let mut inserted = 0;
         for entries in entries.chunks(BATCH) {
             for (key, _) in entries {
-                table.prefetch(table.hash_of(Image::uninit().write(key)));
+                table.prefetch(table.hash_of(WordBuf::uninit().write(key)));
             }
             for (key, value) in entries {
-                let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
+                let (mut new, mut old) = (WordBuf::uninit(), WordBuf::<V>::uninit());
                 let put = |_: Option<&[u64]>, _: &mut [u64]| Edit::Put;
                 let outcome = self.edit(key, put, new.write(value), &mut old.sink())?;
                 inserted += usize::from(outcome == Outcome::Inserted);
@@ -143,10 +147,10 @@ impl<K: Key, V: Value> Map<K, V> {
     /// one is told [`TryInsert::Inserted`].
     ///
     /// # Errors
-    /// As [`insert`](Self::insert), and [`WriteError::InvalidValue`] if garbage is there.
+    /// As [`insert`](Self::insert), and [`WriteError::InvalidValue`] if invalid bytes are there.
     #[inline]
     pub fn try_insert(&self, key: K, value: V) -> Result<TryInsert<V>, WriteError> {
-        let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
+        let (mut new, mut old) = (WordBuf::uninit(), WordBuf::<V>::uninit());
         let mut old = old.sink();
         let unless_there = |current: Option<&[u64]>, _: &mut [u64]| match current {
             Some(_) => Edit::Keep,
@@ -165,19 +169,19 @@ impl<K: Key, V: Value> Map<K, V> {
     /// As [`insert`](Self::insert), but never `Full`.
     #[inline(always)]
     pub fn remove(&self, key: &K) -> Result<Option<V>, WriteError> {
-        let mut old = Image::<V>::uninit();
+        let mut old = WordBuf::<V>::uninit();
         let mut old = old.sink();
-        match self.edit_at_home(key, |_, _| Edit::Remove, &mut [], &mut old) {
+        match self.edit_in_primary(key, |_, _| Edit::Remove, &mut [], &mut old) {
             Some(outcome) => Self::previous(outcome, &old),
-            None => self.remove_elsewhere(key),
+            None => self.remove_slow(key),
         }
     }
 
     #[inline(never)]
-    fn remove_elsewhere(&self, key: &K) -> Result<Option<V>, WriteError> {
-        let mut old = Image::<V>::uninit();
+    fn remove_slow(&self, key: &K) -> Result<Option<V>, WriteError> {
+        let mut old = WordBuf::<V>::uninit();
         let mut old = old.sink();
-        let outcome = self.edit_elsewhere(key, |_, _| Edit::Remove, &mut [], &mut old)?;
+        let outcome = self.edit_slow(key, |_, _| Edit::Remove, &mut [], &mut old)?;
         Self::previous(outcome, &old)
     }
 
@@ -219,7 +223,7 @@ impl<K: Key, V: Value> Map<K, V> {
     /// It runs again if another writer changed the value meanwhile.
     ///
     /// # Errors
-    /// As [`insert`](Self::insert); [`WriteError::InvalidValue`] if garbage is there;
+    /// As [`insert`](Self::insert); [`WriteError::InvalidValue`] if invalid bytes are there;
     /// [`WriteError::Contended`] if others were always faster for the whole `lock_timeout`.
     pub fn fetch_update(
         &self,
@@ -248,7 +252,7 @@ impl<K: Key, V: Value> Map<K, V> {
                 Change::Put(value) => (Edit::Put, Some(value)),
                 Change::Remove => (Edit::Remove, None),
             };
-            let mut expected = Image::uninit();
+            let mut expected = WordBuf::uninit();
             let expected = current.as_ref().map(|value| &*expected.write(value));
             let mut changed = false;
             let if_unchanged = |now: Option<&[u64]>, _: &mut [u64]| {
@@ -261,12 +265,12 @@ impl<K: Key, V: Value> Map<K, V> {
                 };
                 if changed { Edit::Keep } else { edit }
             };
-            let mut new = Image::uninit();
+            let mut new = WordBuf::uninit();
             let new = value
                 .as_ref()
                 .map(|value| new.write(value))
                 .unwrap_or_default();
-            let mut old = Image::<V>::uninit();
+            let mut old = WordBuf::<V>::uninit();
             let _ = self.edit(key, if_unchanged, new, &mut old.sink())?;
             if !changed {
                 return Ok((true, current));
@@ -280,27 +284,28 @@ impl<K: Key, V: Value> Map<K, V> {
     /// Replaces the value of a key by `new` if it is `expected`, by its bytes.
     ///
     /// # Errors
-    /// As [`insert`](Self::insert), but never `Full`; [`WriteError::InvalidValue`] if garbage is there.
+    /// As [`insert`](Self::insert), but never `Full`; [`WriteError::InvalidValue`] if invalid bytes
+    /// are there.
     pub fn compare_exchange(
         &self,
         key: &K,
         expected: &V,
         new: V,
-    ) -> Result<Exchange<V>, WriteError> {
-        let (mut expected_image, mut new_image) = (Image::uninit(), Image::uninit());
+    ) -> Result<CompareExchange<V>, WriteError> {
+        let (mut expected_image, mut new_image) = (WordBuf::uninit(), WordBuf::uninit());
         let expected = &*expected_image.write(expected);
         let mut equal = false;
         let if_equal = |current: Option<&[u64]>, _: &mut [u64]| {
             equal = current.is_some_and(|current| same::<V>(current, expected));
             if equal { Edit::Put } else { Edit::Keep }
         };
-        let mut old = Image::<V>::uninit();
+        let mut old = WordBuf::<V>::uninit();
         let mut old = old.sink();
         let outcome = self.edit(key, if_equal, new_image.write(&new), &mut old)?;
         match outcome {
-            _ if equal => Ok(Exchange::Done),
-            Outcome::KeptAbsent => Ok(Exchange::Absent),
-            _ => Ok(Exchange::Differs(decoded(old.words())?)),
+            _ if equal => Ok(CompareExchange::Exchanged),
+            Outcome::KeptAbsent => Ok(CompareExchange::Absent),
+            _ => Ok(CompareExchange::Mismatch(decoded(old.words())?)),
         }
     }
 
@@ -314,22 +319,22 @@ impl<K: Key, V: Value> Map<K, V> {
     where
         V: Integer,
     {
-        let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
+        let (mut new, mut old) = (WordBuf::uninit(), WordBuf::<V>::uninit());
         let mut old = old.sink();
-        match self.edit_at_home(key, Self::adding(delta), new.write(&delta), &mut old) {
+        match self.edit_in_primary(key, Self::adding(delta), new.write(&delta), &mut old) {
             Some(outcome) => Self::previous(outcome, &old),
-            None => self.fetch_add_elsewhere(key, delta),
+            None => self.fetch_add_slow(key, delta),
         }
     }
 
     #[inline(never)]
-    fn fetch_add_elsewhere(&self, key: &K, delta: V) -> Result<Option<V>, WriteError>
+    fn fetch_add_slow(&self, key: &K, delta: V) -> Result<Option<V>, WriteError>
     where
         V: Integer,
     {
-        let (mut new, mut old) = (Image::uninit(), Image::<V>::uninit());
+        let (mut new, mut old) = (WordBuf::uninit(), WordBuf::<V>::uninit());
         let mut old = old.sink();
-        let outcome = self.edit_elsewhere(key, Self::adding(delta), new.write(&delta), &mut old)?;
+        let outcome = self.edit_slow(key, Self::adding(delta), new.write(&delta), &mut old)?;
         Self::previous(outcome, &old)
     }
 
@@ -344,7 +349,7 @@ impl<K: Key, V: Value> Map<K, V> {
                 Some(value) => value.wrapping_add(delta),
                 None => delta,
             };
-            new.copy_from_slice(Image::uninit().write(&sum));
+            new.copy_from_slice(WordBuf::uninit().write(&sum));
             Edit::Put
         }
     }

@@ -1,17 +1,17 @@
-//! Which entry of a full cache gives way.
+//! Which entry of a full cache is evicted.
 //!
 //! Everything here is arithmetic on private copies: no shared word is read or written (except by
-//! [`learner`], which keeps the books). Any bits whatever are a valid history, since another
+//! [`estimator`], which keeps the books). Any bits whatever are a valid history, since another
 //! process may have written them; wrong ones cost hits and nothing else.
 //!
 //! # The problem
 //!
-//! A key may live in two buckets, so up to thirty entries can give way to it. No policy is
+//! A key may live in two buckets, so up to thirty entries can be evicted for it. No policy is
 //! best for all: the least recently used one is right where things are asked for again soon or never,
 //! and wrong for loops and scans; favouring what was asked for often is right for stable
 //! popularity and wrong when it shifts. So this one assumes nothing. It **measures**, for
-//! entries with the same past, how soon they are asked for again, and lets go of the entry whose
-//! past promises least.
+//! entries with the same age class, how soon they are asked for again, and lets go of the entry
+//! whose age class promises least.
 //!
 //! # The past of an entry
 //!
@@ -48,21 +48,22 @@
 //! inserted and has its tag there begins in class 1: it would have been a hit in a larger cache.
 //! (One strange key of eight does as well, by coincidence; that is part of what is measured.)
 //!
-//! # What a past is worth
+//! # What an age class is worth
 //!
-//! Each time an entry is hit, or evicted, its past is counted ([`learner`]). From the counts follow the
-//! probabilities that an entry of a class and level is asked for in the next tick, and from
-//! these the most hits a tick that it can bring if it is kept for the best length of time ([`worth`]).
+//! Each time an entry is hit, or evicted, its age class is counted ([`estimator`]). From the counts
+//! follow the probabilities that an entry of a class and level is asked for in the next tick, and
+//! from these the most hits a tick that it can bring if it is kept for the best length of time
+//! ([`worth`]).
 //! That is Gittins's index ("Bandit processes and dynamic allocation indices", 1979), the right order if
-//! the entries are independent. All 128 pasts sorted by it are the *ranks*, a byte each,
+//! the entries are independent. All 128 age classes sorted by it are the *ranks*, a byte each,
 //! which insertions look up and which are computed anew once in some hundred evictions.
 //! They are the same for all processes, since they stand in the segment.
 //!
 //! Two things keep it from believing only what it already does. One eviction of 64 takes anybody
-//! ([`Dice::explores`]), so that all pasts keep being seen. And a past that nobody has lived to
-//! see counts as slightly promising, which is little where hits are many; where there are next to
-//! none, as in a loop over more than fits, it makes the old stay and the young go, until it is known what the
-//! old are worth. That is how a loop gets most of the hits that are possible.
+//! ([`Rng::explores`]), so that all age classes keep being seen. And an age class that nobody has
+//! lived to see counts as slightly promising, which is little where hits are many; where there are
+//! next to none, as in a loop over more than fits, it makes the old stay and the young go, until it
+//! is known what the old are worth. That is how a loop gets most of the hits that are possible.
 //!
 //! # Where it comes from, and what it was measured against
 //!
@@ -82,7 +83,7 @@
 //! over ten times what fits ARC and LRU get nothing, this one 7 % of 10 %. The benchmark `hit_ratio`
 //! compares the real cache with other real caches.
 
-pub(crate) mod learner;
+pub(crate) mod estimator;
 mod worth;
 
 pub(crate) use self::worth::Ranks;
@@ -91,19 +92,20 @@ pub(crate) use self::worth::Ranks;
 pub(crate) type Words = [u64; 2];
 
 /// Kinds of past.
-const PASTS: usize = CLASSES * LEVELS;
+const AGE_CLASSES: usize = CLASSES * LEVELS;
 const CLASSES: usize = 4;
 const LEVELS: usize = 32;
 
-/// Entries at home are a line nearer than those away. Whoever shall go there instead must rank
-/// lower by more than this, which halves the number of entries away from home and costs no hits.
-const HOME_ADVANTAGE: u8 = 8;
+/// Entries in the primary bucket are a line nearer than those in their secondary bucket. Whoever
+/// shall go there instead must rank lower by more than this, which halves the number of entries in
+/// their secondary bucket and costs no hits.
+const PRIMARY_ADVANTAGE: u8 = 8;
 
 /// What is known of an entry: its class and level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Past(u8);
+pub(crate) struct AgeClass(u8);
 
-impl Past {
+impl AgeClass {
     /// Of one that has just come.
     const NEW: Self = Self::of(0, 0);
     /// Of one that has come back.
@@ -113,10 +115,10 @@ impl Past {
         Self((class % CLASSES * LEVELS + level % LEVELS) as u8)
     }
 
-    /// As a number below [`PASTS`].
+    /// As a number below [`AGE_CLASSES`].
     #[inline(always)]
     fn index(self) -> usize {
-        usize::from(self.0) % PASTS
+        usize::from(self.0) % AGE_CLASSES
     }
 
     /// Ticks that an entry spends at a level, on average.
@@ -163,19 +165,19 @@ impl Planes {
     }
 
     #[inline(always)]
-    fn past(&self, slot: u32) -> Past {
+    fn age_class(&self, slot: u32) -> AgeClass {
         let planes = self.level.iter().chain(&self.class);
         let bits = planes.enumerate();
-        Past(bits.fold(0, |past, (bit, plane)| {
-            past | ((plane >> (slot & 15) & 1) as u8) << bit
+        AgeClass(bits.fold(0, |age_class, (bit, plane)| {
+            age_class | ((plane >> (slot & 15) & 1) as u8) << bit
         }))
     }
 
-    fn set_past(&mut self, slot: u32, past: Past) {
+    fn set_age_class(&mut self, slot: u32, age_class: AgeClass) {
         let place = 1u16 << (slot & 15);
         let planes = self.level.iter_mut().chain(&mut self.class);
         for (bit, plane) in planes.enumerate() {
-            match past.0 >> bit & 1 {
+            match age_class.0 >> bit & 1 {
                 0 => *plane &= !place,
                 _ => *plane |= place,
             }
@@ -225,9 +227,9 @@ impl Planes {
 
 /// Bits that differ from one insertion to the next: the policy needs some that nobody has to keep.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Rng(u64);
 
-impl Dice {
+impl Rng {
     /// For the insertion of a key with this hash into a bucket of this version.
     #[inline(always)]
     pub(crate) fn new(hash: u64, version: u64) -> Self {
@@ -238,9 +240,9 @@ impl Dice {
         Self(bits ^ bits >> 31)
     }
 
-    /// The same for the key's other bucket.
+    /// The same for the key's secondary bucket.
     #[inline(always)]
-    pub(crate) fn for_the_other(self) -> Self {
+    pub(crate) fn for_the_secondary(self) -> Self {
         Self(self.0.rotate_right(8))
     }
 
@@ -274,16 +276,16 @@ pub(crate) fn hit(word: u64, slot: u32) -> u64 {
     word | 1 << (slot & 15)
 }
 
-/// One tick: hits since the last one count, all others get older. `seen` is told the past of each entry
-/// that was hit.
+/// One tick: hits since the last one count, all others get older. `seen` is told the age class of
+/// each entry that was hit.
 #[inline]
-pub(crate) fn aged(words: Words, occupied: u16, dice: Dice, mut seen: impl FnMut(Past)) -> Words {
+pub(crate) fn aged(words: Words, occupied: u16, rng: Rng, mut seen: impl FnMut(AgeClass)) -> Words {
     let mut planes = Planes::of(words);
     let hit = planes.hit & occupied;
     for slot in slots(hit) {
-        seen(planes.past(slot));
+        seen(planes.age_class(slot));
     }
-    let older = occupied & !hit & planes.below(dice.quarter());
+    let older = occupied & !hit & planes.below(rng.quarter());
     planes.advance(older);
     planes.promote(hit);
     planes.hit = 0;
@@ -291,18 +293,18 @@ pub(crate) fn aged(words: Words, occupied: u16, dice: Dice, mut seen: impl FnMut
 }
 
 /// The past of the entry in `slot`.
-pub(crate) fn past(words: Words, slot: u32) -> Past {
-    Planes::of(words).past(slot)
+pub(crate) fn age_class(words: Words, slot: u32) -> AgeClass {
+    Planes::of(words).age_class(slot)
 }
 
 /// After an entry came into `slot`; `returned` if the [`Ghosts`] knew it.
 pub(crate) fn inserted(words: Words, slot: u32, returned: bool) -> Words {
     let mut planes = Planes::of(words);
-    let past = match returned {
-        true => Past::RETURNED,
-        false => Past::NEW,
+    let age_class = match returned {
+        true => AgeClass::RETURNED,
+        false => AgeClass::NEW,
     };
-    planes.set_past(slot, past);
+    planes.set_age_class(slot, age_class);
     planes.hit &= !(1 << (slot & 15));
     planes.words()
 }
@@ -310,8 +312,8 @@ pub(crate) fn inserted(words: Words, slot: u32, returned: bool) -> Words {
 /// After an entry got a new value, and with it another slot: that is a hit.
 pub(crate) fn updated(words: Words, from: u32, to: u32) -> Words {
     let mut planes = Planes::of(words);
-    let past = planes.past(from);
-    planes.set_past(to, past);
+    let age_class = planes.age_class(from);
+    planes.set_age_class(to, age_class);
     planes.hit |= 1 << (to & 15);
     planes.words()
 }
@@ -360,7 +362,7 @@ impl Candidates {
         let turned = slots(self.occupied.rotate_right(start & 15));
         turned
             .map(|slot| (slot + start) & 15)
-            .map(|slot| (ranks.of(planes.past(slot)), slot))
+            .map(|slot| (ranks.of(planes.age_class(slot)), slot))
             .min_by_key(|(rank, _)| *rank)
     }
 }
@@ -369,51 +371,53 @@ impl Candidates {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Victim {
     /// Whether it is in the second bucket that was offered.
-    pub(crate) is_away: bool,
+    pub(crate) is_in_secondary: bool,
     pub(crate) slot: u32,
 }
 
-/// Chooses the entry that gives way to a key: from its home, or from its other bucket. `None` only
-/// if there is no entry in either.
+/// Chooses the entry that is evicted for a key: from its primary bucket, or from its secondary
+/// bucket. `None` only if there is no entry in either.
 pub(crate) fn victim(
-    home: Candidates,
-    other: Candidates,
+    primary: Candidates,
+    secondary: Candidates,
     ranks: &Ranks,
-    dice: Dice,
+    rng: Rng,
 ) -> Option<Victim> {
-    let at_home = |slot| Victim {
-        is_away: false,
+    let in_primary = |slot| Victim {
+        is_in_secondary: false,
         slot,
     };
-    let away = |slot| Victim {
-        is_away: true,
+    let in_secondary = |slot| Victim {
+        is_in_secondary: true,
         slot,
     };
     // What is out of date goes first.
-    if let Some(slot) = slots(home.stale & home.occupied).next() {
-        return Some(at_home(slot));
+    if let Some(slot) = slots(primary.stale & primary.occupied).next() {
+        return Some(in_primary(slot));
     }
-    if let Some(slot) = slots(other.stale & other.occupied).next() {
-        return Some(away(slot));
+    if let Some(slot) = slots(secondary.stale & secondary.occupied).next() {
+        return Some(in_secondary(slot));
     }
-    if dice.explores() {
-        let in_home = home.occupied.count_ones();
-        let number = dice.below(in_home + other.occupied.count_ones());
+    if rng.explores() {
+        let primary_len = primary.occupied.count_ones();
+        let number = rng.below(primary_len + secondary.occupied.count_ones());
         let nth = |occupied, number| slots(occupied).nth(number as usize);
-        return match number.checked_sub(in_home) {
-            None => nth(home.occupied, number).map(at_home),
-            Some(number) => nth(other.occupied, number).map(away),
+        return match number.checked_sub(primary_len) {
+            None => nth(primary.occupied, number).map(in_primary),
+            Some(number) => nth(secondary.occupied, number).map(in_secondary),
         };
     }
-    let start = dice.below(16);
-    let in_home = home.lowest(ranks, start);
-    let in_other = other.lowest(ranks, start);
-    match (in_home, in_other) {
-        (Some((rank, _)), Some((lower, slot))) if lower.saturating_add(HOME_ADVANTAGE) < rank => {
-            Some(away(slot))
+    let start = rng.below(16);
+    let primary_best = primary.lowest(ranks, start);
+    let secondary_best = secondary.lowest(ranks, start);
+    match (primary_best, secondary_best) {
+        (Some((rank, _)), Some((lower, slot)))
+            if lower.saturating_add(PRIMARY_ADVANTAGE) < rank =>
+        {
+            Some(in_secondary(slot))
         }
-        (Some((_, slot)), _) => Some(at_home(slot)),
-        (None, found) => found.map(|(_, slot)| away(slot)),
+        (Some((_, slot)), _) => Some(in_primary(slot)),
+        (None, found) => found.map(|(_, slot)| in_secondary(slot)),
     }
 }
 

@@ -10,7 +10,7 @@ pub(super) struct Numbers(pub(super) u64);
 impl Numbers {
     pub(super) fn next(&mut self) -> u64 {
         self.0 += 1;
-        Dice::new(self.0, !self.0).0
+        Rng::new(self.0, !self.0).0
     }
 
     /// A number below `end`.
@@ -20,25 +20,25 @@ impl Numbers {
 }
 
 /// The same as [`aged`], an entry at a time.
-fn aged_plainly(words: Words, occupied: u16, quarter: u32) -> (Words, Vec<Past>) {
+fn aged_plainly(words: Words, occupied: u16, quarter: u32) -> (Words, Vec<AgeClass>) {
     let mut planes = Planes::of(words);
     let mut seen = Vec::new();
     for slot in (0..16).filter(|slot| occupied >> slot & 1 != 0) {
-        let past = planes.past(slot);
-        let (class, level) = (past.index() / LEVELS, past.index() % LEVELS);
+        let age_class = planes.age_class(slot);
+        let (class, level) = (age_class.index() / LEVELS, age_class.index() % LEVELS);
         if planes.hit >> slot & 1 != 0 {
-            seen.push(past);
-            planes.set_past(slot, Past::of((class + 1).min(CLASSES - 1), 0));
+            seen.push(age_class);
+            planes.set_age_class(slot, AgeClass::of((class + 1).min(CLASSES - 1), 0));
         } else if level < 4 * quarter as usize {
-            planes.set_past(slot, Past::of(class, (level + 1).min(LEVELS - 1)));
+            planes.set_age_class(slot, AgeClass::of(class, (level + 1).min(LEVELS - 1)));
         }
     }
     planes.hit = 0;
     (planes.words(), seen)
 }
 
-fn dice_with_quarter(quarter: u32) -> Dice {
-    Dice(1 << (quarter - 2))
+fn rng_with_quarter(quarter: u32) -> Rng {
+    Rng(1 << (quarter - 2))
 }
 
 fn full(words: Words) -> Candidates {
@@ -49,18 +49,20 @@ fn full(words: Words) -> Candidates {
     }
 }
 
-/// Dice that leave nothing to chance, and begin at slot 0.
-const PLAIN: Dice = Dice(1 << 16);
+/// An Rng that leaves nothing to chance, and begin at slot 0.
+const PLAIN: Rng = Rng(1 << 16);
 
-/// A bucket with these pasts, from slot 0.
-fn bucket(pasts: &[Past]) -> Candidates {
-    let words = (0..).zip(pasts).fold([0; 2], |words, (slot, past)| {
-        let mut planes = Planes::of(words);
-        planes.set_past(slot, *past);
-        planes.words()
-    });
+/// A bucket with these age classes, from slot 0.
+fn bucket(age_classes: &[AgeClass]) -> Candidates {
+    let words = (0..)
+        .zip(age_classes)
+        .fold([0; 2], |words, (slot, age_class)| {
+            let mut planes = Planes::of(words);
+            planes.set_age_class(slot, *age_class);
+            planes.words()
+        });
     Candidates {
-        occupied: ((1u32 << pasts.len()) - 1) as u16,
+        occupied: ((1u32 << age_classes.len()) - 1) as u16,
         ..full(words)
     }
 }
@@ -88,19 +90,19 @@ fn planes_are_the_words_whatever_those_are() {
 }
 
 #[test]
-fn a_past_is_kept_for_every_slot_alone() {
+fn an_age_class_is_kept_for_every_slot_alone() {
     let mut numbers = Numbers(1);
-    for past in (0..PASTS as u8).map(Past) {
+    for age_class in (0..AGE_CLASSES as u8).map(AgeClass) {
         for slot in 0..16 {
             let before = Planes::of([numbers.next(), numbers.next()]);
             let mut after = before;
-            after.set_past(slot, past);
-            for other in 0..16 {
-                let expected = match other == slot {
-                    true => past,
-                    false => before.past(other),
+            after.set_age_class(slot, age_class);
+            for secondary in 0..16 {
+                let expected = match secondary == slot {
+                    true => age_class,
+                    false => before.age_class(secondary),
                 };
-                assert_eq!(after.past(other), expected);
+                assert_eq!(after.age_class(secondary), expected);
             }
             assert_eq!(after.hit, before.hit);
         }
@@ -108,20 +110,22 @@ fn a_past_is_kept_for_every_slot_alone() {
 }
 
 #[test]
-fn every_past_ages_as_an_entry_at_a_time_would() {
-    // All pasts, hit or not, at all dice, in every slot.
+fn every_age_class_ages_as_an_entry_at_a_time_would() {
+    // All age classes, hit or not, at all random numbers, in every slot.
     for quarter in 2..=8 {
-        for (past, is_hit) in (0..PASTS as u8).flat_map(|past| [(past, false), (past, true)]) {
+        for (age_class, is_hit) in
+            (0..AGE_CLASSES as u8).flat_map(|age_class| [(age_class, false), (age_class, true)])
+        {
             let mut planes = Planes::of([0; 2]);
             for slot in 0..16 {
-                planes.set_past(slot, Past(past));
+                planes.set_age_class(slot, AgeClass(age_class));
             }
             planes.hit = if is_hit { 0xFFFF } else { 0 };
             for occupied in [0xFFFF, 0x7FFF, 0x8001, 0] {
                 let mut seen = Vec::new();
                 let words = planes.words();
-                let after = aged(words, occupied, dice_with_quarter(quarter), |past| {
-                    seen.push(past);
+                let after = aged(words, occupied, rng_with_quarter(quarter), |age_class| {
+                    seen.push(age_class);
                 });
                 assert_eq!((after, seen), aged_plainly(words, occupied, quarter));
             }
@@ -132,25 +136,25 @@ fn every_past_ages_as_an_entry_at_a_time_would() {
     for _ in 0..20_000 {
         let words = [numbers.next(), numbers.next()];
         let occupied = numbers.next() as u16;
-        let dice = Dice(numbers.next());
+        let rng = Rng(numbers.next());
         let mut seen = Vec::new();
-        let after = aged(words, occupied, dice, |past| seen.push(past));
-        assert_eq!((after, seen), aged_plainly(words, occupied, dice.quarter()));
+        let after = aged(words, occupied, rng, |age_class| seen.push(age_class));
+        assert_eq!((after, seen), aged_plainly(words, occupied, rng.quarter()));
     }
 }
 
 #[test]
 fn a_level_lasts_as_many_ticks_as_it_says() {
     // An entry that is never hit needs, on average, the sum of the ticks to come to the last level.
-    let expected: u32 = (0..LEVELS - 1).map(Past::ticks).sum();
+    let expected: u32 = (0..LEVELS - 1).map(AgeClass::ticks).sum();
     assert_eq!(expected, 8 + 4 * (2 + 4 + 8 + 16 + 32) + 3 * 64);
     let mut ticks = 0u32;
     let mut numbers = Numbers(3);
     let rounds = 2000;
     for _ in 0..rounds {
         let mut words = [0; 2];
-        while past(words, 5) != Past::of(0, LEVELS - 1) {
-            words = aged(words, 1 << 5, Dice(numbers.next()), |_| ());
+        while age_class(words, 5) != AgeClass::of(0, LEVELS - 1) {
+            words = aged(words, 1 << 5, Rng(numbers.next()), |_| ());
             ticks += 1;
         }
     }
@@ -161,48 +165,48 @@ fn a_level_lasts_as_many_ticks_as_it_says() {
 
 #[test]
 fn the_last_level_is_never_left_but_by_a_hit() {
-    let old = bucket(&[Past::of(2, LEVELS - 1)]).words;
-    assert_eq!(aged(old, 1, dice_with_quarter(8), |_| ()), old);
+    let old = bucket(&[AgeClass::of(2, LEVELS - 1)]).words;
+    assert_eq!(aged(old, 1, rng_with_quarter(8), |_| ()), old);
     let hit = [hit(old[0], 0), old[1]];
-    let after = aged(hit, 1, dice_with_quarter(2), |_| ());
-    assert_eq!(past(after, 0), Past::of(3, 0));
+    let after = aged(hit, 1, rng_with_quarter(2), |_| ());
+    assert_eq!(age_class(after, 0), AgeClass::of(3, 0));
 }
 
 #[test]
 fn the_first_levels_are_exact() {
-    // Whatever the dice, so that who came or was hit a few ticks ago is in order.
+    // Whatever the random numbers, so that who came or was hit a few ticks ago is in order.
     let mut numbers = Numbers(4);
     let mut words = [0; 2];
     for level in 1..=8 {
-        words = aged(words, 1, Dice(numbers.next()), |_| ());
-        assert_eq!(past(words, 0), Past::of(0, level));
+        words = aged(words, 1, Rng(numbers.next()), |_| ());
+        assert_eq!(age_class(words, 0), AgeClass::of(0, level));
     }
 }
 
 #[test]
-fn an_entry_begins_without_the_past_of_its_slot() {
+fn an_entry_begins_without_the_age_class_of_its_slot() {
     for slot in 0..16 {
         let words = inserted([u64::MAX; 2], slot, false);
-        assert_eq!(past(words, slot), Past::of(0, 0));
+        assert_eq!(age_class(words, slot), AgeClass::of(0, 0));
         assert!(
             !is_hit(words[0], slot),
             "the bit of the predecessor is gone"
         );
         let words = inserted([u64::MAX; 2], slot, true);
-        assert_eq!(past(words, slot), Past::of(1, 0));
-        let other = (slot + 1) % 16;
-        assert_eq!(past(words, other), Past::of(3, 31));
+        assert_eq!(age_class(words, slot), AgeClass::of(1, 0));
+        let secondary = (slot + 1) % 16;
+        assert_eq!(age_class(words, secondary), AgeClass::of(3, 31));
     }
 }
 
 #[test]
-fn a_new_value_is_a_hit_and_takes_the_past_along() {
+fn a_new_value_is_a_hit_and_takes_the_age_class_along() {
     for from in 0..16 {
         for to in (0..16).filter(|to| *to != from) {
             let mut planes = Planes::of([0; 2]);
-            planes.set_past(from, Past::of(2, 17));
+            planes.set_age_class(from, AgeClass::of(2, 17));
             let words = updated(planes.words(), from, to);
-            assert_eq!(past(words, to), Past::of(2, 17));
+            assert_eq!(age_class(words, to), AgeClass::of(2, 17));
             assert!(is_hit(words[0], to));
         }
     }
@@ -217,8 +221,12 @@ fn ghosts_are_the_last_sixteen() {
     for (number, tag) in tags.iter().enumerate() {
         assert!(!ghosts.know(*tag) || number == 0);
         ghosts = ghosts.with(*tag);
-        for (before, other) in tags[..=number].iter().rev().enumerate() {
-            assert_eq!(ghosts.know(*other), before < 16, "{before} before {number}");
+        for (before, secondary) in tags[..=number].iter().rev().enumerate() {
+            assert_eq!(
+                ghosts.know(*secondary),
+                before < 16,
+                "{before} before {number}"
+            );
         }
     }
 }
@@ -238,61 +246,70 @@ fn ghosts_know_exactly_the_tags_in_their_words() {
 }
 
 #[test]
-fn what_is_out_of_date_goes_first_and_from_home_before_all() {
-    let other = Candidates {
+fn what_is_out_of_date_goes_first_and_from_primary_before_all() {
+    let secondary = Candidates {
         stale: 1 << 9,
         ..full([u64::MAX, 0])
     };
-    let dice = [PLAIN, Dice(0)];
-    for dice in dice {
-        let found = victim(full([0, 0]), other, &Ranks::UNTAUGHT, dice).unwrap();
-        assert_eq!((found.is_away, found.slot), (true, 9));
-        let home = Candidates {
+    let rng = [PLAIN, Rng(0)];
+    for rng in rng {
+        let found = victim(full([0, 0]), secondary, &Ranks::UNTAUGHT, rng).unwrap();
+        assert_eq!((found.is_in_secondary, found.slot), (true, 9));
+        let primary = Candidates {
             stale: 1 << 3 | 1 << 15,
             ..full([0; 2])
         };
-        let found = victim(home, other, &Ranks::UNTAUGHT, dice).unwrap();
-        assert_eq!((found.is_away, found.slot), (false, 3));
+        let found = victim(primary, secondary, &Ranks::UNTAUGHT, rng).unwrap();
+        assert_eq!((found.is_in_secondary, found.slot), (false, 3));
         // A slot that is not in use has no entry that could be out of date.
-        let home = Candidates {
+        let primary = Candidates {
             stale: 1 << 15,
             ..full([0; 2])
         };
-        let found = victim(home, other, &Ranks::UNTAUGHT, dice).unwrap();
-        assert_eq!((found.is_away, found.slot), (true, 9));
+        let found = victim(primary, secondary, &Ranks::UNTAUGHT, rng).unwrap();
+        assert_eq!((found.is_in_secondary, found.slot), (true, 9));
     }
 }
 
 #[test]
 fn until_something_is_known_the_longest_untouched_goes() {
-    let mut pasts: Vec<Past> = (0..15).map(|level| Past::of(0, level)).collect();
-    pasts[6] = Past::of(3, 20);
-    let home = bucket(&pasts);
-    let found = victim(home, home, &Ranks::UNTAUGHT, PLAIN).unwrap();
-    assert_eq!((found.is_away, found.slot), (false, 6));
+    let mut age_classes: Vec<AgeClass> = (0..15).map(|level| AgeClass::of(0, level)).collect();
+    age_classes[6] = AgeClass::of(3, 20);
+    let primary = bucket(&age_classes);
+    let found = victim(primary, primary, &Ranks::UNTAUGHT, PLAIN).unwrap();
+    assert_eq!((found.is_in_secondary, found.slot), (false, 6));
 }
 
 #[test]
-fn the_other_bucket_has_to_be_worse_by_more_than_the_advantage_of_home() {
+fn the_secondary_bucket_has_to_be_worse_by_more_than_the_advantage_of_the_primary() {
     let ranks = Ranks::UNTAUGHT;
-    for home in 0..LEVELS {
-        for other in 0..LEVELS {
-            let (home, other) = (Past::of(1, home), Past::of(2, other));
-            let found = victim(bucket(&[home; 3]), bucket(&[other; 3]), &ranks, PLAIN).unwrap();
-            let is_away = ranks.of(other) + HOME_ADVANTAGE < ranks.of(home);
-            assert_eq!(found.is_away, is_away);
+    for primary in 0..LEVELS {
+        for secondary in 0..LEVELS {
+            let (primary, secondary) = (AgeClass::of(1, primary), AgeClass::of(2, secondary));
+            let found = victim(
+                bucket(&[primary; 3]),
+                bucket(&[secondary; 3]),
+                &ranks,
+                PLAIN,
+            )
+            .unwrap();
+            let is_in_secondary = ranks.of(secondary) + PRIMARY_ADVANTAGE < ranks.of(primary);
+            assert_eq!(found.is_in_secondary, is_in_secondary);
         }
     }
 }
 
 #[test]
 fn equals_take_turns() {
-    let home = bucket(&[Past::of(0, 3); 15]);
+    let primary = bucket(&[AgeClass::of(0, 3); 15]);
     let mut numbers = Numbers(6);
     let mut taken = 0u16;
     for _ in 0..500 {
-        let dice = Dice(numbers.next() | 1 << 16);
-        taken |= 1 << victim(home, home, &Ranks::UNTAUGHT, dice).unwrap().slot;
+        let rng = Rng(numbers.next() | 1 << 16);
+        taken |= 1
+            << victim(primary, primary, &Ranks::UNTAUGHT, rng)
+                .unwrap()
+                .slot;
     }
     assert_eq!(taken, 0x7FFF);
 }
@@ -301,19 +318,19 @@ fn equals_take_turns() {
 fn one_of_sixty_four_is_left_to_chance_and_reaches_everybody() {
     let mut numbers = Numbers(7);
     // The best entries, which would never be chosen otherwise.
-    let mut pasts = [Past::of(3, 0); 15];
-    pasts[4] = Past::of(0, 31);
-    let buckets = [bucket(&pasts), bucket(&pasts[..7])];
+    let mut age_classes = [AgeClass::of(3, 0); 15];
+    age_classes[4] = AgeClass::of(0, 31);
+    let buckets = [bucket(&age_classes), bucket(&age_classes[..7])];
     let (mut explored, mut taken) = (0, [0u16; 2]);
     for _ in 0..64_000 {
-        let dice = Dice(numbers.next());
-        let found = victim(buckets[0], buckets[1], &Ranks::UNTAUGHT, dice).unwrap();
-        match dice.explores() {
+        let rng = Rng(numbers.next());
+        let found = victim(buckets[0], buckets[1], &Ranks::UNTAUGHT, rng).unwrap();
+        match rng.explores() {
             true => {
                 explored += 1;
-                taken[usize::from(found.is_away)] |= 1 << found.slot;
+                taken[usize::from(found.is_in_secondary)] |= 1 << found.slot;
             }
-            false => assert_eq!((found.is_away, found.slot), (false, 4)),
+            false => assert_eq!((found.is_in_secondary, found.slot), (false, 4)),
         }
     }
     assert!((800..1200).contains(&explored), "{explored} of 64,000");
@@ -324,8 +341,8 @@ fn one_of_sixty_four_is_left_to_chance_and_reaches_everybody() {
 fn any_history_has_a_victim_that_is_there() {
     let numbers = [0, 1, 0x5555_5555, u64::MAX, 1 << 63, 0xDEAD_BEEF_0BAD_F00D];
     let ranks = [Ranks::UNTAUGHT, Ranks::from_words([u64::MAX; Ranks::WORDS])];
-    for home in numbers {
-        for other in numbers {
+    for primary in numbers {
+        for secondary in numbers {
             for occupied in [0u16, 1, 0x8000, 0x7FFF, 0xFFFF] {
                 for stale in [0, 0xFFFF, 2] {
                     let of = |words| Candidates {
@@ -333,8 +350,13 @@ fn any_history_has_a_victim_that_is_there() {
                         stale,
                         words,
                     };
-                    for (ranks, dice) in ranks.iter().zip(numbers.map(Dice)) {
-                        let found = victim(of([home, other]), of([other, home]), ranks, dice);
+                    for (ranks, rng) in ranks.iter().zip(numbers.map(Rng)) {
+                        let found = victim(
+                            of([primary, secondary]),
+                            of([secondary, primary]),
+                            ranks,
+                            rng,
+                        );
                         assert_eq!(found.is_some(), occupied != 0);
                         if let Some(found) = found {
                             assert!(occupied & 1 << found.slot != 0);
@@ -344,10 +366,16 @@ fn any_history_has_a_victim_that_is_there() {
                             occupied: 0,
                             ..of([0; 2])
                         };
-                        let here = victim(of([home, other]), none, ranks, dice);
-                        assert_eq!(here.map(|found| found.is_away), found.map(|_| false));
-                        let there = victim(none, of([home, other]), ranks, dice);
-                        assert_eq!(there.map(|found| found.is_away), found.map(|_| true));
+                        let here = victim(of([primary, secondary]), none, ranks, rng);
+                        assert_eq!(
+                            here.map(|found| found.is_in_secondary),
+                            found.map(|_| false)
+                        );
+                        let there = victim(none, of([primary, secondary]), ranks, rng);
+                        assert_eq!(
+                            there.map(|found| found.is_in_secondary),
+                            found.map(|_| true)
+                        );
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! From what became of entries to what a past is worth.
+//! From what became of entries to what an age class is worth.
 //!
 //! An entry of some class that reaches a level is hit there, or evicted there, or moves on. The hits
 //! over those who reached it, by the ticks that they spent there, are the *hazard* of a hit in
@@ -12,7 +12,7 @@
 //! Levels that few have reached are estimated with the hazard of the level before, a little lowered,
 //! or [`UNSEEN`] if that is more, as if [`CONFIDENCE`] observations had shown it.
 
-use super::{CLASSES, LEVELS, PASTS, Past};
+use super::{AGE_CLASSES, AgeClass, CLASSES, LEVELS};
 
 /// How many observations an assumption weighs as much as.
 const CONFIDENCE: f32 = 4.0;
@@ -31,29 +31,29 @@ const SHARE_SEEN: f32 = 0.75;
 /// More hits than that are not expected of anybody.
 const MOST_FURTHER_HITS: f32 = 20.0;
 
-/// How often entries were hit, or evicted, with each past. In any unit.
+/// How often entries were hit, or evicted, with each age class. In any unit.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Outcomes {
-    pub(crate) hits: [f32; PASTS],
-    pub(crate) evictions: [f32; PASTS],
+    pub(crate) hits: [f32; AGE_CLASSES],
+    pub(crate) evictions: [f32; AGE_CLASSES],
 }
 
-/// All pasts, sorted by what they are worth: who has the lowest rank goes first.
+/// All age classes, sorted by what they are worth: who has the lowest rank goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ranks([u8; PASTS]);
+pub(crate) struct Ranks([u8; AGE_CLASSES]);
 
 impl Ranks {
     /// Words that they take.
-    pub(crate) const WORDS: usize = PASTS / 8;
+    pub(crate) const WORDS: usize = AGE_CLASSES / 8;
 
     /// As long as nothing is known: by level, then by class.
     pub(crate) const UNTAUGHT: Self = {
-        let mut ranks = [0; PASTS];
-        let mut past = 0;
-        while past < PASTS {
-            let (class, level) = (past / LEVELS, past % LEVELS);
-            ranks[past] = ((LEVELS - 1 - level) * CLASSES + class) as u8;
-            past += 1;
+        let mut ranks = [0; AGE_CLASSES];
+        let mut age_class = 0;
+        while age_class < AGE_CLASSES {
+            let (class, level) = (age_class / LEVELS, age_class % LEVELS);
+            ranks[age_class] = ((LEVELS - 1 - level) * CLASSES + class) as u8;
+            age_class += 1;
         }
         Self(ranks)
     };
@@ -64,7 +64,7 @@ impl Ranks {
         if words == [0; Self::WORDS] {
             return Self::UNTAUGHT;
         }
-        let mut ranks = [0; PASTS];
+        let mut ranks = [0; AGE_CLASSES];
         for (bytes, word) in ranks.as_chunks_mut::<8>().0.iter_mut().zip(words) {
             *bytes = word.to_ne_bytes();
         }
@@ -81,22 +81,22 @@ impl Ranks {
 
     /// The rank of one past.
     #[inline(always)]
-    pub(crate) fn of(&self, past: Past) -> u8 {
-        self.0[past.index()]
+    pub(crate) fn of(&self, age_class: AgeClass) -> u8 {
+        self.0[age_class.index()]
     }
 
     /// What the outcomes teach. Any finite, non-negative numbers will do.
     pub(crate) fn taught_by(outcomes: &Outcomes) -> Self {
         let worth = worth(outcomes);
-        let mut order: [u8; PASTS] = core::array::from_fn(|past| past as u8);
-        let untaught = |past: u8| Self::UNTAUGHT.0[usize::from(past)];
+        let mut order: [u8; AGE_CLASSES] = core::array::from_fn(|age_class| age_class as u8);
+        let untaught = |age_class: u8| Self::UNTAUGHT.0[usize::from(age_class)];
         order.sort_unstable_by(|&a, &b| {
             let by_worth = worth[usize::from(a)].total_cmp(&worth[usize::from(b)]);
             by_worth.then(untaught(a).cmp(&untaught(b)))
         });
-        let mut ranks = [0; PASTS];
-        for (rank, past) in order.into_iter().enumerate() {
-            ranks[usize::from(past)] = rank as u8;
+        let mut ranks = [0; AGE_CLASSES];
+        for (rank, age_class) in order.into_iter().enumerate() {
+            ranks[usize::from(age_class)] = rank as u8;
         }
         Self(ranks)
     }
@@ -111,10 +111,10 @@ struct Stay {
     ticks: f32,
 }
 
-/// What each past is worth: hits a tick.
-fn worth(outcomes: &Outcomes) -> [f32; PASTS] {
+/// What each age class is worth: hits a tick.
+fn worth(outcomes: &Outcomes) -> [f32; AGE_CLASSES] {
     let further = further_hits(outcomes);
-    let mut worth = [0.0; PASTS];
+    let mut worth = [0.0; AGE_CLASSES];
     for class in 0..CLASSES {
         let of_class = class * LEVELS..(class + 1) * LEVELS;
         let stays = stays(
@@ -152,12 +152,12 @@ fn stays(hits: &[f32], evictions: &[f32]) -> [Stay; LEVELS] {
     }
     let all_hits: f32 = hits.iter().sum();
     let all_ticks: f32 = (reached.iter().enumerate())
-        .map(|(level, reached)| reached * Past::ticks(level) as f32)
+        .map(|(level, reached)| reached * AgeClass::ticks(level) as f32)
         .sum();
 
     let mut assumed = (all_hits + 0.05) / (all_ticks + 1.0);
     core::array::from_fn(|level| {
-        let ticks = Past::ticks(level) as f32;
+        let ticks = AgeClass::ticks(level) as f32;
         let observed = reached[level] * ticks * SHARE_SEEN;
         let expected = CONFIDENCE * assumed.max(UNSEEN);
         let hazard = ((hits[level] + expected) / (observed + CONFIDENCE)).min(0.95);

@@ -3,29 +3,30 @@
 //! Where a key's entry begins depends on its hash, and everything that a search does depends on
 //! that: so each instruction between the two is one that all others wait for. The bounds check of an
 //! index was five of them, and a sixth of what a hit costs in a table that fits into a core's
-//! cache. So there is none for the two buckets of a key, whose numbers are computed here and cannot
-//! be out of bounds, whatever the hash. All others are found [with a check](Area::bucket).
+//! cache. So there is no check for the two buckets of a key, whose numbers are computed here and
+//! cannot be out of bounds, whatever the hash. All others are found [with a
+//! check](Buckets::bucket).
 
 use crate::protocol::bucket::Bucket;
-use crate::protocol::hash::Hashed;
+use crate::protocol::hash::KeyHash;
 use crate::protocol::shape::Shape;
 use crate::sys::sync::AtomicU64;
 
 /// All buckets of a segment.
 #[derive(Clone, Copy)]
-pub(crate) struct Area<'a, S> {
+pub(crate) struct Buckets<'a, S> {
     /// Exactly `count` buckets of the shape.
     words: &'a [AtomicU64],
     count: u64,
     shape: S,
 }
 
-impl<'a, S: Shape> Area<'a, S> {
+impl<'a, S: Shape> Buckets<'a, S> {
     /// An area of `count` buckets.
     ///
     /// # Safety
     /// The words are exactly `count` buckets of the shape; these are at least two, and at most
-    /// 2^32, up to which [`Hashed::home`] and [`Hashed::other`] keep their promise.
+    /// 2^32, up to which [`KeyHash::primary`] and [`KeyHash::secondary`] keep their promise.
     #[inline(always)]
     #[expect(unsafe_code, reason = "the caller has counted the words")]
     pub(crate) unsafe fn new_unchecked(words: &'a [AtomicU64], count: u64, shape: S) -> Self {
@@ -66,7 +67,7 @@ impl<'a, S: Shape> Area<'a, S> {
     /// The bucket with this number.
     ///
     /// # Panics
-    /// If there is none.
+    /// If there is no such bucket.
     #[inline(always)]
     pub(crate) fn bucket(&self, index: u64) -> Bucket<'a, S> {
         assert!(index < self.count, "there is no bucket {index}");
@@ -75,26 +76,26 @@ impl<'a, S: Shape> Area<'a, S> {
 
     /// The bucket that a key prefers.
     #[inline(always)]
-    pub(crate) fn home(&self, hash: Hashed) -> Bucket<'a, S> {
-        self.known(hash.home(self.count))
+    pub(crate) fn primary(&self, hash: KeyHash) -> Bucket<'a, S> {
+        self.known(hash.primary(self.count))
     }
 
-    /// The other bucket where a key may live.
+    /// The secondary bucket where a key may live.
     #[inline(always)]
-    pub(crate) fn other(&self, hash: Hashed) -> Bucket<'a, S> {
-        self.known(hash.other(self.count))
+    pub(crate) fn secondary(&self, hash: KeyHash) -> Bucket<'a, S> {
+        self.known(hash.secondary(self.count))
     }
 
     /// The bucket with a number that is below `count`: by a comparison, or because
-    /// [`Hashed::home`] and [`Hashed::other`] promise it for every hash.
+    /// [`KeyHash::primary`] and [`KeyHash::secondary`] promise it for every hash.
     #[inline(always)]
     fn known(&self, index: u64) -> Bucket<'a, S> {
         debug_assert!(index < self.count);
         let len = self.shape.bucket_words();
         // SAFETY: `words` is `count` times `len` words long (a shape answers the same each time),
         // as whoever made this area vouches for, and `index` is below `count`: `bucket` compares
-        // it, and the promise of `home` and `other` is argued for, and tested, where they are. So
-        // the product does not overflow, and all of the bucket is inside of `words`.
+        // it, and the promise of `primary` and `secondary` is argued for, and tested, where they
+        // are. So the product does not overflow, and all of the bucket is inside of `words`.
         #[expect(unsafe_code, reason = "a bounds check would be a sixth of a hit")]
         let words = unsafe {
             self.words
@@ -120,14 +121,17 @@ mod tests {
     #[test]
     fn each_bucket_begins_where_the_one_before_it_ends() {
         let words = words(3);
-        let area = Area::new(&words, 3, Pair::SHAPE);
+        let area = Buckets::new(&words, 3, Pair::SHAPE);
         let lock = |bucket: Bucket<'_, Pair>| std::ptr::from_ref(bucket.lock_word());
         for (index, words) in words.chunks(Pair::SHAPE.bucket_words()).enumerate() {
             assert_eq!(lock(area.bucket(index as u64)), &raw const words[1]);
         }
-        for hash in [0, 1 << 31, 1 << 63, u64::MAX].map(Hashed) {
-            assert_eq!(lock(area.home(hash)), lock(area.bucket(hash.home(3))));
-            assert_eq!(lock(area.other(hash)), lock(area.bucket(hash.other(3))));
+        for hash in [0, 1 << 31, 1 << 63, u64::MAX].map(KeyHash) {
+            assert_eq!(lock(area.primary(hash)), lock(area.bucket(hash.primary(3))));
+            assert_eq!(
+                lock(area.secondary(hash)),
+                lock(area.bucket(hash.secondary(3)))
+            );
         }
     }
 
@@ -135,6 +139,6 @@ mod tests {
     #[should_panic = "there is no bucket 3"]
     fn a_bucket_beyond_the_last_is_refused() {
         let words = words(3);
-        let _ = Area::new(&words, 3, Pair::SHAPE).bucket(3);
+        let _ = Buckets::new(&words, 3, Pair::SHAPE).bucket(3);
     }
 }

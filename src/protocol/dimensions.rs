@@ -7,7 +7,7 @@ use crate::protocol::shape::Shape;
 use crate::sys::copy::Buffer;
 
 /// The dimensions of the entries of one segment. They come from a checked layout, so each
-/// part has at most `format::MAX_ENTRY_PART` bytes.
+/// part has at most `format::MAX_VALUE_LEN` bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Dimensions<'r> {
     key_len: usize,

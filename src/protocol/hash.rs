@@ -17,7 +17,7 @@
 //!  63         41 40    36 35     32 31                       0
 //! ┌─────────────┬────────┬─────────┬──────────────────────────┐
 //! │             │ class  │ choice  │ tag: 4 bytes             │
-//! │ home bucket ...                │ other bucket             │
+//! │ primary bucket ...             │ secondary bucket         │
 //! └────────────────────────────────┴──────────────────────────┘
 //! ```
 //!
@@ -29,9 +29,9 @@
 //!
 //! A bucket is chosen by multiply and shift (Lemire, "Fast random integer generation in an
 //! interval"), of whose half of the hash the *upper* bits decide. So class and choice stay
-//! independent of the home until a table has more than 2^23 buckets (a hundred million
-//! entries), and degrade gently above. Of the few entries that live away from home in a bucket,
-//! every fourth has a tag that shares bits with the bucket's number and distinguishes less.
+//! independent of the primary bucket until a table has more than 2^23 buckets (a hundred million
+//! entries), and degrade gently above. Of the few entries that are in their secondary bucket in a
+//! bucket, every fourth has a tag that shares bits with the bucket's number and distinguishes less.
 //!
 //! [Nicoshev/rapidhash]: https://github.com/Nicoshev/rapidhash
 
@@ -47,7 +47,7 @@ pub(crate) const SECRET_WORDS: usize = 8;
 /// The hash function of a segment, recorded in its header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum HashKind {
+pub enum HashFunction {
     /// rapidhash V3 under a 64-byte secret: about a nanosecond for eight bytes. Keys
     /// that collide for everybody are not known, and an outsider who does not know
     /// the secret cannot look for them offline.
@@ -59,7 +59,7 @@ pub enum HashKind {
     Sip,
 }
 
-impl HashKind {
+impl HashFunction {
     /// The number that stands for the function in the header.
     pub(crate) const fn id(self) -> u32 {
         match self {
@@ -91,23 +91,23 @@ impl Secret {
 /// a constant where the caller knows it.
 #[derive(Clone, Copy)]
 pub(crate) struct KeyHasher<'s> {
-    kind: HashKind,
+    kind: HashFunction,
     secret: &'s Secret,
 }
 
 impl<'s> KeyHasher<'s> {
     #[inline(always)]
-    pub(crate) fn new(kind: HashKind, secret: &'s Secret) -> Self {
+    pub(crate) fn new(kind: HashFunction, secret: &'s Secret) -> Self {
         Self { kind, secret }
     }
 
     /// Hash of the bytes of a key.
     #[inline(always)]
-    pub(crate) fn hash(&self, key: &[u8]) -> Hashed {
+    pub(crate) fn hash(&self, key: &[u8]) -> KeyHash {
         let Secret(secret) = self.secret;
         match self.kind {
-            HashKind::Rapid => Hashed(rapidhash_v3_inline::<true, true, false>(key, secret)),
-            HashKind::Sip => {
+            HashFunction::Rapid => KeyHash(rapidhash_v3_inline::<true, true, false>(key, secret)),
+            HashFunction::Sip => {
                 core::hint::cold_path();
                 self.sip(key)
             }
@@ -115,33 +115,34 @@ impl<'s> KeyHasher<'s> {
     }
 
     #[inline(never)]
-    fn sip(&self, key: &[u8]) -> Hashed {
+    fn sip(&self, key: &[u8]) -> KeyHash {
         let Secret(RapidSecrets { seed, secrets }) = self.secret;
         let mut hasher = SipHasher13::new_with_keys(*seed, secrets[0]);
         hasher.write(key);
-        Hashed(hasher.finish())
+        KeyHash(hasher.finish())
     }
 }
 
 /// Hash of a key under its segment's secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hashed(pub(crate) u64);
+pub(crate) struct KeyHash(pub(crate) u64);
 
-impl Hashed {
+impl KeyHash {
     /// The bucket that a key prefers, of `buckets` (1 to 2^32): below that number for every hash,
     /// which memory safety depends on in [`crate::protocol::buckets`]. For `h` < 2^32, `h * buckets / 2^32` is
     /// below `buckets`; the product of two factors up to 2^32, not both that large, has 64 bits.
     #[inline(always)]
-    pub(crate) fn home(self, buckets: u64) -> u64 {
+    pub(crate) fn primary(self, buckets: u64) -> u64 {
         ((self.0 >> 32) * buckets) >> 32
     }
 
-    /// The other bucket where a key may live: never its home, so `buckets` is at least 2. Below
-    /// `buckets` as well: one of the `buckets - 1` others, counted on from the home.
+    /// The secondary bucket where a key may live: never its primary bucket, so `buckets` is at
+    /// least 2. Below `buckets` as well: one of the `buckets - 1` others, counted on from the
+    /// primary bucket.
     #[inline(always)]
-    pub(crate) fn other(self, buckets: u64) -> u64 {
+    pub(crate) fn secondary(self, buckets: u64) -> u64 {
         let among_the_rest = ((self.0 & 0xFFFF_FFFF) * (buckets - 1)) >> 32;
-        among_the_rest + u64::from(among_the_rest >= self.home(buckets))
+        among_the_rest + u64::from(among_the_rest >= self.primary(buckets))
     }
 
     /// The fingerprint that is compared before the key is.
@@ -152,11 +153,11 @@ impl Hashed {
 
     /// Where in a bucket a key prefers to be.
     #[inline(always)]
-    pub(crate) fn choice(self) -> u32 {
+    pub(crate) fn preferred_slot(self) -> u32 {
         (self.0 >> 32) as u32 & 15
     }
 
-    /// Which of a bucket's 32 counters counts this key while it lives away from home.
+    /// Which of a bucket's 32 counters counts this key while it is in its secondary bucket.
     #[inline(always)]
     pub(crate) fn class(self) -> u32 {
         (self.0 >> 36) as u32 & 31
@@ -184,7 +185,7 @@ mod tests {
             0,
             0,
         ]);
-        let sip = KeyHasher::new(HashKind::Sip, &secret);
+        let sip = KeyHasher::new(HashFunction::Sip, &secret);
         assert_eq!(sip.hash(&[]).0, 0xabac_0158_050f_c4dc);
         assert_eq!(sip.hash(&[0]).0, 0xc9f4_9bf3_7d57_ca93);
     }
@@ -193,27 +194,27 @@ mod tests {
         /// Memory safety depends on it, see [`crate::protocol::buckets`].
         #[test]
         fn both_buckets_of_every_hash_are_in_the_table(hash: u64, buckets in 2..=1u64 << 32) {
-            let (home, other) = (Hashed(hash).home(buckets), Hashed(hash).other(buckets));
-            proptest::prop_assert!(home < buckets && other < buckets && home != other);
+            let (primary, secondary) = (KeyHash(hash).primary(buckets), KeyHash(hash).secondary(buckets));
+            proptest::prop_assert!(primary < buckets && secondary < buckets && primary != secondary);
         }
     }
 
     #[test]
-    fn home_and_other_are_two_different_buckets_of_the_table() {
+    fn primary_and_secondary_are_two_different_buckets_of_the_table() {
         for buckets in [2u64, 3, 7, 1 << 20, (1 << 32) - 1, 1 << 32] {
             for i in 0..2000u64 {
-                let hash = Hashed(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-                let (home, other) = (hash.home(buckets), hash.other(buckets));
-                assert!(home < buckets && other < buckets && home != other);
+                let hash = KeyHash(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+                let (primary, secondary) = (hash.primary(buckets), hash.secondary(buckets));
+                assert!(primary < buckets && secondary < buckets && primary != secondary);
             }
             for hash in [
-                Hashed(0),
-                Hashed(u64::MAX),
-                Hashed(0xFFFF_FFFF),
-                Hashed(!0xFFFF_FFFF),
+                KeyHash(0),
+                KeyHash(u64::MAX),
+                KeyHash(0xFFFF_FFFF),
+                KeyHash(!0xFFFF_FFFF),
             ] {
-                let (home, other) = (hash.home(buckets), hash.other(buckets));
-                assert!(home < buckets && other < buckets && home != other);
+                let (primary, secondary) = (hash.primary(buckets), hash.secondary(buckets));
+                assert!(primary < buckets && secondary < buckets && primary != secondary);
             }
         }
     }
@@ -252,13 +253,13 @@ mod tests {
         ];
         for seed in 0..3 {
             let secret = Secret::new(secret(seed * 77 + 5));
-            let hasher = KeyHasher::new(HashKind::Rapid, &secret);
+            let hasher = KeyHasher::new(HashFunction::Rapid, &secret);
             for (family, key) in families {
-                let hashes: Vec<Hashed> = (0..KEYS)
+                let hashes: Vec<KeyHash> = (0..KEYS)
                     .map(|i| hasher.hash(&key(i).to_ne_bytes()))
                     .collect();
                 let buckets = KEYS / 13;
-                let cells = |name: &str, cells: u64, field: &dyn Fn(Hashed) -> u64| {
+                let cells = |name: &str, cells: u64, field: &dyn Fn(KeyHash) -> u64| {
                     let clustering = clustering(
                         cells as usize,
                         hashes.iter().map(|hash| field(*hash) as usize),
@@ -268,24 +269,26 @@ mod tests {
                         "{family}, {name}: clustering {clustering:.2}"
                     );
                 };
-                cells("home", buckets, &|hash| hash.home(buckets));
-                cells("other", buckets, &|hash| hash.other(buckets));
-                cells("home and tag", 64 << 8, &|hash| {
-                    hash.home(64) << 8 | u64::from(hash.tag().in_slot(0))
+                cells("primary", buckets, &|hash| hash.primary(buckets));
+                cells("other", buckets, &|hash| hash.secondary(buckets));
+                cells("primary bucket and tag", 64 << 8, &|hash| {
+                    hash.primary(64) << 8 | u64::from(hash.tag().in_slot(0))
                 });
-                cells("home and tag, in another slot", 64 << 8, &|hash| {
-                    hash.home(64) << 8 | u64::from(hash.tag().in_slot(15))
+                cells(
+                    "primary bucket and tag, in another slot",
+                    64 << 8,
+                    &|hash| hash.primary(64) << 8 | u64::from(hash.tag().in_slot(15)),
+                );
+                cells("primary bucket and class", 512 * 32, &|hash| {
+                    hash.primary(512) << 5 | u64::from(hash.class())
                 });
-                cells("home and class", 512 * 32, &|hash| {
-                    hash.home(512) << 5 | u64::from(hash.class())
-                });
-                cells("home and choice", 512 * 16, &|hash| {
-                    hash.home(512) << 4 | u64::from(hash.choice())
+                cells("primary bucket and choice", 512 * 16, &|hash| {
+                    hash.primary(512) << 4 | u64::from(hash.preferred_slot())
                 });
                 // The two are never equal, so by how far they are apart.
-                cells("home and distance", 64 * 63, &|hash| {
-                    let apart = (64 + hash.other(64) - hash.home(64)) % 64;
-                    hash.home(64) * 63 + apart - 1
+                cells("primary bucket and distance", 64 * 63, &|hash| {
+                    let apart = (64 + hash.secondary(64) - hash.primary(64)) % 64;
+                    hash.primary(64) * 63 + apart - 1
                 });
             }
         }
@@ -303,10 +306,10 @@ mod tests {
         }
         let default = rapidhash::v3::DEFAULT_RAPID_SECRETS;
         for constant in default.secrets {
-            for other in [0u64, 1, u64::MAX, constant] {
+            for secondary in [0u64, 1, u64::MAX, constant] {
                 let mut key = [0u8; 16];
                 key[..8].copy_from_slice(&constant.to_le_bytes());
-                key[8..].copy_from_slice(&other.to_le_bytes());
+                key[8..].copy_from_slice(&secondary.to_le_bytes());
                 keys.push(key);
             }
         }
@@ -315,7 +318,7 @@ mod tests {
         let mut always: Option<std::collections::HashSet<(usize, usize)>> = None;
         for seed in 0..4 {
             let secret = Secret::new(secret(seed * 1000));
-            let hasher = KeyHasher::new(HashKind::Rapid, &secret);
+            let hasher = KeyHasher::new(HashFunction::Rapid, &secret);
             let mut colliding = std::collections::HashSet::new();
             for a in 0..keys.len() {
                 for b in 0..a {

@@ -11,20 +11,20 @@
 //! ```
 //!
 //! The cell of a key is one of [`WINDOW`] that its hash names. Whoever looks for it or claims it
-//! holds the lock of the key's home bucket (for the few dozen nanoseconds that this takes, never
+//! holds the lock of the key's primary bucket (for the few dozen nanoseconds that this takes, never
 //! while a loader runs); so for one key there is no race, and a key that was absent is absent
 //! still. Different keys contend for free cells by compare-exchange. If no cell of the window is
 //! free, the loader runs without a lease: then two may run it, which costs work and nothing else,
-//! and nobody waits because of keys that are not his.
+//! and nobody waits because of keys that are not its own.
 //!
-//! The owner of a cell frees it when he has stored the value, or failed. One that died is found
-//! out by whoever waits for him, as with the lock of a bucket, and replaced by compare-exchange
-//! of exactly his word. A living one is never replaced, however long he takes: those who wait have
+//! The owner of a cell frees it when it has stored the value, or failed. One that died is found
+//! out by whoever waits for it, as with the lock of a bucket, and replaced by compare-exchange
+//! of exactly its word. A live one is never replaced, however long it takes: those who wait have
 //! a deadline.
 
-use crate::liveness::token::{LockWord, Token, Verdict};
-use crate::protocol::hash::Hashed;
-use crate::protocol::table::Who;
+use crate::liveness::token::{Liveness, LockWord, Token};
+use crate::protocol::hash::KeyHash;
+use crate::protocol::table::LivenessCheck;
 use crate::sys::sync::WAIT_SLICE_US;
 use crate::sys::sync::{AtomicU64, Ordering, futex_wait, futex_wake_all};
 
@@ -58,7 +58,7 @@ pub(crate) enum Claim<'a> {
     /// Somebody else does.
     Theirs(Holder<'a>),
     /// All cells where it could stand are taken by other keys.
-    Crowded,
+    NoFreeCell,
 }
 
 /// Somebody who loads.
@@ -79,7 +79,7 @@ impl<'a> Leases<'a> {
         Self { cells }
     }
 
-    fn window(self, hash: Hashed) -> impl Iterator<Item = &'a [AtomicU64]> {
+    fn window(self, hash: KeyHash) -> impl Iterator<Item = &'a [AtomicU64]> {
         let count = self.cells.len() / CELL_WORDS;
         let first = ((u128::from(hash.0) * count as u128) >> 64) as usize;
         (0..WINDOW.min(count)).map(move |step| {
@@ -89,10 +89,10 @@ impl<'a> Leases<'a> {
     }
 
     /// Gets the lease of a key, from nobody or from the `dead` holder who was judged before. The
-    /// home of the key is locked.
+    /// primary bucket of the key is locked.
     pub(crate) fn claim(
         self,
-        hash: Hashed,
+        hash: KeyHash,
         token: Token,
         dead: Option<LockWord>,
         thread: u64,
@@ -129,11 +129,11 @@ impl<'a> Leases<'a> {
                 }
             }
         }
-        Claim::Crowded
+        Claim::NoFreeCell
     }
 
-    /// Who loads a key. Its home is locked, so nobody begins to meanwhile.
-    pub(crate) fn holder(self, hash: Hashed) -> Option<Holder<'a>> {
+    /// Who loads a key. Its primary bucket is locked, so nobody begins to meanwhile.
+    pub(crate) fn holder(self, hash: KeyHash) -> Option<Holder<'a>> {
         self.window(hash).find_map(|cell| {
             // Acquire: pairs with the Release in `Lease::drop`: the hash of an owner whose cell was
             // freed is not taken for that of the next one.
@@ -144,25 +144,25 @@ impl<'a> Leases<'a> {
         })
     }
 
-    /// Frees the cells of the dead among those where the load of a key could stand.
-    pub(crate) fn free_the_dead<W: Who>(self, who: &W, hash: Hashed, token: Token) {
+    /// Frees the cells of dead processes among those where the load of a key could stand.
+    pub(crate) fn free_dead_cells<W: LivenessCheck>(self, who: &W, hash: KeyHash, token: Token) {
         self.window(hash)
             .for_each(|cell| free_if_dead(cell, who, token));
     }
 
-    /// Frees all cells of the dead.
-    pub(crate) fn free_all_the_dead<W: Who>(self, who: &W, token: Token) {
+    /// Frees all cells of dead processes.
+    pub(crate) fn free_all_dead_cells<W: LivenessCheck>(self, who: &W, token: Token) {
         self.cells
             .chunks_exact(CELL_WORDS)
             .for_each(|cell| free_if_dead(cell, who, token));
     }
 }
 
-fn free_if_dead<W: Who>(cell: &[AtomicU64], who: &W, token: Token) {
+fn free_if_dead<W: LivenessCheck>(cell: &[AtomicU64], who: &W, token: Token) {
     let found = LockWord(cell[OWNER].load(Ordering::Relaxed));
     let is_dead = found
         .owner()
-        .is_some_and(|owner| owner != token && who.verdict(owner) == Verdict::Dead);
+        .is_some_and(|owner| owner != token && who.liveness(owner) == Liveness::Dead);
     let taken = found.taken_by(token).0;
     // AcqRel: as in `claim`.
     if is_dead
@@ -221,6 +221,6 @@ impl Drop for Lease<'_> {
 }
 
 /// A hash as it stands in a cell.
-fn named(hash: Hashed) -> u64 {
+fn named(hash: KeyHash) -> u64 {
     hash.0.max(1)
 }

@@ -19,7 +19,7 @@
 //! record is *unfinished*, which also means that its move has not happened yet, and looks
 //! again later.
 
-use crate::protocol::hash::Hashed;
+use crate::protocol::hash::KeyHash;
 use crate::sys::sync::{AtomicU64, Ordering};
 
 /// Words before the first record: the head has a cache line of its own.
@@ -35,16 +35,16 @@ pub(crate) const fn ring_words(records: u32) -> u64 {
 /// Which way an entry moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// From its other bucket to its home.
-    Home,
-    /// From its home to its other bucket.
-    Away,
+    /// From its secondary bucket to its primary bucket.
+    ToPrimary,
+    /// From its primary bucket to its secondary bucket.
+    ToSecondary,
 }
 
 /// A finished record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Move {
-    pub(crate) hash: Hashed,
+    pub(crate) hash: KeyHash,
     pub(crate) direction: Direction,
 }
 
@@ -86,7 +86,7 @@ impl<'a> Moves<'a> {
     ///
     /// The Release stores of the publications that follow make the record visible to everyone
     /// who sees the entry in its new place, or missing from its old one.
-    pub(crate) fn record(&self, hash: Hashed, direction: Direction) {
+    pub(crate) fn record(&self, hash: KeyHash, direction: Direction) {
         // Relaxed: only the number must be ours alone; visibility comes as said above.
         let number = self.words[0].fetch_add(1, Ordering::Relaxed);
         let place = self.place(number);
@@ -105,16 +105,16 @@ impl<'a> Moves<'a> {
     pub(crate) fn get(&self, number: u64) -> Record {
         let place = self.place(number);
         let first = place[0].load(Ordering::Relaxed);
-        let hash = Hashed(place[1].load(Ordering::Relaxed));
+        let hash = KeyHash(place[1].load(Ordering::Relaxed));
         if place[2].load(Ordering::Relaxed) != check(first, hash) {
             return Record::Unfinished;
         }
-        for direction in [Direction::Home, Direction::Away] {
+        for direction in [Direction::ToPrimary, Direction::ToSecondary] {
             if first == encode(number, direction) {
                 return Record::Finished(Move { hash, direction });
             }
         }
-        let ahead = (first >> 1).wrapping_sub(encode(number, Direction::Home) >> 1) << 1;
+        let ahead = (first >> 1).wrapping_sub(encode(number, Direction::ToPrimary) >> 1) << 1;
         if ahead as i64 > 0 {
             Record::Overwritten
         } else {
@@ -124,12 +124,12 @@ impl<'a> Moves<'a> {
 }
 
 fn encode(number: u64, direction: Direction) -> u64 {
-    number.wrapping_add(1) << 1 | u64::from(direction == Direction::Away)
+    number.wrapping_add(1) << 1 | u64::from(direction == Direction::ToSecondary)
 }
 
 /// Differs from what the words of two different records mixed together would have, but for
 /// one chance in 2^64.
-fn check(first: u64, hash: Hashed) -> u64 {
+fn check(first: u64, hash: KeyHash) -> u64 {
     let mixed = u128::from(first ^ 0x9E37_79B9_7F4A_7C15) * u128::from(hash.0 | 1);
     (mixed as u64) ^ ((mixed >> 64) as u64) ^ hash.0.rotate_left(32) ^ !first
 }
@@ -155,15 +155,15 @@ mod tests {
         );
         for number in 0..11u64 {
             let direction = if number % 2 == 0 {
-                Direction::Home
+                Direction::ToPrimary
             } else {
-                Direction::Away
+                Direction::ToSecondary
             };
-            moves.record(Hashed(number * 77), direction);
+            moves.record(KeyHash(number * 77), direction);
             assert_eq!(
                 moves.get(number),
                 Record::Finished(Move {
-                    hash: Hashed(number * 77),
+                    hash: KeyHash(number * 77),
                     direction
                 })
             );
@@ -178,7 +178,7 @@ mod tests {
     fn a_torn_record_is_unfinished() {
         let words = ring(4);
         let moves = Moves::new(&words);
-        moves.record(Hashed(5), Direction::Away);
+        moves.record(KeyHash(5), Direction::ToSecondary);
         let record = HEAD_WORDS;
         for word in 0..RECORD_WORDS {
             let before = words[record + word].load(Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use core::cell::{Cell, RefCell};
 
-use crate::policy::learner::Memory;
+use crate::policy::estimator::Memory;
 use crate::types::metadata::Meta;
 
 /// Why an entry was replaced.

@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 
 use crate::protocol::replacement::Replacement;
 use crate::sys::copy::Buffer;
-use crate::types::image::Image;
+use crate::types::image::WordBuf;
 
 /// Words before the first slot.
 pub(crate) const HEADER_WORDS: usize = 8;
@@ -102,7 +102,7 @@ impl<K, V> Clone for Typed<K, V> {
 impl<K, V> Copy for Typed<K, V> {}
 
 impl<K, V> Shape for Typed<K, V> {
-    type KeyBuffer = Image<K>;
+    type KeyBuffer = WordBuf<K>;
 
     #[inline(always)]
     fn key_len(self) -> usize {
@@ -111,17 +111,17 @@ impl<K, V> Shape for Typed<K, V> {
 
     #[inline(always)]
     fn key_words(self) -> usize {
-        Image::<K>::WORDS
+        WordBuf::<K>::WORDS
     }
 
     #[inline(always)]
     fn value_words(self) -> usize {
-        Image::<V>::WORDS
+        WordBuf::<V>::WORDS
     }
 
     #[inline(always)]
-    fn key_buffer(self) -> Image<K> {
-        Image::uninit()
+    fn key_buffer(self) -> WordBuf<K> {
+        WordBuf::uninit()
     }
 }
 
@@ -197,7 +197,7 @@ impl<K, V, M: Copy> Clone for Cached<'_, K, V, M> {
 impl<K, V, M: Copy> Copy for Cached<'_, K, V, M> {}
 
 impl<K, V, M: MetaWords> Shape for Cached<'_, K, V, M> {
-    type KeyBuffer = Image<K>;
+    type KeyBuffer = WordBuf<K>;
 
     #[inline(always)]
     fn key_len(self) -> usize {
@@ -206,17 +206,17 @@ impl<K, V, M: MetaWords> Shape for Cached<'_, K, V, M> {
 
     #[inline(always)]
     fn key_words(self) -> usize {
-        Image::<K>::WORDS
+        WordBuf::<K>::WORDS
     }
 
     #[inline(always)]
     fn value_words(self) -> usize {
-        Image::<V>::WORDS + self.meta.count()
+        WordBuf::<V>::WORDS + self.meta.count()
     }
 
     #[inline(always)]
-    fn key_buffer(self) -> Image<K> {
-        Image::uninit()
+    fn key_buffer(self) -> WordBuf<K> {
+        WordBuf::uninit()
     }
 
     #[inline(always)]

@@ -16,11 +16,11 @@
 //! buckets. Where it meets a remembered key, the bit decides; where it has passed both and the bit
 //! is still clear, it looks the key up. What it remembers is bounded by the moves that
 //! really happened and by a constant; a walker that is left behind by more moves than the ring
-//! holds says so ([`Lost::Lapped`]) and does not guess.
+//! holds says so ([`Lost::Lagged`]) and does not guess.
 
 use std::collections::BTreeMap;
 
-use crate::protocol::hash::Hashed;
+use crate::protocol::hash::KeyHash;
 use crate::protocol::move_log::{Direction, Move, Record};
 use crate::protocol::shape::Shape;
 use crate::protocol::table::Table;
@@ -28,7 +28,7 @@ use crate::sys::sync::READ_TRIES_READ_ONLY;
 use crate::sys::sync::spin_hint;
 
 /// Most keys that a walker remembers: some megabytes.
-const MAX_SUSPECTS: usize = 1 << 16;
+const MAX_MOVED_KEYS: usize = 1 << 16;
 
 /// Most claimed but unwritten records that a walker keeps an eye on: each is a writer that
 /// stands, or died, in the few instructions between claiming and writing a record.
@@ -38,21 +38,21 @@ const MAX_UNFINISHED: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lost {
     /// More entries were displaced meanwhile than the walker could keep track of.
-    Lapped,
+    Lagged,
     /// A bucket did not come to rest within the bounded number of tries.
     Contended,
 }
 
 /// A key that changes its bucket during the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Suspect {
+struct MovedKey {
     /// The later one of its two buckets: behind it the key can be forgotten.
     last: u64,
     hash: u64,
 }
 
 /// The place of a walk.
-pub(crate) struct Walk {
+pub(crate) struct Scan {
     /// The next bucket.
     next: u64,
     /// The next record of the ring.
@@ -60,7 +60,7 @@ pub(crate) struct Walk {
     /// Records that were claimed but not written when we came by.
     unfinished: Vec<u64>,
     /// Keys that move, and whether they have been yielded.
-    suspects: BTreeMap<Suspect, bool>,
+    moved_keys: BTreeMap<MovedKey, bool>,
 }
 
 /// Entries copied out of the segment: whole slots, one after the other.
@@ -108,7 +108,7 @@ impl Entries {
     }
 }
 
-impl Walk {
+impl Scan {
     /// A walk that starts now.
     pub(crate) fn new<S: Shape>(table: &Table<'_, S>) -> Self {
         // Read before any bucket is: a record that is older belongs to a move that may still be
@@ -119,7 +119,7 @@ impl Walk {
             next: 0,
             record,
             unfinished: Vec::new(),
-            suspects: BTreeMap::new(),
+            moved_keys: BTreeMap::new(),
         }
     }
 
@@ -156,10 +156,10 @@ impl Walk {
         copy_bucket(table, current, entries)?;
         self.read_records(table, current)?;
         self.next += 1;
-        if !self.suspects.is_empty() {
+        if !self.moved_keys.is_empty() {
             entries.retain(|entry| {
                 let hash = table.hash_of(&entry[..table.shape().key_words()]);
-                match self.suspects.get_mut(&suspect(table, hash)) {
+                match self.moved_keys.get_mut(&moved_key(table, hash)) {
                     Some(yielded) => !std::mem::replace(yielded, true),
                     None => true,
                 }
@@ -174,20 +174,20 @@ impl Walk {
         let moves = table.moves();
         let head = moves.head();
         // A head that went backwards was not written by this protocol.
-        let new = head.checked_sub(self.record).ok_or(Lost::Lapped)?;
+        let new = head.checked_sub(self.record).ok_or(Lost::Lagged)?;
         if new > moves.len() {
-            return Err(Lost::Lapped);
+            return Err(Lost::Lagged);
         }
         let pending = std::mem::take(&mut self.unfinished);
         for number in pending.into_iter().chain(self.record..head) {
             match moves.get(number) {
                 Record::Finished(found) => self.note(table, found, current)?,
-                Record::Overwritten => return Err(Lost::Lapped),
+                Record::Overwritten => return Err(Lost::Lagged),
                 Record::Unfinished => {
                     // A place that was claimed again since may have been overwritten unseen.
                     let too_old = head - number > moves.len();
                     if too_old || self.unfinished.len() == MAX_UNFINISHED {
-                        return Err(Lost::Lapped);
+                        return Err(Lost::Lagged);
                     }
                     self.unfinished.push(number);
                 }
@@ -203,18 +203,18 @@ impl Walk {
         found: Move,
         current: u64,
     ) -> Result<(), Lost> {
-        let suspect = suspect(table, found.hash);
-        if suspect.last < current {
+        let moved_key = moved_key(table, found.hash);
+        if moved_key.last < current {
             return Ok(()); // Both of its buckets are behind us.
         }
         let from = match found.direction {
-            Direction::Home => found.hash.other(table.buckets()),
-            Direction::Away => found.hash.home(table.buckets()),
+            Direction::ToPrimary => found.hash.secondary(table.buckets()),
+            Direction::ToSecondary => found.hash.primary(table.buckets()),
         };
-        if self.suspects.len() >= MAX_SUSPECTS {
-            return Err(Lost::Lapped);
+        if self.moved_keys.len() >= MAX_MOVED_KEYS {
+            return Err(Lost::Lagged);
         }
-        self.suspects.entry(suspect).or_insert(from < current);
+        self.moved_keys.entry(moved_key).or_insert(from < current);
         Ok(())
     }
 
@@ -225,27 +225,29 @@ impl Walk {
         current: u64,
         entries: &mut Entries,
     ) -> Result<(), Lost> {
-        while let Some(suspect) = self.suspects.first_entry() {
-            if suspect.key().last > current {
+        while let Some(moved_key) = self.moved_keys.first_entry() {
+            if moved_key.key().last > current {
                 break;
             }
-            let (suspect, yielded) = suspect.remove_entry();
+            let (moved_key, yielded) = moved_key.remove_entry();
             if !yielded {
-                copy_by_hash(table, Hashed(suspect.hash), entries)?;
+                copy_by_hash(table, KeyHash(moved_key.hash), entries)?;
             }
         }
         Ok(())
     }
 }
 
-fn suspect<S: Shape>(table: &Table<'_, S>, hash: Hashed) -> Suspect {
-    let last = hash.home(table.buckets()).max(hash.other(table.buckets()));
-    Suspect { last, hash: hash.0 }
+fn moved_key<S: Shape>(table: &Table<'_, S>, hash: KeyHash) -> MovedKey {
+    let last = hash
+        .primary(table.buckets())
+        .max(hash.secondary(table.buckets()));
+    MovedKey { last, hash: hash.0 }
 }
 
 /// A walk that hands out its entries one by one.
-pub(crate) struct Steps {
-    walk: Walk,
+pub(crate) struct Cursor {
+    walk: Scan,
     /// What the last bucket contributed.
     entries: Entries,
     /// How many of these have been handed out.
@@ -253,11 +255,11 @@ pub(crate) struct Steps {
     is_over: bool,
 }
 
-impl Steps {
+impl Cursor {
     /// A walk that starts now.
     pub(crate) fn new<S: Shape>(table: &Table<'_, S>) -> Self {
         Self {
-            walk: Walk::new(table),
+            walk: Scan::new(table),
             entries: Entries::default(),
             taken: 0,
             is_over: false,
@@ -302,12 +304,12 @@ fn copy_bucket<S: Shape>(
     let bucket = table.bucket(index);
     for _ in 0..READ_TRIES_READ_ONLY {
         entries.clear();
-        let state = bucket.begin();
+        let state = bucket.read_begin();
         for slot in state.occupied() {
             bucket.append_entry(slot, &mut entries.words);
             entries.count += 1;
         }
-        if bucket.unchanged(state) {
+        if bucket.validate(state) {
             return Ok(());
         }
         spin_hint();
@@ -318,17 +320,20 @@ fn copy_bucket<S: Shape>(
 /// Copies the entry whose key has this hash, if it is there, from either of its buckets.
 fn copy_by_hash<S: Shape>(
     table: &Table<'_, S>,
-    hash: Hashed,
+    hash: KeyHash,
     entries: &mut Entries,
 ) -> Result<(), Lost> {
     let (words, count) = (entries.words.len(), entries.count);
-    let buckets = [hash.home(table.buckets()), hash.other(table.buckets())];
+    let buckets = [
+        hash.primary(table.buckets()),
+        hash.secondary(table.buckets()),
+    ];
     for _ in 0..READ_TRIES_READ_ONLY {
         entries.words.truncate(words);
         entries.count = count;
-        let [home, other] = buckets.map(|index| table.bucket(index));
-        let states = [home.begin(), other.begin()];
-        'search: for (bucket, state) in [home, other].iter().zip(states) {
+        let [primary, secondary] = buckets.map(|index| table.bucket(index));
+        let states = [primary.read_begin(), secondary.read_begin()];
+        'search: for (bucket, state) in [primary, secondary].iter().zip(states) {
             for slot in bucket.tagged(state, hash.tag()) {
                 let start = entries.words.len();
                 bucket.append_entry(slot, &mut entries.words);
@@ -340,7 +345,7 @@ fn copy_by_hash<S: Shape>(
                 entries.words.truncate(start);
             }
         }
-        if other.unchanged(states[1]) && home.unchanged(states[0]) {
+        if secondary.validate(states[1]) && primary.validate(states[0]) {
             return Ok(());
         }
         spin_hint();

@@ -626,7 +626,7 @@ fn mismatch_of_hostile_schemas_stays_readable() {
 }
 
 #[test]
-fn validate_names_the_field_with_garbage() {
+fn validate_names_the_field_with_invalid_bytes() {
     let ty = parse(
         "struct { flags: [struct { on: bool }; 2], c: char, side: enum: i16 { Bid = -2 }, s: Str<2>, n: NonZero<u8>, b: Bytes<1> }",
     );
@@ -635,7 +635,7 @@ fn validate_names_the_field_with_garbage() {
     bytes.extend((-2i16).to_ne_bytes());
     bytes.extend([1, 0, b'a', 0, 7, 1, 0, 0xff]);
     assert_eq!(ty.validate(&bytes), Ok(()));
-    for (at, garbage, message) in [
+    for (at, invalid, message) in [
         (
             1,
             2,
@@ -668,7 +668,7 @@ fn validate_names_the_field_with_garbage() {
         ),
     ] {
         let mut bytes = bytes.clone();
-        bytes[at] = garbage;
+        bytes[at] = invalid;
         assert_eq!(ty.validate(&bytes).unwrap_err().to_string(), message);
     }
     bytes[2..6].copy_from_slice(&0xd800u32.to_ne_bytes());

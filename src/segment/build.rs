@@ -25,7 +25,7 @@ use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::filesystem::check_coherent;
-use super::{Blueprint, Segment, SegmentError, SegmentOptions};
+use super::{NewSegment, Segment, SegmentError, SegmentOptions};
 use crate::sys::access::Access;
 use crate::sys::mapping::Mapping;
 
@@ -37,7 +37,7 @@ pub(super) const TEMPORARY: &str = ".shmkv-tmp-";
 pub(super) enum Strategy {
     /// Without a name, if the file system can; else as `Named`.
     Unnamed,
-    /// Under a temporary name. Asked for by tests, which cannot take `O_TMPFILE` away.
+    /// Under a temporary name. Asked for by tests, which cannot make `O_TMPFILE` fail.
     #[cfg_attr(not(test), expect(dead_code, reason = "only tests skip the first try"))]
     Named,
 }
@@ -53,7 +53,7 @@ pub(super) struct Site<'a> {
 pub(super) fn build(
     site: &Site,
     options: &SegmentOptions,
-    blueprint: &Blueprint,
+    new_segment: &NewSegment,
     strategy: Strategy,
 ) -> Result<(OwnedFd, Mapping), SegmentError> {
     let Site {
@@ -62,7 +62,7 @@ pub(super) fn build(
         name,
     } = *site;
     let mode = options.checked_mode()?;
-    blueprint.check_len(segment)?;
+    new_segment.check_len(segment)?;
     let dir = rustix::fs::open(
         directory,
         OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
@@ -81,15 +81,15 @@ pub(super) fn build(
     }
 
     if strategy == Strategy::Unnamed
-        && let Some(file) = open_unnamed(segment, &dir, blueprint.len)?
+        && let Some(file) = open_unnamed(segment, &dir, new_segment.len)?
     {
-        let mapping = fill(segment, &file, mode, blueprint)?;
+        let mapping = fill(segment, &file, mode, new_segment)?;
         if link_unnamed(segment, &file, &dir, name)? {
             return Ok((file, mapping));
         }
     }
-    let (file, temporary) = open_named(segment, &dir, blueprint.len)?;
-    let mapping = fill(segment, &file, mode, blueprint)?;
+    let (file, temporary) = open_named(segment, &dir, new_segment.len)?;
+    let mapping = fill(segment, &file, mode, new_segment)?;
     temporary.rename_to(segment, name)?;
     Ok((file, mapping))
 }
@@ -99,15 +99,15 @@ pub(super) fn fill(
     segment: &Segment,
     file: &OwnedFd,
     mode: u32,
-    blueprint: &Blueprint,
+    new_segment: &NewSegment,
 ) -> Result<Mapping, SegmentError> {
     check_coherent(segment, file)?;
-    let error = |errno| creation_error(segment, blueprint.len, errno);
+    let error = |errno| creation_error(segment, new_segment.len, errno);
     // Not at `open`, which would apply the umask.
     rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(error)?;
-    allocate(file, blueprint.len).map_err(error)?;
-    let mapping = map_new(segment, file, blueprint)?;
-    blueprint.fill(&mapping);
+    allocate(file, new_segment.len).map_err(error)?;
+    let mapping = map_new(segment, file, new_segment)?;
+    new_segment.fill(&mapping);
     Ok(mapping)
 }
 
@@ -115,9 +115,9 @@ pub(super) fn fill(
 pub(super) fn map_new(
     segment: &Segment,
     file: &OwnedFd,
-    blueprint: &Blueprint,
+    new_segment: &NewSegment,
 ) -> Result<Mapping, SegmentError> {
-    Mapping::of_file(file, blueprint.len, Access::ReadWrite)
+    Mapping::of_file(file, new_segment.len, Access::ReadWrite)
         .map_err(|error| SegmentError::io("map", segment, error))
 }
 

@@ -7,7 +7,8 @@ use rustix::io::Errno;
 
 use super::build::{allocate, creation_error, map_new};
 use super::{
-    Attached, Blueprint, FileKind, Identity, NameNow, Segment, SegmentError, SegmentOptions, file,
+    Attached, FileKind, NameStatus, NewSegment, Segment, SegmentError, SegmentId, SegmentOptions,
+    file,
 };
 use crate::sys::access::Access;
 use crate::sys::shm;
@@ -23,18 +24,18 @@ pub(super) fn create_memfd(
     segment: &Segment,
     label: &str,
     options: &SegmentOptions,
-    blueprint: &Blueprint,
+    new_segment: &NewSegment,
 ) -> Result<Attached, SegmentError> {
     let mode = options.checked_mode()?;
-    blueprint.check_len(segment)?;
-    let error = |errno| creation_error(segment, blueprint.len, errno);
+    new_segment.check_len(segment)?;
+    let error = |errno| creation_error(segment, new_segment.len, errno);
     let file = open_memfd(label, mode).map_err(error)?;
     // A memfd begins with mode 0777, whatever the umask.
     rustix::fs::fchmod(&file, mode.into()).map_err(error)?;
-    allocate(&file, blueprint.len).map_err(error)?;
+    allocate(&file, new_segment.len).map_err(error)?;
     rustix::fs::fcntl_add_seals(&file, SEALS).map_err(error)?;
-    let mapping = map_new(segment, &file, blueprint)?;
-    blueprint.fill(&mapping);
+    let mapping = map_new(segment, &file, new_segment)?;
+    new_segment.fill(&mapping);
     let stat = rustix::fs::fstat(&file).map_err(error)?;
     Ok(Attached {
         mapping,
@@ -123,15 +124,15 @@ pub(super) fn stat(segment: &Segment, raw: u32) -> Result<(Stat, bool), SegmentE
     Ok((stat, sealed))
 }
 
-pub(super) fn is_current(
+pub(super) fn ensure_current(
     segment: &Segment,
     raw: u32,
-    opened: Identity,
+    opened: SegmentId,
 ) -> Result<(), SegmentError> {
     let now = match stat(segment, raw) {
         Ok((stat, _)) if file::identity(&stat) == opened => return Ok(()),
-        Ok(_) | Err(SegmentError::NotRegular { .. }) => NameNow::Replaced,
-        Err(SegmentError::NotFound { .. }) => NameNow::Removed,
+        Ok(_) | Err(SegmentError::NotRegular { .. }) => NameStatus::Replaced,
+        Err(SegmentError::NotFound { .. }) => NameStatus::Removed,
         Err(error) => return Err(error),
     };
     Err(SegmentError::NotCurrent {

@@ -119,7 +119,7 @@ pub enum SegmentError {
         /// How many bytes it takes without holes.
         needed: u64,
     },
-    /// A System V segment whose creation has not ended in time.
+    /// A System V segment whose creation is not complete in time.
     #[error("{segment} was not ready after {waited:?}: {}", Creator(*creator))]
     NotReady {
         /// The segment.
@@ -153,7 +153,7 @@ pub enum SegmentError {
         /// The name.
         segment: Segment,
         /// What became of it.
-        now: NameNow,
+        now: NameStatus,
     },
     /// The descriptor was opened for less than is needed.
     #[error(
@@ -265,14 +265,14 @@ impl fmt::Display for FileKind {
 /// What became of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum NameNow {
+pub enum NameStatus {
     /// Nothing has this name any more.
     Removed,
     /// The name leads to another segment.
     Replaced,
 }
 
-impl fmt::Display for NameNow {
+impl fmt::Display for NameStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Removed => "was removed",

@@ -10,7 +10,7 @@ use rustix::process::geteuid;
 use super::build::{Site, Strategy, build};
 use super::filesystem::check_coherent;
 use super::{
-    Attached, Blueprint, FileKind, Identity, NameNow, Permissions, Segment, SegmentError,
+    Attached, FileKind, NameStatus, NewSegment, Permissions, Segment, SegmentError, SegmentId,
     SegmentOptions, check_len,
 };
 use crate::sys::access::Access;
@@ -40,7 +40,7 @@ impl<'a> Place<'a> {
     pub(super) fn create(
         &self,
         options: &SegmentOptions,
-        blueprint: &Blueprint,
+        new_segment: &NewSegment,
         strategy: Strategy,
     ) -> Result<Attached, SegmentError> {
         let site = Site {
@@ -54,7 +54,7 @@ impl<'a> Place<'a> {
                 None => return Err(self.not_regular(FileKind::Directory)),
             },
         };
-        let (file, mapping) = build(&site, options, blueprint, strategy)?;
+        let (file, mapping) = build(&site, options, new_segment, strategy)?;
         let stat = rustix::fs::fstat(&file)
             .map_err(|errno| SegmentError::io("look at", self.segment, errno))?;
         Ok(Attached {
@@ -128,12 +128,12 @@ impl<'a> Place<'a> {
         &self.path
     }
 
-    pub(super) fn is_current(&self, opened: Identity) -> Result<(), SegmentError> {
+    pub(super) fn ensure_current(&self, opened: SegmentId) -> Result<(), SegmentError> {
         let now = match self.lstat() {
             // An inode number is not reused while the opened segment is mapped.
             Ok(stat) if identity(&stat) == opened => return Ok(()),
-            Ok(_) => NameNow::Replaced,
-            Err(Errno::NOENT) => NameNow::Removed,
+            Ok(_) => NameStatus::Replaced,
+            Err(Errno::NOENT) => NameStatus::Removed,
             Err(errno) => return Err(SegmentError::io("look at", self.segment, errno)),
         };
         Err(SegmentError::NotCurrent {
@@ -172,7 +172,7 @@ impl<'a> Place<'a> {
             Errno::ACCESS | Errno::PERM => self.denied("change the permissions of"),
             errno => SegmentError::io("change the permissions of", self.segment, errno),
         };
-        // The mode first: who has given a file away cannot change it any more.
+        // The mode first: who has passed a file on cannot change it any more.
         if let Some(mode) = mode {
             self.change_mode(&file, Mode::from_raw_mode(mode))
                 .map_err(error)?;
@@ -265,8 +265,8 @@ pub(super) fn attach(
     })
 }
 
-pub(super) fn identity(stat: &Stat) -> Identity {
-    Identity::File {
+pub(super) fn identity(stat: &Stat) -> SegmentId {
+    SegmentId::File {
         dev: stat.st_dev,
         ino: stat.st_ino,
     }

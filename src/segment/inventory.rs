@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use crate::format::read_layout;
-use crate::format::{Layout, MAGIC};
+use crate::format::{Header, MAGIC};
 use crate::liveness::lock_file;
 use crate::segment::{Segment, SegmentError, SegmentOptions};
 use crate::sys::access::Access;
 
 impl Segment {
     /// The segments of shmkv in `/dev/shm` and of System V that this process may read, by their
-    /// names. Files elsewhere are not searched for.
+    /// names. Files in other directories are not searched for.
     ///
     /// ```
     /// for segment in shmkv::Segment::list()? {
@@ -62,23 +62,23 @@ impl Segment {
     ///
     /// # Errors
     /// If `/dev/shm` cannot be read. What this process may not open or remove is left alone.
-    pub fn remove_left_over_lock_files() -> Result<Vec<PathBuf>, SegmentError> {
+    pub fn remove_orphaned_lock_files() -> Result<Vec<PathBuf>, SegmentError> {
         let mut removed = left_over()?;
         removed.retain(|file| lock_file::remove(file.segment_id).is_ok());
         Ok(removed.into_iter().map(|file| file.path).collect())
     }
 
-    /// The lock files that [`remove_left_over_lock_files`](Self::remove_left_over_lock_files)
+    /// The lock files that [`remove_orphaned_lock_files`](Self::remove_orphaned_lock_files)
     /// would remove.
     ///
     /// # Errors
     /// If `/dev/shm` cannot be read.
-    pub fn left_over_lock_files() -> Result<Vec<PathBuf>, SegmentError> {
+    pub fn orphaned_lock_files() -> Result<Vec<PathBuf>, SegmentError> {
         Ok(left_over()?.into_iter().map(|file| file.path).collect())
     }
 
     /// What the segment says about itself, if it is one of ours.
-    fn peek(&self) -> Option<Layout> {
+    fn peek(&self) -> Option<Header> {
         let options = SegmentOptions::new()
             .any_owner()
             .creation_timeout(std::time::Duration::ZERO);

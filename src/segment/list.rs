@@ -1,7 +1,7 @@
 //! Which of the segments of this machine are ours: those that begin with our magic.
 //!
 //! The list is a snapshot of a moving target. What vanishes while it is being made, or
-//! may not be read, is left out; files elsewhere, memfds and segments of other IPC
+//! may not be read, is left out; files in other directories, memfds and segments of other IPC
 //! namespaces cannot be found.
 
 use std::num::NonZeroI32;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::{AtFlags, CWD, Stat, StatxFlags};
 
 use super::file::{Place, identity};
-use super::{Identity, Segment, SegmentError, descriptor, sysv::SysV};
+use super::{Segment, SegmentError, SegmentId, descriptor, sysv::SysV};
 use crate::sys::shm::ShmFacts;
 
 /// Size, permissions and use of a segment, as the kernel knows them.
@@ -36,7 +36,7 @@ pub struct SegmentMetadata {
     /// no time of creation, that is the creation unless permissions were changed.
     pub changed: Option<SystemTime>,
     /// Which segment it is, whatever it is called.
-    pub identity: Identity,
+    pub identity: SegmentId,
 }
 
 /// The kinds of segments.
@@ -55,22 +55,22 @@ pub enum SegmentKind {
 
 pub(super) fn of_place(place: &Place, kind: SegmentKind) -> Result<SegmentMetadata, SegmentError> {
     let mut metadata = of_stat(&place.stat()?, kind, false);
-    let birth = rustix::fs::statx(
+    let extended = rustix::fs::statx(
         CWD,
         place.path(),
         AtFlags::SYMLINK_NOFOLLOW,
         StatxFlags::BTIME,
     );
     // Not if somebody has put another file there since: better no answer than a mixture.
-    if let Ok(birth) = birth
-        && birth.stx_mask & StatxFlags::BTIME.bits() != 0
-        && (Identity::File {
-            dev: rustix::fs::makedev(birth.stx_dev_major, birth.stx_dev_minor),
-            ino: birth.stx_ino,
+    if let Ok(extended) = extended
+        && extended.stx_mask & StatxFlags::BTIME.bits() != 0
+        && (SegmentId::File {
+            dev: rustix::fs::makedev(extended.stx_dev_major, extended.stx_dev_minor),
+            ino: extended.stx_ino,
         }) == metadata.identity
     {
-        let nanoseconds = birth.stx_btime.tv_nsec;
-        metadata.created = time(birth.stx_btime.tv_sec, nanoseconds);
+        let nanoseconds = extended.stx_btime.tv_nsec;
+        metadata.created = time(extended.stx_btime.tv_sec, nanoseconds);
     }
     Ok(metadata)
 }
@@ -119,7 +119,7 @@ pub(super) fn of_sysv(sysv: &SysV) -> Result<SegmentMetadata, SegmentError> {
         created: None,
         modified: None,
         changed: time(changed, 0),
-        identity: Identity::SysV { shmid },
+        identity: SegmentId::SysV { shmid },
     })
 }
 

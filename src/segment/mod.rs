@@ -45,7 +45,7 @@ use sysv::{SysV, Target};
 
 pub(crate) use filesystem::is_memory;
 
-pub use error::{FileKind, NameNow, Permissions, SegmentError};
+pub use error::{FileKind, NameStatus, Permissions, SegmentError};
 pub use metadata::{SegmentKind, SegmentMetadata};
 pub use name::{FilePath, Name, NameProblem, SysVKey};
 pub use options::SegmentOptions;
@@ -94,7 +94,7 @@ pub enum Segment {
 /// Which segment it is, whatever it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Identity {
+pub enum SegmentId {
     /// Everything that has an inode.
     File {
         /// The device.
@@ -110,7 +110,7 @@ pub enum Identity {
 }
 
 /// How a new segment is filled.
-pub(crate) struct Blueprint<'a> {
+pub(crate) struct NewSegment<'a> {
     /// Its length in bytes.
     pub(crate) len: usize,
     /// Its first word, which says that it is ready. Stored after all others.
@@ -125,7 +125,7 @@ pub(crate) struct Attached {
     pub(crate) mapping: Mapping,
     /// The name by which the segment can be found again, as long as the handle lives.
     pub(crate) segment: Segment,
-    pub(crate) identity: Identity,
+    pub(crate) identity: SegmentId,
     /// `None` for System V.
     pub(crate) file: Option<OwnedFd>,
 }
@@ -280,13 +280,13 @@ impl Segment {
     pub(crate) fn create(
         &self,
         options: &SegmentOptions,
-        blueprint: &Blueprint,
+        new_segment: &NewSegment,
     ) -> Result<Attached, SegmentError> {
         match self.backend() {
-            Backend::Place(place, _) => place.create(options, blueprint, Strategy::Unnamed),
-            Backend::SysV(sysv) => sysv.create(options, blueprint),
+            Backend::Place(place, _) => place.create(options, new_segment, Strategy::Unnamed),
+            Backend::SysV(sysv) => sysv.create(options, new_segment),
             Backend::Memfd(label) => {
-                descriptor::create_memfd(self, label.as_str(), options, blueprint)
+                descriptor::create_memfd(self, label.as_str(), options, new_segment)
             }
             Backend::Fd(_) => Err(SegmentError::Unsupported {
                 segment: self.clone(),
@@ -314,7 +314,7 @@ impl Segment {
         }
     }
 
-    /// Attaches the segment, and makes it if there is none. Of any number of processes
+    /// Attaches the segment, and makes it if absent. Of any number of processes
     /// that do this at the same time, one makes it and all get the same one.
     ///
     /// A descriptor is opened, since it exists; a memfd is created, since no other can
@@ -322,15 +322,15 @@ impl Segment {
     pub(crate) fn open_or_create(
         &self,
         options: &SegmentOptions,
-        blueprint: &Blueprint,
+        new_segment: &NewSegment,
     ) -> Result<(Attached, Created), SegmentError> {
         match self.backend() {
-            Backend::Place(place, _) => self.place_open_or_create(&place, options, blueprint),
-            Backend::SysV(sysv) => sysv.open_or_create(options, blueprint),
+            Backend::Place(place, _) => self.place_open_or_create(&place, options, new_segment),
+            Backend::SysV(sysv) => sysv.open_or_create(options, new_segment),
             Backend::Fd(raw) => descriptor::open(self, raw, options, Access::ReadWrite)
                 .map(|attached| (attached, Created::No)),
             Backend::Memfd(_) => self
-                .create(options, blueprint)
+                .create(options, new_segment)
                 .map(|attached| (attached, Created::Yes)),
         }
     }
@@ -339,14 +339,14 @@ impl Segment {
         &self,
         place: &Place,
         options: &SegmentOptions,
-        blueprint: &Blueprint,
+        new_segment: &NewSegment,
     ) -> Result<(Attached, Created), SegmentError> {
         for _ in 0..ATTEMPTS {
             match place.open(options, Access::ReadWrite) {
                 Err(SegmentError::NotFound { .. }) => {}
                 result => return result.map(|attached| (attached, Created::No)),
             }
-            match place.create(options, blueprint, Strategy::Unnamed) {
+            match place.create(options, new_segment, Strategy::Unnamed) {
                 // Lost to a concurrent creator: open what it has made.
                 Err(SegmentError::AlreadyExists { .. }) => {}
                 result => return result.map(|attached| (attached, Created::Yes)),
@@ -358,11 +358,11 @@ impl Segment {
     }
 
     /// Fails if the name does not lead to the segment `opened` any more.
-    pub(crate) fn is_current(&self, opened: Identity) -> Result<(), SegmentError> {
+    pub(crate) fn ensure_current(&self, opened: SegmentId) -> Result<(), SegmentError> {
         match self.backend() {
-            Backend::Place(place, _) => place.is_current(opened),
-            Backend::SysV(sysv) => sysv.is_current(opened),
-            Backend::Fd(raw) => descriptor::is_current(self, raw, opened),
+            Backend::Place(place, _) => place.ensure_current(opened),
+            Backend::SysV(sysv) => sysv.ensure_current(opened),
+            Backend::Fd(raw) => descriptor::ensure_current(self, raw, opened),
             Backend::Memfd(_) => Err(self.memfd_by_name("find")),
         }
     }
@@ -404,7 +404,7 @@ enum Backend<'a> {
     Memfd(&'a Name),
 }
 
-impl Blueprint<'_> {
+impl NewSegment<'_> {
     /// Fills a new segment whose words are all zero.
     fn fill(&self, mapping: &Mapping) {
         self.fill_all_but_magic(mapping);

@@ -99,7 +99,7 @@ impl SegmentOptions {
     ///
     /// A creator keeps an owner's rights for ever, and may name anybody as the owner:
     /// a segment that was planted under our key and then "given" to us is no safer.
-    /// Root needs no such trick, and we may have given away a segment of our own.
+    /// Root needs no such trick, and we may have passed on a segment of our own.
     pub(super) fn check_creator(&self, segment: &Segment, cuid: u32) -> Result<(), SegmentError> {
         if cuid == 0 || cuid == geteuid().as_raw() {
             return Ok(());

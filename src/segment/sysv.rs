@@ -30,7 +30,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 
 use super::{
-    Attached, Blueprint, Created, Identity, NameNow, Permissions, Segment, SegmentError,
+    Attached, Created, NameStatus, NewSegment, Permissions, Segment, SegmentError, SegmentId,
     SegmentOptions, SysVKey, check_len, sysv_table,
 };
 use crate::sys::access::Access;
@@ -43,8 +43,8 @@ pub(super) const BUILDING: u64 = u64::from_be_bytes(*b"shmkv?\r\n");
 /// How often a name is tried that others keep removing.
 const ATTEMPTS: u32 = 100;
 
-/// How many times the time for one creation somebody waits at most, if each time he looks
-/// he finds another creator at work.
+/// How many times the time for one creation somebody waits at most, if each time it looks
+/// it finds another creator at work.
 const CREATORS: u32 = 10;
 
 /// Pauses of those who wait for a creator: they begin short and become longer.
@@ -76,7 +76,7 @@ enum Progress {
     Vanished,
 }
 
-/// How waiting for a segment has ended.
+/// How waiting for a segment came out.
 enum Outcome {
     Ready(Box<Attached>),
     /// Nothing has this name (any more).
@@ -91,7 +91,7 @@ impl SysV<'_> {
     pub(super) fn create(
         &self,
         options: &SegmentOptions,
-        blueprint: &Blueprint,
+        new_segment: &NewSegment,
     ) -> Result<Attached, SegmentError> {
         let Target::Key(key) = self.target else {
             return Err(SegmentError::Unsupported {
@@ -101,18 +101,18 @@ impl SysV<'_> {
             });
         };
         let mode = options.checked_mode()?;
-        blueprint.check_len(self.segment)?;
+        new_segment.check_len(self.segment)?;
         let key = self.key(key)?;
         for _ in 0..ATTEMPTS {
             // The creator's own bits, so that it can attach whatever the mode.
-            match shm::shmget_new(key, blueprint.len, mode | 0o600) {
-                Ok(id) => match self.build(Unfinished(id), mode, blueprint)? {
+            match shm::shmget_new(key, new_segment.len, mode | 0o600) {
+                Ok(id) => match self.build(Unfinished(id), mode, new_segment)? {
                     Some(attached) => return Ok(attached),
                     // Somebody has removed it already.
                     None => continue,
                 },
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(self.creation_error(blueprint.len, error)),
+                Err(error) => return Err(self.creation_error(new_segment.len, error)),
             }
             // The remains of a creator that died are no segment.
             match self.find()? {
@@ -152,7 +152,7 @@ impl SysV<'_> {
     pub(super) fn open_or_create(
         &self,
         options: &SegmentOptions,
-        blueprint: &Blueprint,
+        new_segment: &NewSegment,
     ) -> Result<(Attached, Created), SegmentError> {
         for _ in 0..ATTEMPTS {
             match self.wait(options, Access::ReadWrite)? {
@@ -168,7 +168,7 @@ impl SysV<'_> {
                 }
                 Outcome::Missing | Outcome::Abandoned { removed: true } => {}
             }
-            match self.create(options, blueprint) {
+            match self.create(options, new_segment) {
                 Ok(attached) => return Ok((attached, Created::Yes)),
                 // Lost to a concurrent creator: open what it makes.
                 Err(SegmentError::AlreadyExists { .. }) => {}
@@ -184,10 +184,10 @@ impl SysV<'_> {
         &self,
         unfinished: Unfinished,
         mode: u32,
-        blueprint: &Blueprint,
+        new_segment: &NewSegment,
     ) -> Result<Option<Attached>, SegmentError> {
         let id = unfinished.0;
-        let mapping = match shm::shmat(id, blueprint.len, Access::ReadWrite) {
+        let mapping = match shm::shmat(id, new_segment.len, Access::ReadWrite) {
             Ok(mapping) => mapping,
             Err(error) if vanished(&error) => return Ok(None),
             Err(error) => return Err(SegmentError::io("attach", self.segment, error)),
@@ -195,7 +195,7 @@ impl SysV<'_> {
         if let Some(first) = mapping.words().first() {
             first.store(BUILDING, Ordering::Relaxed);
         }
-        blueprint.fill_all_but_magic(&mapping);
+        new_segment.fill_all_but_magic(&mapping);
         // `shmget` ignores the umask, so this is only about the bits that we added.
         if mode != mode | 0o600 {
             let facts =
@@ -203,12 +203,12 @@ impl SysV<'_> {
             shm::set(id, Some(mode), Some(facts.uid), Some(facts.gid))
                 .map_err(|error| SegmentError::io("set the mode of", self.segment, error))?;
         }
-        blueprint.store_magic(&mapping);
+        new_segment.store_magic(&mapping);
         unfinished.finished();
         Ok(Some(Attached {
             mapping,
             segment: self.segment.clone(),
-            identity: Identity::SysV { shmid: id },
+            identity: SegmentId::SysV { shmid: id },
             file: None,
         }))
     }
@@ -292,7 +292,7 @@ impl SysV<'_> {
             return Ok(Progress::Ready(Box::new(Attached {
                 mapping,
                 segment: self.segment.clone(),
-                identity: Identity::SysV { shmid: id },
+                identity: SegmentId::SysV { shmid: id },
                 file: None,
             })));
         }
@@ -376,11 +376,11 @@ impl SysV<'_> {
         }
     }
 
-    pub(super) fn is_current(&self, opened: Identity) -> Result<(), SegmentError> {
+    pub(super) fn ensure_current(&self, opened: SegmentId) -> Result<(), SegmentError> {
         let now = match self.find()? {
-            Some(shmid) if opened == (Identity::SysV { shmid }) => return Ok(()),
-            Some(_) => NameNow::Replaced,
-            None => NameNow::Removed,
+            Some(shmid) if opened == (SegmentId::SysV { shmid }) => return Ok(()),
+            Some(_) => NameStatus::Replaced,
+            None => NameStatus::Removed,
         };
         Err(SegmentError::NotCurrent {
             segment: self.segment.clone(),
@@ -597,9 +597,9 @@ mod tests {
         assert!(!is_dead(i32::try_from(std::process::id()).unwrap()));
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
-        let patience = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let timeout = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while !is_dead(pid) {
-            assert!(std::time::Instant::now() < patience, "a zombie is dead");
+            assert!(std::time::Instant::now() < timeout, "a zombie is dead");
             std::thread::yield_now();
         }
         child.wait().unwrap();

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn headings_and_garbage_are_passed_over() {
+    fn headings_and_invalid_bytes_are_passed_over() {
         assert_eq!(parse("       key      shmid perms  size  cpid"), None);
         assert_eq!(parse(""), None);
         assert_eq!(parse("a b c d e f g h i j k l m n o p"), None);

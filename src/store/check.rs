@@ -7,10 +7,10 @@ use crate::format::shared_page;
 use crate::liveness::OwnerInfo;
 use crate::liveness::token::LockWord;
 use crate::protocol::bucket::{Bucket, Search, Slot, State};
-use crate::protocol::hash::Hashed;
+use crate::protocol::hash::KeyHash;
 use crate::protocol::shape::Shape;
 use crate::protocol::table::Table;
-use crate::store::{Observer, Shared};
+use crate::store::{ParticipantView, Store};
 use crate::sys::copy::Buffer;
 use crate::sys::sync::{Ordering, READ_TRIES_READ_ONLY, fence, spin_hint};
 
@@ -21,10 +21,10 @@ const MAX_LISTED: usize = 1000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// It costs time or room, or will be put right by the next writer that comes along.
-    Note,
+    Warning,
     /// No process that follows the protocol leaves this behind: some entry may be hidden,
-    /// doubled or garbage.
-    Serious,
+    /// doubled or invalid.
+    Error,
 }
 
 /// Something in a segment that is not as it should be.
@@ -34,9 +34,9 @@ pub enum Problem {
     /// An entry is in both of its buckets, neither of them being locked by who moves it.
     Duplicate {
         /// The bucket that its key prefers.
-        home: u64,
+        primary: u64,
         /// The other one.
-        other: u64,
+        secondary: u64,
         /// The hash of its key.
         key_hash: u64,
     },
@@ -44,9 +44,9 @@ pub enum Problem {
     /// half-way, which the next writer that needs one of the locks will repair.
     InterruptedMove {
         /// The bucket that its key prefers.
-        home: u64,
+        primary: u64,
         /// The other one.
-        other: u64,
+        secondary: u64,
         /// The hash of its key.
         key_hash: u64,
     },
@@ -78,9 +78,9 @@ pub enum Problem {
         /// Where it is.
         bucket: u64,
     },
-    /// More keys of a class live away from their home than it has counted: some are not found.
+    /// More keys of a class are in their secondary bucket than it has counted: some are not found.
     CountTooLow {
-        /// The home.
+        /// The primary bucket.
         bucket: u64,
         /// The class, one of 32.
         class: u32,
@@ -89,10 +89,10 @@ pub enum Problem {
         /// How many there are.
         found: u64,
     },
-    /// Fewer keys of a class live away from their home than it has counted: misses of such
+    /// Fewer keys of a class are in their secondary bucket than it has counted: misses of such
     /// keys look into a second bucket for nothing. A writer that died leaves this behind.
     CountTooHigh {
-        /// The home.
+        /// The primary bucket.
         bucket: u64,
         /// The class, one of 32.
         class: u32,
@@ -125,7 +125,7 @@ pub enum Problem {
         found: u64,
     },
     /// A bucket was rewritten each time that it was looked at, so it was not checked.
-    Unsettled {
+    NeverStable {
         /// Which bucket.
         bucket: u64,
     },
@@ -138,8 +138,8 @@ impl Problem {
             Self::InterruptedMove { .. }
             | Self::CountTooHigh { .. }
             | Self::Locked { .. }
-            | Self::Unsettled { .. } => Severity::Note,
-            _ => Severity::Serious,
+            | Self::NeverStable { .. } => Severity::Warning,
+            _ => Severity::Error,
         }
     }
 }
@@ -147,34 +147,34 @@ impl Problem {
 /// What a check found; see [`ReadOnlyMap::check`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Check {
+pub struct CheckReport {
     /// Buckets that were looked at: all.
     pub buckets: u64,
     /// Entries that were looked at.
     pub entries: u64,
-    /// Entries that live away from their home.
-    pub away: u64,
+    /// Entries that are in their secondary bucket.
+    pub overflow: u64,
     /// Whether nobody wrote meanwhile. Only then can it be said that a count is wrong; that it
     /// hides an entry which is there can always be said.
     pub is_quiet: bool,
-    /// How many serious problems there are.
-    pub serious: u64,
+    /// How many errors there are.
+    pub errors: u64,
     /// How many notes there are.
-    pub notes: u64,
+    pub warnings: u64,
     /// The single problems, the first thousand.
     pub problems: Vec<Problem>,
 }
 
-impl Check {
-    /// Whether there is nothing serious.
+impl CheckReport {
+    /// Whether there is no error.
     pub fn is_sound(&self) -> bool {
-        self.serious == 0
+        self.errors == 0
     }
 
     fn add(&mut self, problem: Problem) {
         match problem.severity() {
-            Severity::Serious => self.serious += 1,
-            Severity::Note => self.notes += 1,
+            Severity::Error => self.errors += 1,
+            Severity::Warning => self.warnings += 1,
         }
         if self.problems.len() < MAX_LISTED {
             self.problems.push(problem);
@@ -183,32 +183,32 @@ impl Check {
 }
 
 /// [`ReadOnlyMap::check`], for entries of any shape.
-pub(crate) fn check<S: Shape>(shared: &Shared, shape: S) -> Check {
+pub(crate) fn check<S: Shape>(shared: &Store, shape: S) -> CheckReport {
     Inspector::new(shared, shared.table(shape)).run()
 }
 
 /// A check under way.
 struct Inspector<'a, S> {
-    shared: &'a Shared,
-    observer: Observer<'a>,
+    shared: &'a Store,
+    participant_view: ParticipantView<'a>,
     table: Table<'a, S>,
-    /// Keys that live away from home, by home and class.
-    away: BTreeMap<(u64, u32), u64>,
-    check: Check,
+    /// Keys that are in their secondary bucket, by primary bucket and class.
+    overflow: BTreeMap<(u64, u32), u64>,
+    check: CheckReport,
 }
 
 impl<'a, S: Shape> Inspector<'a, S> {
-    fn new(shared: &'a Shared, table: Table<'a, S>) -> Self {
+    fn new(shared: &'a Store, table: Table<'a, S>) -> Self {
         Self {
             shared,
-            observer: shared.observers(),
+            participant_view: shared.participant_view(),
             table,
-            away: BTreeMap::new(),
-            check: Check::default(),
+            overflow: BTreeMap::new(),
+            check: CheckReport::default(),
         }
     }
 
-    fn run(mut self) -> Check {
+    fn run(mut self) -> CheckReport {
         let before = self.digest();
         self.check.buckets = self.table.buckets();
         for bucket in 0..self.table.buckets() {
@@ -226,7 +226,7 @@ impl<'a, S: Shape> Inspector<'a, S> {
     fn digest(&self) -> u64 {
         // Versions only grow, so their sum does.
         let sum = (0..self.table.buckets())
-            .map(|bucket| self.table.bucket(bucket).begin().version())
+            .map(|bucket| self.table.bucket(bucket).read_begin().version())
             .fold(0, u64::wrapping_add);
         fence(Ordering::Acquire);
         sum
@@ -236,10 +236,10 @@ impl<'a, S: Shape> Inspector<'a, S> {
         let bucket = self.table.bucket(index);
         self.lock(index, bucket);
         for _ in 0..READ_TRIES_READ_ONLY {
-            let state = bucket.begin();
+            let state = bucket.read_begin();
             let checked = self.entries(index, bucket, state);
-            if let Some((found, entries, away)) = checked
-                && bucket.unchanged(state)
+            if let Some((found, entries, overflow)) = checked
+                && bucket.validate(state)
             {
                 let (occupied, usable) = (state.occupied().len(), self.table.shape().limit(index));
                 if occupied > usable {
@@ -250,18 +250,18 @@ impl<'a, S: Shape> Inspector<'a, S> {
                     });
                 }
                 self.check.entries += entries;
-                self.check.away += away.len() as u64;
+                self.check.overflow += overflow.len() as u64;
                 found
                     .into_iter()
                     .for_each(|problem| self.check.add(problem));
-                for place in away {
-                    *self.away.entry(place).or_default() += 1;
+                for place in overflow {
+                    *self.overflow.entry(place).or_default() += 1;
                 }
                 return;
             }
             spin_hint();
         }
-        self.check.add(Problem::Unsettled { bucket: index });
+        self.check.add(Problem::NeverStable { bucket: index });
     }
 
     fn lock(&mut self, index: u64, bucket: Bucket<'_, S>) {
@@ -270,13 +270,13 @@ impl<'a, S: Shape> Inspector<'a, S> {
             let table = self.shared.participants();
             self.check.add(Problem::Locked {
                 bucket: index,
-                owner: self.observer.get().describe(table, token),
+                owner: self.participant_view.get().describe(table, token),
             });
         }
     }
 
     /// What is wrong with the entries of a bucket, how many there are, and the homes and classes
-    /// of those that are away. `None` if somebody wrote meanwhile.
+    /// of those that are in their secondary bucket. `None` if somebody wrote meanwhile.
     #[expect(clippy::type_complexity, reason = "used once, right above")]
     fn entries(
         &self,
@@ -285,12 +285,12 @@ impl<'a, S: Shape> Inspector<'a, S> {
         state: State,
     ) -> Option<(Vec<Problem>, u64, Vec<(u64, u32)>)> {
         let mut buffer = self.table.shape().key_buffer();
-        let (mut problems, mut entries, mut away) = (Vec::new(), 0, Vec::new());
+        let (mut problems, mut entries, mut overflow) = (Vec::new(), 0, Vec::new());
         for slot in state.occupied() {
             entries += 1;
             let key = bucket.load_key(slot, buffer.words());
             let hash = self.table.hash_of(key);
-            let Hashed(key_hash) = hash;
+            let KeyHash(key_hash) = hash;
             if !self.is_padded(key) {
                 problems.push(Problem::BadPadding { bucket: index });
             }
@@ -308,30 +308,30 @@ impl<'a, S: Shape> Inspector<'a, S> {
                     key_hash,
                 });
             }
-            let Some(mate) = self.table.mate(hash, index) else {
+            let Some(alternate) = self.table.alternate(hash, index) else {
                 problems.push(Problem::Misplaced {
                     bucket: index,
                     key_hash,
                 });
                 continue;
             };
-            let home = hash.home(self.table.buckets());
-            if index == mate || index == home {
-                continue; // A doubled entry is reported where it is away.
+            let primary = hash.primary(self.table.buckets());
+            if index == alternate || index == primary {
+                continue; // A doubled entry is reported where it is in its secondary bucket.
             }
-            away.push((home, hash.class()));
+            overflow.push((primary, hash.class()));
             // A count is raised before the key is published and lowered after it is gone.
-            if self.table.bucket(home).away(hash.class()) == 0 {
+            if self.table.bucket(primary).overflow(hash.class()) == 0 {
                 problems.push(Problem::CountTooLow {
-                    bucket: home,
+                    bucket: primary,
                     class: hash.class(),
                     counted: 0,
                     found: 1,
                 });
             }
-            problems.extend(self.second_copy(bucket, index, home, hash, key)?);
+            problems.extend(self.second_copy(bucket, index, primary, hash, key)?);
         }
-        Some((problems, entries, away))
+        Some((problems, entries, overflow))
     }
 
     fn is_padded(&self, key: &[u64]) -> bool {
@@ -347,58 +347,58 @@ impl<'a, S: Shape> Inspector<'a, S> {
         bucket: Bucket<'_, S>,
         state: State,
         slot: Slot,
-        hash: Hashed,
+        hash: KeyHash,
         key: &[u64],
     ) -> bool {
         matches!(bucket.search(state, hash.tag(), key), Search::Found(first) if first != slot)
     }
 
-    /// The entry that is away in the bucket `index`, if its home has it too. `None` if the home did
-    /// not come to rest.
+    /// The entry that is in its secondary bucket in the bucket `index`, if its primary bucket has
+    /// it too. `None` if the primary bucket did not come to rest.
     fn second_copy(
         &self,
         bucket: Bucket<'_, S>,
         index: u64,
-        home: u64,
-        hash: Hashed,
+        primary: u64,
+        hash: KeyHash,
         key: &[u64],
     ) -> Option<Option<Problem>> {
-        let view = self.table.bucket(home);
-        let state = view.begin();
+        let view = self.table.bucket(primary);
+        let state = view.read_begin();
         let found = view.search(state, hash.tag(), key);
-        // The locks as they were while the two states stood, which both of their `unchanged`
+        // The locks as they were while the two states stood, which both of their `validate`
         // see to: who moves an entry has both.
         let is_locked = [bucket, view].iter().any(|bucket| {
             LockWord(bucket.lock_word().load(Ordering::Relaxed))
                 .owner()
                 .is_some()
         });
-        if !view.unchanged(state) {
+        if !view.validate(state) {
             return None;
         }
-        let Hashed(key_hash) = hash;
-        let other = index;
+        let KeyHash(key_hash) = hash;
+        let secondary = index;
         Some(match found {
             Search::Absent => None,
             Search::Found(_) if is_locked => Some(Problem::InterruptedMove {
-                home,
-                other,
+                primary,
+                secondary,
                 key_hash,
             }),
             Search::Found(_) => Some(Problem::Duplicate {
-                home,
-                other,
+                primary,
+                secondary,
                 key_hash,
             }),
         })
     }
 
-    /// Compares the counts of keys away from home with the keys, if nobody wrote.
+    /// Compares the counts of keys in their secondary bucket with the keys, if nobody wrote.
     fn counts(&mut self) {
         for bucket in 0..self.table.buckets() {
             for class in 0..CLASSES {
-                let counted = self.table.bucket(bucket).away(class);
-                let found = self.away.get(&(bucket, class)).copied().unwrap_or(0);
+                let counted = self.table.bucket(bucket).overflow(class);
+                let found = self.overflow.get(&(bucket, class)).copied().unwrap_or(0);
                 // Zero was reported with the entry.
                 if counted < found.min(COUNT_MAX) && counted > 0 {
                     self.check.add(Problem::CountTooLow {
@@ -457,8 +457,8 @@ const COUNT_MAX: u64 = 15;
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Note => "note",
-            Self::Serious => "serious",
+            Self::Warning => "warning",
+            Self::Error => "error",
         })
     }
 }
@@ -467,20 +467,20 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Duplicate {
-                home,
-                other,
+                primary,
+                secondary,
                 key_hash,
             } => write!(
                 f,
-                "the entry with hash {key_hash:#018x} is in bucket {home} and in bucket {other}"
+                "the entry with hash {key_hash:#018x} is in bucket {primary} and in bucket {secondary}"
             ),
             Self::InterruptedMove {
-                home,
-                other,
+                primary,
+                secondary,
                 key_hash,
             } => write!(
                 f,
-                "the entry with hash {key_hash:#018x} is on its way between buckets {home} and {other}, both locked"
+                "the entry with hash {key_hash:#018x} is on its way between buckets {primary} and {secondary}, both locked"
             ),
             Self::Twice { bucket, key_hash } => write!(
                 f,
@@ -508,7 +508,7 @@ impl fmt::Display for Problem {
                 found,
             } => write!(
                 f,
-                "bucket {bucket} counts {counted} keys of class {class} elsewhere, there are at least {found}"
+                "bucket {bucket} counts {counted} keys of class {class} in overflow, there are at least {found}"
             ),
             Self::CountTooHigh {
                 bucket,
@@ -517,7 +517,7 @@ impl fmt::Display for Problem {
                 found,
             } => write!(
                 f,
-                "bucket {bucket} counts {counted} keys of class {class} elsewhere, there are {found}"
+                "bucket {bucket} counts {counted} keys of class {class} in overflow, there are {found}"
             ),
             Self::Locked { bucket, owner } => write!(f, "bucket {bucket} is locked by {owner}"),
             Self::Overfull {
@@ -531,7 +531,7 @@ impl fmt::Display for Problem {
             Self::Reserved { word, found } => {
                 write!(f, "word {word} is {found:#x}, which should be zero")
             }
-            Self::Unsettled { bucket } => write!(
+            Self::NeverStable { bucket } => write!(
                 f,
                 "bucket {bucket} was rewritten each time that it was looked at"
             ),
@@ -540,12 +540,12 @@ impl fmt::Display for Problem {
 }
 
 /// A line of counts, then a line for each problem.
-impl fmt::Display for Check {
+impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} buckets, {} entries ({} away from home): {} serious problems, {} notes",
-            self.buckets, self.entries, self.away, self.serious, self.notes
+            "{} buckets, {} entries ({} in overflow): {} errors, {} warnings",
+            self.buckets, self.entries, self.overflow, self.errors, self.warnings
         )?;
         if !self.is_quiet {
             f.write_str("; others wrote meanwhile")?;

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::format::{Kind, LayoutError, SizeError};
+use crate::format::{FormatError, SizeError, StoreKind};
 use crate::liveness::{OwnerInfo, RegisterError};
-use crate::protocol::hash::HashKind;
+use crate::protocol::hash::HashFunction;
 use crate::schema::{Mismatch, ParseError, Unfit};
 use crate::segment::{Segment, SegmentError};
 
@@ -18,7 +18,7 @@ pub enum OpenError {
     Segment(#[from] SegmentError),
     /// Its bytes are not a segment of this version of shmkv.
     #[error(transparent)]
-    Layout(#[from] LayoutError),
+    Header(#[from] FormatError),
     /// No segment can be made to these wishes.
     #[error(transparent)]
     Size(#[from] SizeError),
@@ -60,9 +60,9 @@ pub enum OpenError {
     #[error("segment holds a {found}, this program asks for a {expected}: open it as what it is")]
     WrongKind {
         /// What was asked for.
-        expected: Kind,
+        expected: StoreKind,
         /// What it is.
-        found: Kind,
+        found: StoreKind,
     },
     /// It exists with less room than `open_or_create` was asked for.
     #[error(
@@ -80,9 +80,9 @@ pub enum OpenError {
     )]
     HashDiffers {
         /// What was asked for.
-        asked: HashKind,
+        asked: HashFunction,
         /// What the existing segment uses.
-        found: HashKind,
+        found: HashFunction,
     },
     /// It exists with another setting than this program asks for.
     #[error(
@@ -175,9 +175,9 @@ pub enum ReadError {
         "the bucket was rewritten each time that it was read, as often as a read is tried: try again"
     )]
     Contended,
-    /// The bytes that are stored are not a value of the type. Some process wrote garbage.
+    /// The bytes that are stored are not a value of the type. Some process wrote invalid bytes.
     #[error(
-        "the stored bytes are not a valid value of the type: some process wrote garbage into the segment; remove the key, or repair the segment"
+        "the stored bytes are not a valid value of the type: some process wrote invalid bytes into the segment; remove the key, or repair the segment"
     )]
     InvalidValue,
 }
@@ -213,12 +213,14 @@ pub enum WriteError {
     Register(Box<RegisterError>),
     /// The bytes that are stored are not a value of the type, so nothing can be computed from them.
     #[error(
-        "the stored bytes are not a valid value of the type: some process wrote garbage into the segment; remove the key, or repair the segment"
+        "the stored bytes are not a valid value of the type: some process wrote invalid bytes into the segment; remove the key, or repair the segment"
     )]
     InvalidValue,
     /// A bucket is in a state that the protocol does not write.
-    #[error("bucket {bucket} is damaged: some process wrote garbage into the segment; repair it")]
-    Damaged {
+    #[error(
+        "bucket {bucket} is damaged: some process wrote invalid bytes into the segment; repair it"
+    )]
+    Corrupted {
         /// Which bucket.
         bucket: u64,
     },
@@ -256,7 +258,7 @@ pub enum IterError {
     #[error(
         "more entries were moved while iterating than can be kept track of: iterate again, and faster"
     )]
-    Lapped,
+    Lagged,
     /// See [`ReadError`].
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -265,7 +267,7 @@ pub enum IterError {
 impl From<crate::protocol::walk::Lost> for IterError {
     fn from(lost: crate::protocol::walk::Lost) -> Self {
         match lost {
-            crate::protocol::walk::Lost::Lapped => Self::Lapped,
+            crate::protocol::walk::Lost::Lagged => Self::Lagged,
             crate::protocol::walk::Lost::Contended => Self::Read(ReadError::Contended),
         }
     }
@@ -286,19 +288,19 @@ pub enum SweepError {
 /// What [`compare_exchange`](crate::Map::compare_exchange) came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Exchange<V> {
+pub enum CompareExchange<V> {
     /// The value was as expected, and is the new one now.
-    Done,
+    Exchanged,
     /// The value is another one.
-    Differs(V),
+    Mismatch(V),
     /// The key is not there.
     Absent,
 }
 
-impl<V> Exchange<V> {
+impl<V> CompareExchange<V> {
     /// Whether the new value was stored.
     pub fn is_done(&self) -> bool {
-        matches!(self, Self::Done)
+        matches!(self, Self::Exchanged)
     }
 }
 
@@ -319,7 +321,7 @@ impl<V> TryInsert<V> {
     }
 }
 
-impl fmt::Display for HashKind {
+impl fmt::Display for HashFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Rapid => "rapidhash",

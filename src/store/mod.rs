@@ -14,46 +14,48 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use crate::format::Layout;
+use crate::format::Header;
 use crate::format::sections::Sections;
-use crate::liveness::token::{Token, Verdict};
-use crate::liveness::{LockPlace, Owners, Participant};
-use crate::policy::learner::{Learner, Memory};
-use crate::protocol::hash::{HashKind, KeyHasher, Secret};
+use crate::liveness::token::{Liveness, Token};
+use crate::liveness::{LockPlace, Participant, Registration};
+use crate::policy::estimator::{Estimator, Memory};
+use crate::protocol::hash::{HashFunction, KeyHasher, Secret};
 use crate::protocol::move_log::Moves;
 use crate::protocol::shape::Shape;
-use crate::protocol::table::{Blocked, Edit, Lookup, Outcome, Probe, Table, Who, Writer};
-use crate::segment::{Identity, Segment};
+use crate::protocol::table::{
+    Blocked, Edit, HashedKey, LivenessCheck, Lookup, Outcome, Table, Writer,
+};
+use crate::segment::{Segment, SegmentId};
 use crate::store::error::{ReadError, WriteError};
-use crate::store::restart::Salvage;
+use crate::store::restart::SalvageReport;
 use crate::sys::access::Access;
-use crate::sys::copy::Sink;
+use crate::sys::copy::CopyBuf;
 use crate::sys::sync::{AtomicU64, Ordering};
 
 /// An open segment. Dropping it unmaps; it never removes anything.
-pub(crate) struct Shared {
+pub(crate) struct Store {
     pub(crate) mapping: Sections,
-    pub(crate) layout: Layout,
+    pub(crate) layout: Header,
     pub(crate) secret: Secret,
     pub(crate) segment: Segment,
-    pub(crate) identity: Identity,
+    pub(crate) identity: SegmentId,
     /// Who we are among the writers; a read-only handle is nobody.
-    pub(crate) owners: Option<Owners>,
+    pub(crate) owners: Option<Registration>,
     pub(crate) lock_timeout: Duration,
     /// Whether the last writer that leaves syncs and seals the segment.
     pub(crate) sync_on_close: bool,
     /// What was kept of it, if it had to be looked over after a crash of the machine.
-    pub(crate) salvage: std::sync::OnceLock<Salvage>,
+    pub(crate) salvage: std::sync::OnceLock<SalvageReport>,
     /// The second, by the coarse clock and plus one, in which this process last could not register
     /// for something that it can do without; 0 if never.
     pub(crate) refused: AtomicU64,
     /// What this process has counted for the replacement policy of a cache.
-    pub(crate) learner: Learner,
+    pub(crate) estimator: Estimator,
     /// The file behind the mapping: kept open so that it can be asked about.
     pub(crate) file: Option<OwnedFd>,
 }
 
-impl Shared {
+impl Store {
     /// The words of the participant table.
     #[inline(always)]
     pub(crate) fn participants(&self) -> &[AtomicU64] {
@@ -63,8 +65,8 @@ impl Shared {
     /// What the replacement policy of a cache remembers.
     pub(crate) fn memory(&self) -> Memory<'_> {
         Memory {
-            learner: &self.learner,
-            lessons: self.mapping.learner(),
+            estimator: &self.estimator,
+            counts: self.mapping.estimator(),
             ghosts: self.mapping.ghosts(),
         }
     }
@@ -89,13 +91,13 @@ impl Shared {
     /// asks for the shape and the function at once, and nothing after that.
     #[inline(always)]
     pub(crate) fn quick_table<S: Shape>(&self, shape: S) -> Option<Table<'_, S>> {
-        let area = self.mapping.area(shape, HashKind::Rapid)?;
-        let hasher = KeyHasher::new(HashKind::Rapid, &self.secret);
+        let area = self.mapping.area(shape, HashFunction::Rapid)?;
+        let hasher = KeyHasher::new(HashFunction::Rapid, &self.secret);
         Some(Table::new(area, hasher, Moves::new(self.mapping.moves())))
     }
 
     /// The file behind the segment; System V segments have none.
-    pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.file.as_ref().map(AsFd::as_fd)
     }
 
@@ -140,38 +142,38 @@ impl Shared {
     pub(crate) fn edit_key<S: Shape>(
         &self,
         table: &Table<'_, S>,
-        probe: Probe<'_>,
-        old: &mut Sink<'_>,
+        hashed: HashedKey<'_>,
+        old: &mut CopyBuf<'_>,
         new: &mut [u64],
         mut decide: impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
     ) -> Result<Outcome, WriteError> {
         let token = self.token()?;
-        match table.edit_at_home(token, probe, old, new, &mut decide) {
+        match table.edit_in_primary(token, hashed, old, new, &mut decide) {
             Some(outcome) => Ok(outcome),
-            None => self.edit(table, token, probe, old, new, &mut decide),
+            None => self.edit(table, token, hashed, old, new, &mut decide),
         }
     }
 
     /// What a read does when it was overtaken too often: a writable handle reads under the lock,
-    /// a read-only one has more patience, and an end of it. Says whether the key is there.
+    /// a read-only one has a larger retry budget, and an end of it. Says whether the key is there.
     #[cold]
     #[inline(never)]
     pub(crate) fn read_contended<S: Shape>(
         &self,
         table: &Table<'_, S>,
-        probe: Probe<'_>,
-        value: &mut Sink<'_>,
+        hashed: HashedKey<'_>,
+        value: &mut CopyBuf<'_>,
     ) -> Result<bool, ReadError> {
         if self.access() == Access::ReadWrite
             && let Ok(token) = self.token()
         {
             let mut keep = |_: Option<&[u64]>, _: &mut [u64]| Edit::Keep;
-            let kept = self.edit(table, token, probe, value, &mut [], &mut keep);
+            let kept = self.edit(table, token, hashed, value, &mut [], &mut keep);
             if let Ok(outcome) = kept {
                 return Ok(outcome == Outcome::KeptPresent);
             }
         }
-        match table.read_patiently(probe, value) {
+        match table.read_persistently(hashed, value) {
             Lookup::Hit => Ok(true),
             Lookup::Miss => Ok(false),
             Lookup::Contended => Err(ReadError::Contended),
@@ -184,8 +186,8 @@ impl Shared {
         &self,
         table: &Table<'_, S>,
         token: Token,
-        key: Probe<'_>,
-        old: &mut Sink<'_>,
+        key: HashedKey<'_>,
+        old: &mut CopyBuf<'_>,
         new: &mut [u64],
         decide: &mut impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
     ) -> Result<Outcome, WriteError> {
@@ -200,30 +202,34 @@ impl Shared {
     /// # Panics
     /// On a read-only handle, whose types have no writing methods.
     #[inline(always)]
-    pub(crate) fn owners(&self) -> &Owners {
+    pub(crate) fn owners(&self) -> &Registration {
         self.owners
             .as_ref()
             .expect("read-only handles have no writing methods")
     }
 
     /// Our bookkeeping about the others: as a writer's, or that of somebody who only looks.
-    pub(crate) fn observers(&self) -> Observer<'_> {
+    pub(crate) fn participant_view(&self) -> ParticipantView<'_> {
         match &self.owners {
-            Some(owners) => Observer::Writer(owners),
+            Some(owners) => ParticipantView::Writer(owners),
             None => {
-                let file = self.as_fd();
+                let file = self.fd();
                 let place = lock_place(&self.segment, file);
-                let Layout {
+                let Header {
                     segment_id, counts, ..
                 } = &self.layout;
-                Observer::Reader(Owners::observing(place, *segment_id, counts.participants))
+                ParticipantView::Reader(Registration::read_only(
+                    place,
+                    *segment_id,
+                    counts.participants,
+                ))
             }
         }
     }
 
-    /// Who is registered as a writer, the living and the dead.
-    pub(crate) fn survey(&self) -> Vec<Participant> {
-        self.observers().get().survey(self.participants())
+    /// Who is registered as a writer, live and dead.
+    pub(crate) fn list(&self) -> Vec<Participant> {
+        self.participant_view().get().list(self.participants())
     }
 
     /// The error that the caller sees for a write that did not happen.
@@ -233,7 +239,7 @@ impl Shared {
             Blocked::Full => WriteError::Full {
                 capacity: self.layout.capacity,
             },
-            Blocked::Damaged { bucket } => WriteError::Damaged { bucket },
+            Blocked::Corrupted { bucket } => WriteError::Corrupted { bucket },
             Blocked::Busy { bucket, found } => match found.owner() {
                 Some(owner) => WriteError::Busy {
                     owner: Box::new(self.owners().describe(self.participants(), owner)),
@@ -248,14 +254,14 @@ impl Shared {
     }
 }
 
-/// Who tells the living from the dead.
-pub(crate) enum Observer<'a> {
-    Writer(&'a Owners),
-    Reader(Owners),
+/// Who tells live processes from dead ones.
+pub(crate) enum ParticipantView<'a> {
+    Writer(&'a Registration),
+    Reader(Registration),
 }
 
-impl Observer<'_> {
-    pub(crate) fn get(&self) -> &Owners {
+impl ParticipantView<'_> {
+    pub(crate) fn get(&self) -> &Registration {
         match self {
             Self::Writer(owners) => owners,
             Self::Reader(owners) => owners,
@@ -268,7 +274,7 @@ pub(crate) fn lock_place<'a>(segment: &Segment, file: Option<BorrowedFd<'a>>) ->
     match file {
         Some(file) => LockPlace::File(file),
         None => match segment.metadata() {
-            Ok(found) => LockPlace::Companion {
+            Ok(found) => LockPlace::LockFile {
                 owner: found.uid,
                 mode: found.mode,
             },
@@ -277,16 +283,16 @@ pub(crate) fn lock_place<'a>(segment: &Segment, file: Option<BorrowedFd<'a>>) ->
     }
 }
 
-impl Who for Shared {
-    fn verdict(&self, token: Token) -> Verdict {
+impl LivenessCheck for Store {
+    fn liveness(&self, token: Token) -> Liveness {
         match &self.owners {
-            Some(owners) => owners.verdict(self.participants(), token),
-            None => Verdict::Unknowable,
+            Some(owners) => owners.liveness(self.participants(), token),
+            None => Liveness::Unknown,
         }
     }
 }
 
-impl Drop for Shared {
+impl Drop for Store {
     fn drop(&mut self) {
         if let Some(owners) = &self.owners {
             let has_written = owners.is_registered();
@@ -298,7 +304,7 @@ impl Drop for Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
             .field("segment", &self.segment)

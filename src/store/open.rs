@@ -2,7 +2,7 @@
 //!
 //! The builders of all handles are thin: they know types. What they share is here: the
 //! settings, a header made from a plan, and the way from attached bytes to an open segment
-//! ([`Shared`]), on which a handle's own checks are the only difference.
+//! ([`Store`]), on which a handle's own checks are the only difference.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -11,16 +11,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use zerocopy::IntoBytes;
 
-use crate::format::sections::{Grid, Sections};
-use crate::format::{Birth, CacheFields, Kind, Layout, MAGIC, Plan, SizeError, read_layout};
-use crate::liveness::Owners;
-use crate::policy::learner::Learner;
-use crate::protocol::hash::{HashKind, SECRET_WORDS, Secret};
+use crate::format::sections::{BucketGeometry, Sections};
+use crate::format::{
+    CacheFields, CreationRecord, Header, MAGIC, Plan, SizeError, StoreKind, read_layout,
+};
+use crate::liveness::Registration;
+use crate::policy::estimator::Estimator;
+use crate::protocol::hash::{HashFunction, SECRET_WORDS, Secret};
 use crate::schema::{ParseError, Type};
-use crate::segment::{Attached, Blueprint, Created, Segment, SegmentError, SegmentOptions};
+use crate::segment::{Attached, Created, NewSegment, Segment, SegmentError, SegmentOptions};
 use crate::store::error::OpenError;
-use crate::store::restart::{self, AfterMachineCrash, Reason};
-use crate::store::{Shared, lock_place};
+use crate::store::restart::{self, CrashPolicy, DropReason};
+use crate::store::{Store, lock_place};
 use crate::sys::access::Access;
 use crate::sys::boot::boot_id;
 use crate::sys::huge::HugePages;
@@ -28,7 +30,7 @@ use crate::sys::mapping::Mapping;
 use crate::sys::random;
 use crate::sys::sync::{AtomicU64, Ordering};
 
-/// How long a writer waits for a bucket that a living process holds, unless told otherwise.
+/// How long a writer waits for a bucket that a live process holds, unless told otherwise.
 const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Processes that can write at a time, unless told otherwise: 16 KiB of the segment.
@@ -39,12 +41,12 @@ const DEFAULT_WRITERS: u32 = 256;
 pub(crate) struct Settings {
     pub(crate) capacity: u64,
     pub(crate) max_writers: u32,
-    pub(crate) hash: Option<HashKind>,
+    pub(crate) hash: Option<HashFunction>,
     pub(crate) options: SegmentOptions,
     pub(crate) lock_timeout: Duration,
     pub(crate) memory: Memory,
     /// The handle's own default, if it is not said.
-    pub(crate) after_machine_crash: Option<AfterMachineCrash>,
+    pub(crate) after_machine_crash: Option<CrashPolicy>,
     pub(crate) sync_on_close: bool,
 }
 
@@ -78,7 +80,7 @@ macro_rules! settings_methods {
 
         /// What becomes of a `file:` segment that was in use when the machine crashed: opening it fails
         /// unless something else is chosen here.
-        pub fn after_machine_crash(mut self, choice: crate::store::restart::AfterMachineCrash) -> Self {
+        pub fn after_machine_crash(mut self, choice: crate::store::restart::CrashPolicy) -> Self {
             self.settings.after_machine_crash = Some(choice);
             self
         }
@@ -93,7 +95,7 @@ macro_rules! settings_methods {
 
         /// The hash function of a new segment. `open_or_create` refuses an existing segment with
         /// another one than is set here.
-        pub fn hash(mut self, hash: crate::protocol::hash::HashKind) -> Self {
+        pub fn hash(mut self, hash: crate::protocol::hash::HashFunction) -> Self {
             self.settings.hash = Some(hash);
             self
         }
@@ -123,7 +125,7 @@ macro_rules! settings_methods {
             self
         }
 
-        /// How long a write waits for a bucket that another living process holds: one second unless
+        /// How long a write waits for a bucket that another live process holds: one second unless
         /// set. Then it fails with [`Busy`](crate::WriteError::Busy).
         pub fn lock_timeout(mut self, timeout: ::std::time::Duration) -> Self {
             self.settings.lock_timeout = timeout;
@@ -185,7 +187,7 @@ impl EntryTypes {
 
 impl Settings {
     /// The plan of a new segment of this kind.
-    pub(crate) fn plan(&self, kind: Kind, types: &EntryTypes, meta_words: u32) -> Plan {
+    pub(crate) fn plan(&self, kind: StoreKind, types: &EntryTypes, meta_words: u32) -> Plan {
         Plan {
             kind,
             hash: self.hash.unwrap_or_default(),
@@ -202,17 +204,19 @@ impl Settings {
 
     /// Makes a segment to a plan. Fails if there is one.
     pub(crate) fn create(&self, segment: &Segment, plan: &Plan) -> Result<Attached, OpenError> {
-        with_blueprint(plan, |blueprint| segment.create(&self.options, blueprint))
+        with_new_segment(plan, |new_segment| {
+            segment.create(&self.options, new_segment)
+        })
     }
 
-    /// Attaches a segment, and makes it to the plan if there is none.
+    /// Attaches a segment, and makes it to the plan if absent.
     pub(crate) fn open_or_create(
         &self,
         segment: &Segment,
         plan: &Plan,
     ) -> Result<(Attached, Created), OpenError> {
-        with_blueprint(plan, |blueprint| {
-            segment.open_or_create(&self.options, blueprint)
+        with_new_segment(plan, |new_segment| {
+            segment.open_or_create(&self.options, new_segment)
         })
     }
 
@@ -229,9 +233,9 @@ impl Settings {
         &self,
         attached: Attached,
         access: Access,
-        check: impl FnOnce(&Layout) -> Result<T, OpenError>,
-        invalid: impl Fn(&T, &[u64], &[u64]) -> Option<Reason>,
-    ) -> Result<(Arc<Shared>, T), OpenError> {
+        check: impl FnOnce(&Header) -> Result<T, OpenError>,
+        invalid: impl Fn(&T, &[u64], &[u64]) -> Option<DropReason>,
+    ) -> Result<(Arc<Store>, T), OpenError> {
         let layout = read_layout(&attached.mapping)?;
         let checked = check(&layout)?;
         // Only now: a file of somebody else's may have its holes.
@@ -246,17 +250,17 @@ impl Settings {
         } = attached;
         self.memory.apply(&mapping)?;
         let counts = &layout.counts;
-        let grid = Grid::new(counts.buckets, counts.bucket_words(), layout.hash);
+        let grid = BucketGeometry::new(counts.buckets, counts.bucket_words(), layout.hash);
         let mapping = Sections::new(mapping, layout.places.parts(), grid);
         let owners = (access == Access::ReadWrite).then(|| {
             let file = file.as_ref().map(AsFd::as_fd);
-            Owners::new(
+            Registration::new(
                 lock_place(&segment, file),
                 layout.segment_id,
                 layout.counts.participants,
             )
         });
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Store {
             secret: Secret::new(layout.secret),
             mapping,
             layout,
@@ -265,7 +269,7 @@ impl Settings {
             owners,
             lock_timeout: self.lock_timeout,
             refused: AtomicU64::new(0),
-            learner: Learner::new(),
+            estimator: Estimator::new(),
             sync_on_close: self.sync_on_close,
             salvage: OnceLock::new(),
             file,
@@ -283,7 +287,7 @@ impl Settings {
     }
 
     /// Whether an existing segment is what `open_or_create` would have created, or better.
-    pub(crate) fn check_agreement(&self, layout: &Layout) -> Result<(), OpenError> {
+    pub(crate) fn check_agreement(&self, layout: &Header) -> Result<(), OpenError> {
         if layout.capacity < self.capacity {
             let (asked, found) = (self.capacity, layout.capacity);
             return Err(OpenError::CapacityDiffers { asked, found });
@@ -305,7 +309,7 @@ pub(crate) fn planned_size(plan: &Plan) -> Result<u64, SizeError> {
 }
 
 /// The types that a segment says it holds.
-pub(crate) fn stored_types(layout: &Layout) -> Result<EntryTypes, OpenError> {
+pub(crate) fn stored_types(layout: &Header) -> Result<EntryTypes, OpenError> {
     let parsed = |part, text: &str| {
         Type::parse(text).map_err(|source: ParseError| OpenError::Schema {
             part,
@@ -321,7 +325,7 @@ pub(crate) fn stored_types(layout: &Layout) -> Result<EntryTypes, OpenError> {
 /// Whether the sizes by which the table is laid out are those of the types by which its
 /// entries are accessed: they must agree, whatever the schemas say.
 pub(crate) fn check_sizes(
-    layout: &Layout,
+    layout: &Header,
     key: usize,
     value: usize,
     meta_words: u32,
@@ -349,12 +353,12 @@ pub(crate) fn check_sizes(
 }
 
 /// Lets `create` make a segment to a plan.
-fn with_blueprint<T>(
+fn with_new_segment<T>(
     plan: &Plan,
-    create: impl FnOnce(&Blueprint<'_>) -> Result<T, SegmentError>,
+    create: impl FnOnce(&NewSegment<'_>) -> Result<T, SegmentError>,
 ) -> Result<T, OpenError> {
     let counts = plan.counts()?;
-    let header = plan.header(&counts, &birth()?);
+    let header = plan.header(&counts, &creation_record()?);
     let len = counts.places().map_or(usize::MAX, |places| places.end * 8);
     let init = |words: &[AtomicU64]| {
         // Word 0 is the magic, which the segment stores when all else is there.
@@ -363,7 +367,7 @@ fn with_blueprint<T>(
             word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
         }
     };
-    Ok(create(&Blueprint {
+    Ok(create(&NewSegment {
         len,
         magic: MAGIC,
         init: &init,
@@ -371,14 +375,14 @@ fn with_blueprint<T>(
 }
 
 /// What only this creation has.
-fn birth() -> Result<Birth, OpenError> {
+fn creation_record() -> Result<CreationRecord, OpenError> {
     let mut random = [0u64; SECRET_WORDS + 2];
     random::fill(random.as_mut_bytes()).map_err(|errno| OpenError::Random(errno.into()))?;
     let [s0, s1, s2, s3, s4, s5, s6, s7, id @ ..] = random;
     let since_epoch = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    Ok(Birth {
+    Ok(CreationRecord {
         secret: [s0, s1, s2, s3, s4, s5, s6, s7],
         segment_id: id,
         creator_pid: std::process::id(),

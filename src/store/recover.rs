@@ -8,12 +8,12 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::liveness::token::{LockWord, Token};
-use crate::liveness::{OwnerInfo, Participant, RegisterError, Verdict};
-use crate::protocol::hash::Hashed;
+use crate::liveness::{Liveness, OwnerInfo, Participant, RegisterError};
+use crate::protocol::hash::KeyHash;
 use crate::protocol::shape::Shape;
-use crate::protocol::table::takeover::Burial;
+use crate::protocol::table::takeover::Takeover;
 use crate::protocol::table::{Table, Writer};
-use crate::store::Shared;
+use crate::store::Store;
 use crate::sys::sync::{Deadline, LOCK_SPINS, Ordering, spin_hint};
 
 /// Most findings that are listed one by one; the rest is counted.
@@ -26,23 +26,23 @@ const MAX_TRIES: u32 = 256;
 /// How many of these follow each other at once, before a recovery begins to sleep in between.
 const SPINNING_TRIES: u32 = 8;
 
-/// How long a recovery waits, in sum, to see whether locks of the living are let go.
-const PATIENCE: Duration = Duration::from_millis(if cfg!(fuzzing) { 1 } else { 100 });
+/// How long a recovery waits, in sum, to see whether locks of live processes are let go.
+const TIMEOUT: Duration = Duration::from_millis(if cfg!(fuzzing) { 1 } else { 100 });
 
 /// What a recovery did about one bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Remedy {
+pub enum RecoveryAction {
     /// The lock of a dead owner was released.
     Released,
-    /// An entry had been left in two buckets; the copy away from home was removed.
+    /// An entry had been left in two buckets; the copy in its secondary bucket was removed.
     Deduplicated {
         /// The hash of the entry's key.
         key_hash: u64,
     },
     /// Nothing: the owner lives, or cannot be judged from here.
     LeftToOwner,
-    /// Nothing: the owner is dead, but a living process holds a bucket that is needed as well.
+    /// Nothing: the owner is dead, but a live process holds a bucket that is needed as well.
     /// The next writer, or the next recovery, does it.
     Postponed,
 }
@@ -56,13 +56,13 @@ pub struct Finding {
     /// Who held it.
     pub owner: OwnerInfo,
     /// What was done.
-    pub remedy: Remedy,
+    pub action: RecoveryAction,
 }
 
 /// What a recovery found and did; see [`Map::recover`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Recovery {
+pub struct RecoveryReport {
     /// Buckets that were visited: all.
     pub buckets: u64,
     /// Locks of dead owners that were released.
@@ -71,7 +71,7 @@ pub struct Recovery {
     pub deduplicated: u64,
     /// Locks of dead owners that could not be released now.
     pub postponed: u64,
-    /// Locks that living owners held all the time.
+    /// Locks that live owner held all the time.
     pub busy: u64,
     /// Dead writers whose participant slots are free now.
     pub reclaimed: Vec<Participant>,
@@ -79,44 +79,44 @@ pub struct Recovery {
     pub findings: Vec<Finding>,
 }
 
-impl Recovery {
+impl RecoveryReport {
     /// Whether nothing had to be done and nothing remains to be done.
     pub fn is_clean(&self) -> bool {
         self.released + self.deduplicated + self.postponed == 0 && self.reclaimed.is_empty()
     }
 
-    fn add(&mut self, bucket: u64, owner: OwnerInfo, remedy: Remedy) {
-        *match remedy {
-            Remedy::Released => &mut self.released,
-            Remedy::Deduplicated { .. } => &mut self.deduplicated,
-            Remedy::LeftToOwner => &mut self.busy,
-            Remedy::Postponed => &mut self.postponed,
+    fn add(&mut self, bucket: u64, owner: OwnerInfo, action: RecoveryAction) {
+        *match action {
+            RecoveryAction::Released => &mut self.released,
+            RecoveryAction::Deduplicated { .. } => &mut self.deduplicated,
+            RecoveryAction::LeftToOwner => &mut self.busy,
+            RecoveryAction::Postponed => &mut self.postponed,
         } += 1;
         if self.findings.len() < MAX_LISTED {
             self.findings.push(Finding {
                 bucket,
                 owner,
-                remedy,
+                action,
             });
         }
     }
 }
 
 /// Releases what dead processes hold, in a segment with entries of this shape.
-pub(crate) fn recover<S: Shape>(shared: &Shared, shape: S) -> Result<Recovery, RegisterError> {
+pub(crate) fn recover<S: Shape>(shared: &Store, shape: S) -> Result<RecoveryReport, RegisterError> {
     let participants = shared.participants();
-    // Before we register: that may take the slot of one of the dead, with its record.
-    let known = shared.owners().survey(participants);
+    // Before we register: that may take the slot of a dead one, with its record.
+    let known = shared.owners().list(participants);
     let token = shared.owners().token(participants)?;
     let table = shared.table(shape);
     let writer = Writer::new(shared, token, Duration::ZERO);
-    let mut patience = Deadline::new(PATIENCE);
-    let mut recovery = Recovery {
+    let mut timeout = Deadline::new(TIMEOUT);
+    let mut recovery = RecoveryReport {
         buckets: table.buckets(),
-        ..Recovery::default()
+        ..RecoveryReport::default()
     };
     for bucket in 0..table.buckets() {
-        recover_bucket(&table, &writer, bucket, &mut patience, |owner, remedy| {
+        recover_bucket(&table, &writer, bucket, &mut timeout, |owner, action| {
             let is_it = |known: &&Participant| {
                 known.owner.slot() == owner.slot() && known.owner.generation() == owner.generation()
             };
@@ -124,7 +124,7 @@ pub(crate) fn recover<S: Shape>(shared: &Shared, shape: S) -> Result<Recovery, R
                 Some(known) => known.owner.clone(),
                 None => shared.owners().describe(participants, owner),
             };
-            recovery.add(bucket, owner, remedy);
+            recovery.add(bucket, owner, action);
         });
     }
     recovery.reclaimed = shared.owners().reclaim_dead(participants);
@@ -133,10 +133,10 @@ pub(crate) fn recover<S: Shape>(shared: &Shared, shape: S) -> Result<Recovery, R
 
 fn recover_bucket<S: Shape>(
     table: &Table<'_, S>,
-    writer: &Writer<'_, Shared>,
+    writer: &Writer<'_, Store>,
     bucket: u64,
-    patience: &mut Deadline,
-    mut report: impl FnMut(Token, Remedy),
+    timeout: &mut Deadline,
+    mut report: impl FnMut(Token, RecoveryAction),
 ) {
     let lock = table.bucket(bucket).lock_word();
     let mut tries = 0;
@@ -144,33 +144,33 @@ fn recover_bucket<S: Shape>(
         let found = LockWord(lock.load(Ordering::Relaxed));
         let Some(owner) = found.owner() else { return };
         tries += 1;
-        if writer.verdict(owner) == Verdict::Dead {
-            match table.bury(writer, bucket, found) {
-                Burial::Released => return report(owner, Remedy::Released),
-                Burial::Deduplicated(Hashed(key_hash)) => {
-                    report(owner, Remedy::Deduplicated { key_hash });
-                    // More than a bucket has slots is not what the dead have left.
+        if writer.liveness(owner) == Liveness::Dead {
+            match table.take_over(writer, bucket, found) {
+                Takeover::Released => return report(owner, RecoveryAction::Released),
+                Takeover::Deduplicated(KeyHash(key_hash)) => {
+                    report(owner, RecoveryAction::Deduplicated { key_hash });
+                    // More than a bucket has slots is not what dead processes have left.
                     if tries >= MAX_TRIES {
-                        return report(owner, Remedy::Postponed);
+                        return report(owner, RecoveryAction::Postponed);
                     }
                 }
-                Burial::NotYet
-                    if tries >= MAX_TRIES || (tries >= SPINNING_TRIES && patience.passed()) =>
+                Takeover::NotYet
+                    if tries >= MAX_TRIES || (tries >= SPINNING_TRIES && timeout.passed()) =>
                 {
-                    return report(owner, Remedy::Postponed);
+                    return report(owner, RecoveryAction::Postponed);
                 }
-                Burial::NotYet => pause(tries),
+                Takeover::NotYet => pause(tries),
             }
         // The owner works, or somebody who takes over: that is over in a moment.
-        } else if tries < MAX_TRIES && !patience.passed() {
+        } else if tries < MAX_TRIES && !timeout.passed() {
             pause(tries);
         } else {
-            return report(owner, Remedy::LeftToOwner);
+            return report(owner, RecoveryAction::LeftToOwner);
         }
     }
 }
 
-/// Waits for somebody who needs nanoseconds, or, if he was descheduled, milliseconds.
+/// Waits for somebody who needs nanoseconds, or, if it was descheduled, milliseconds.
 fn pause(tries: u32) {
     if tries < SPINNING_TRIES {
         (0..LOCK_SPINS).for_each(|_| spin_hint());
@@ -179,7 +179,7 @@ fn pause(tries: u32) {
     }
 }
 
-impl fmt::Display for Remedy {
+impl fmt::Display for RecoveryAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Released => f.write_str("lock released"),
@@ -190,7 +190,7 @@ impl fmt::Display for Remedy {
                 )
             }
             Self::LeftToOwner => f.write_str("left alone"),
-            Self::Postponed => f.write_str("not now: a living process holds what is needed"),
+            Self::Postponed => f.write_str("not now: a live process holds what is needed"),
         }
     }
 }
@@ -200,19 +200,19 @@ impl fmt::Display for Finding {
         let Self {
             bucket,
             owner,
-            remedy,
+            action,
         } = self;
-        write!(f, "bucket {bucket}, locked by {owner}: {remedy}")
+        write!(f, "bucket {bucket}, locked by {owner}: {action}")
     }
 }
 
 /// A line of counts, then a line for each finding and each dead writer.
-impl fmt::Display for Recovery {
+impl fmt::Display for RecoveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "{} buckets: {} locks of dead writers released, {} entries in two buckets repaired, \
-             {} postponed, {} locked by the living; {} slots of dead writers freed",
+             {} postponed, {} locked by live processes; {} slots of dead writers freed",
             self.buckets,
             self.released,
             self.deduplicated,

@@ -22,11 +22,11 @@ use std::cell::{Cell, RefCell};
 use std::hint::cold_path;
 use std::sync::{Arc, Weak};
 
-use crate::liveness::Owners;
-use crate::liveness::token::{LockWord, Token, Verdict};
+use crate::liveness::Registration;
+use crate::liveness::token::{Liveness, LockWord, Token};
 use crate::protocol::counters::{Counter, LINE_WORDS};
-use crate::protocol::table::Who;
-use crate::store::Shared;
+use crate::protocol::table::LivenessCheck;
+use crate::store::Store;
 use crate::sys::sync::{AtomicU64, Ordering};
 
 /// Lines of a new cache.
@@ -42,13 +42,13 @@ struct Last {
     /// The line, if there is such a registration.
     line: Cell<Line>,
     /// Another registration, under which this thread found no line for itself.
-    in_vain: Cell<u64>,
+    full_for: Cell<u64>,
 }
 
 impl Last {
     fn forget(&self) {
         self.registration.set(NO_REGISTRATION);
-        self.in_vain.set(NO_REGISTRATION);
+        self.full_for.set(NO_REGISTRATION);
     }
 }
 
@@ -78,7 +78,7 @@ thread_local! {
         Last {
             registration: Cell::new(NO_REGISTRATION),
             line: Cell::new(Line::NONE),
-            in_vain: Cell::new(NO_REGISTRATION),
+            full_for: Cell::new(NO_REGISTRATION),
         }
     };
     /// All lines of this thread.
@@ -87,7 +87,7 @@ thread_local! {
 
 /// A line that a thread has claimed, or line 0 if there was none left. Given back when the thread ends.
 struct Claimed {
-    shared: Weak<Shared>,
+    shared: Weak<Store>,
     registration: u64,
     token: u64,
     line: usize,
@@ -113,7 +113,7 @@ impl Drop for Claimed {
 pub(crate) struct Recorder {
     /// Where the number stands by which a thread recognizes its line: `shared`'s.
     registration: &'static AtomicU64,
-    shared: Arc<Shared>,
+    shared: Arc<Store>,
     /// Different for every one that this process ever had.
     id: u64,
     is_on: bool,
@@ -121,12 +121,12 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// One that counts in this segment, or one that does not.
-    pub(crate) fn new(shared: &Arc<Shared>, is_on: bool) -> Self {
+    pub(crate) fn new(shared: &Arc<Store>, is_on: bool) -> Self {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         static NOBODY: AtomicU64 = AtomicU64::new(0);
         let owners = shared.owners.as_ref();
         Self {
-            registration: owners.map_or(&NOBODY, Owners::registration),
+            registration: owners.map_or(&NOBODY, Registration::registration),
             shared: Arc::clone(shared),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             is_on,
@@ -161,14 +161,14 @@ impl Recorder {
             // To be put out of the way of a hit, which has few instructions to lose.
             cold_path();
             if self.is_on {
-                self.add_elsewhere(counter, more);
+                self.add_slow(counter, more);
             }
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn add_elsewhere(&self, counter: Counter, more: u64) {
+    fn add_slow(&self, counter: Counter, more: u64) {
         let words = self.shared.mapping.statistics();
         let line = self.find_line();
         let at = line * LINE_WORDS + counter as usize;
@@ -178,14 +178,14 @@ impl Recorder {
         }
     }
 
-    /// The line of this thread, claimed if it had none: 0 if there is none left.
+    /// The line of this thread, claimed if it had none: 0 if all are taken.
     fn find_line(&self) -> usize {
         let shared = &self.shared;
         let token = shared.token_for_hits();
         // Only with a token of ours: another thread may be about to register, and whoever missed
         // that shall look for a line again the next time. (The number is stored before the token.)
         let registration = token.map_or(0, |_| self.registration.load(Ordering::Relaxed));
-        if LAST.with(|last| last.in_vain.get() == registration) {
+        if LAST.with(|last| last.full_for.get() == registration) {
             return 0;
         }
         // While the thread is ending there is no list any more, and nothing is claimed.
@@ -196,7 +196,7 @@ impl Recorder {
                 return Some(found.line);
             }
             let token = token?;
-            // Where there is none left, that is remembered as well: looking for one takes long.
+            // Where all are taken, that is remembered as well: looking for one takes long.
             let line = claim(shared, token).unwrap_or(0);
             // Those of segments that are closed, or were ours before a fork, are of no more use.
             let here = Arc::as_ptr(shared);
@@ -222,7 +222,7 @@ impl Recorder {
                     line
                 }
                 None => {
-                    last.in_vain.set(registration);
+                    last.full_for.set(registration);
                     0
                 }
             },
@@ -231,7 +231,7 @@ impl Recorder {
 }
 
 /// Claims a line that is free, or whose owner is dead.
-fn claim(shared: &Shared, token: Token) -> Option<usize> {
+fn claim(shared: &Store, token: Token) -> Option<usize> {
     let words = shared.mapping.statistics();
     let lines = words.len() / LINE_WORDS;
     let take = |line: usize, found: u64| {
@@ -258,11 +258,11 @@ fn claim(shared: &Shared, token: Token) -> Option<usize> {
         if owner == token {
             return false;
         }
-        let verdict = match last {
-            Some((asked, verdict)) if asked == owner => verdict,
-            _ => shared.verdict(owner),
+        let liveness = match last {
+            Some((asked, liveness)) if asked == owner => liveness,
+            _ => shared.liveness(owner),
         };
-        last = Some((owner, verdict));
-        verdict == Verdict::Dead && take(*line, found)
+        last = Some((owner, liveness));
+        liveness == Liveness::Dead && take(*line, found)
     })
 }

@@ -1,7 +1,7 @@
 //! How full a segment is.
 
 use crate::protocol::shape::Shape;
-use crate::store::Shared;
+use crate::store::Store;
 
 /// How full a map is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,12 +24,12 @@ pub struct MapStats {
 }
 
 /// The statistics of a map, or of a cache as far as it is a table.
-pub(crate) fn stats<S: Shape>(shared: &Shared, shape: S) -> MapStats {
+pub(crate) fn stats<S: Shape>(shared: &Store, shape: S) -> MapStats {
     let table = shared.table(shape);
     let mut occupancy = [0; 17];
     let mut len = 0;
     for index in 0..table.buckets() {
-        let entries = table.bucket(index).begin().occupied().len();
+        let entries = table.bucket(index).read_begin().occupied().len();
         occupancy[entries as usize] += 1;
         len += u64::from(entries);
     }

@@ -3,26 +3,26 @@
 use std::mem::MaybeUninit;
 
 use crate::protocol::shape::Shape;
-use crate::protocol::table::{Edit, Outcome, Probe};
-use crate::protocol::walk::{Entries, Walk};
-use crate::store::Shared;
+use crate::protocol::table::{Edit, HashedKey, Outcome};
+use crate::protocol::walk::{Entries, Scan};
+use crate::store::Store;
 use crate::store::error::{IterError, SweepError};
-use crate::sys::copy::Sink;
+use crate::sys::copy::CopyBuf;
 
 /// Removes all entries; returns how many. Those that are inserted meanwhile may stay.
-pub(crate) fn clear<S: Shape>(shared: &Shared, shape: S) -> Result<usize, SweepError> {
+pub(crate) fn clear<S: Shape>(shared: &Store, shape: S) -> Result<usize, SweepError> {
     sweep(shared, shape, |_, _| true)
 }
 
 /// Removes the entries of which `is_unwanted` says so, by the words of key and value, when they
 /// are met and again under their lock; returns how many.
 pub(crate) fn sweep<S: Shape>(
-    shared: &Shared,
+    shared: &Store,
     shape: S,
     is_unwanted: impl Fn(&[u64], &[u64]) -> bool,
 ) -> Result<usize, SweepError> {
     let table = shared.table(shape);
-    let mut walk = Walk::new(&table);
+    let mut walk = Scan::new(&table);
     let mut entries = Entries::default();
     let mut old = vec![MaybeUninit::uninit(); shape.value_words()];
     let mut removed = 0;
@@ -36,7 +36,7 @@ pub(crate) fn sweep<S: Shape>(
             if !is_unwanted(words, value) {
                 continue;
             }
-            let probe = Probe {
+            let hashed = HashedKey {
                 hash: table.hash_of(words),
                 words,
             };
@@ -45,8 +45,8 @@ pub(crate) fn sweep<S: Shape>(
                 _ => Edit::Keep,
             };
             let token = shared.token()?;
-            let mut old = Sink::new(&mut old);
-            let outcome = shared.edit(&table, token, probe, &mut old, &mut [], &mut remove)?;
+            let mut old = CopyBuf::new(&mut old);
+            let outcome = shared.edit(&table, token, hashed, &mut old, &mut [], &mut remove)?;
             removed += usize::from(outcome == Outcome::Removed);
         }
     }

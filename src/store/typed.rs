@@ -1,11 +1,11 @@
 //! Words as values of the program's types, and those types as the segment describes them.
 
-use crate::format::{Kind, Layout};
+use crate::format::{Header, StoreKind};
 use crate::schema;
 use crate::store::error::{OpenError, ReadError};
 use crate::store::open::{EntryTypes, check_sizes, stored_types};
-use crate::store::restart::Reason;
-use crate::types::image::{Image, decode};
+use crate::store::restart::DropReason;
+use crate::types::image::{WordBuf, decode};
 use crate::types::{Key, Value};
 
 /// The schemas of this program's types.
@@ -24,8 +24,8 @@ pub(crate) fn types<K: Key, V: Value>() -> Result<EntryTypes, OpenError> {
 
 /// Whether the segment is of this kind and holds what this program's types describe.
 pub(crate) fn check_types<K: Key, V: Value>(
-    layout: &Layout,
-    kind: Kind,
+    layout: &Header,
+    kind: StoreKind,
     meta_words: u32,
 ) -> Result<(), OpenError> {
     if layout.kind != kind {
@@ -45,11 +45,11 @@ pub(crate) fn check_types<K: Key, V: Value>(
 }
 
 /// What is wrong with the words of a key and of a value (which metadata may follow), by the types.
-pub(crate) fn invalid_part<K: Key, V: Value>(key: &[u64], value: &[u64]) -> Option<Reason> {
+pub(crate) fn invalid_part<K: Key, V: Value>(key: &[u64], value: &[u64]) -> Option<DropReason> {
     if decoded::<K>(key).is_err() {
-        Some(Reason::InvalidKey)
-    } else if decoded::<V>(&value[..Image::<V>::WORDS]).is_err() {
-        Some(Reason::InvalidValue)
+        Some(DropReason::InvalidKey)
+    } else if decoded::<V>(&value[..WordBuf::<V>::WORDS]).is_err() {
+        Some(DropReason::InvalidValue)
     } else {
         None
     }

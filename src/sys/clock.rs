@@ -163,8 +163,8 @@ mod tests {
             }
             assert!(started.elapsed() >= after, "ended early");
             // How late is known only to a machine that has nothing else to do: so the clocks
-            // are compared at one moment instead. Where the machine is a virtual one that was held up,
-            // its kernel's tick comes late now and then; not each time.
+            // are compared at one moment instead. Where the machine is a virtual one that was
+            // delayed, its kernel's tick comes late now and then; not each time.
             let is_near = |_| {
                 let before = clock.deadline(Duration::ZERO);
                 let is_near = clock.now() + millis(tick()) >= before;

@@ -1,7 +1,7 @@
 //! Copying words between a segment and private memory.
 //!
 //! A value may be rewritten while we copy it (the caller finds out afterwards and throws
-//! the copy away), so `memcpy` would be a data race, which is undefined behaviour. The
+//! the copy out), so `memcpy` would be a data race, which is undefined behaviour. The
 //! portable copy is a loop of relaxed 64-bit loads. For long values that loop costs three
 //! times a `memcpy`, because the compiler may not merge atomic accesses; so on x86-64 the
 //! long copies are written in assembly, which is outside the compiler's reach: each aligned
@@ -41,13 +41,13 @@ pub(crate) fn load<'t>(from: &[AtomicU64], to: &'t mut [MaybeUninit<u64>]) -> &'
 }
 
 /// Private memory for a copy that may or may not come about.
-pub(crate) struct Sink<'t> {
+pub(crate) struct CopyBuf<'t> {
     words: &'t mut [MaybeUninit<u64>],
     /// Whether all of `words` were written.
     filled: bool,
 }
 
-impl<'t> Sink<'t> {
+impl<'t> CopyBuf<'t> {
     #[inline(always)]
     pub(crate) fn new(words: &'t mut [MaybeUninit<u64>]) -> Self {
         Self {

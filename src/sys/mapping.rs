@@ -178,7 +178,7 @@ impl Mapping {
     /// How many of the bytes are in memory at this moment, for whomever: shared memory that was
     /// swapped out, and pages of a file that are not cached, do not count. (Of a file that this
     /// process may neither write nor owns the kernel says that all of it is there.)
-    pub(crate) fn resident(&self) -> io::Result<u64> {
+    pub(crate) fn resident_bytes(&self) -> io::Result<u64> {
         /// Pages that are asked about at a time.
         const STEP: usize = 1 << 16;
         let page = rustix::param::page_size();

@@ -1,4 +1,4 @@
-//! The only door to atomics, fences and futexes.
+//! The only facade over atomics, fences and futexes.
 //!
 //! The protocol modules name this module and never `core::sync::atomic`, so the
 //! very same source files can be compiled against `loom` in `tests/loom.rs`,
@@ -32,7 +32,7 @@ pub(crate) const LOCK_SPINS: u32 = 64;
 /// has published in the very bucket within the nanoseconds that one look takes.
 pub(crate) const READ_TRIES: u32 = 256;
 
-/// The same for a handle that cannot fall back on locking, so must rely on patience. (A fuzzer
+/// The same for a handle that cannot fall back on locking, so must rely on retries. (A fuzzer
 /// finds out in fewer tries.)
 pub(crate) const READ_TRIES_READ_ONLY: u32 = if cfg!(fuzzing) { 1 << 9 } else { 1 << 18 };
 
@@ -119,7 +119,7 @@ impl Deadline {
     /// Whether the time is over.
     pub(crate) fn passed(&mut self) -> bool {
         match self.started {
-            // The first obstacle is always met with at least one look at its owner.
+            // The first conflict is always met with at least one look at its owner.
             None => {
                 self.started = Some(Instant::now());
                 false

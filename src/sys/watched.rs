@@ -33,7 +33,7 @@ pub(crate) fn is_watched() -> bool {
 
 /// Runs `work` on this thread, and `watcher` before each of its accesses to a word.
 pub(crate) fn watch<T>(watcher: impl FnMut(&AtomicU64) + 'static, work: impl FnOnce() -> T) -> T {
-    /// Takes the watcher away, however `work` ends.
+    /// Removes the watcher, however `work` ends.
     struct Installed;
     impl Drop for Installed {
         fn drop(&mut self) {

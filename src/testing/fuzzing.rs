@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::format;
 use crate::map::ReadOnlyMap;
-use crate::store::Shared;
+use crate::store::Store;
 use crate::sys::sync::{AtomicU64, Ordering};
 use crate::sys::words::index_of;
 use crate::types::{Key, Value};
 
-pub use crate::testing::bounds::Stated;
+pub use crate::testing::bounds::StepBounds;
 
 /// Validates a header, as opening a segment does, and checks the promise of that function.
 /// Says whether the bytes were a header.
@@ -21,7 +21,7 @@ pub fn validate(bytes: &[u8], mapped_len: u64) -> bool {
             assert!(places.shared <= places.participants && places.participants <= places.moves);
             assert!(places.moves <= places.moves_end && places.moves_end <= places.leases);
             assert!(places.leases <= places.statistics);
-            assert!(places.statistics <= places.learner && places.learner <= places.ghosts);
+            assert!(places.statistics <= places.estimator && places.estimator <= places.ghosts);
             assert!(places.ghosts <= places.ghosts_end && places.ghosts_end <= places.buckets);
             let buckets = (places.end - places.buckets) as u64;
             assert_eq!(
@@ -55,7 +55,7 @@ pub fn of_another_boot(header: &[u64]) -> Vec<u64> {
 
 /// The words of a segment through one mapping, as a peer has them who keeps to no protocol.
 #[derive(Clone, Debug)]
-pub struct Words(Arc<Shared>);
+pub struct Words(Arc<Store>);
 
 /// A handle whose segment can be attacked.
 pub trait Handle {
@@ -99,8 +99,8 @@ impl Words {
     }
 
     /// The bounds of steps that are stated for the segment.
-    pub fn stated(&self) -> Stated {
-        Stated::of(&self.0)
+    pub fn step_bounds(&self) -> StepBounds {
+        StepBounds::of(&self.0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The bytes of a typed key or value as whole words of private memory.
 //!
-//! A slot holds words, a type has any number of bytes. An [`Image`] is a place on the stack
+//! A slot holds words, a type has any number of bytes. An [`WordBuf`] is a place on the stack
 //! for the words that a `T` takes; the bytes beyond the `T` in its last word are zero in
 //! every segment, so that keys can be compared word by word.
 
@@ -9,7 +9,7 @@ use core::ops::Deref;
 
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
-use crate::sys::copy::{Buffer, Sink};
+use crate::sys::copy::{Buffer, CopyBuf};
 use crate::types::metadata::MAX_META_WORDS;
 
 /// A `T` with its size rounded up to whole words, and aligned like one.
@@ -17,9 +17,9 @@ use crate::types::metadata::MAX_META_WORDS;
 struct Padded<T>(MaybeUninit<T>);
 
 /// Room for the words of one `T`.
-pub(crate) struct Image<T>(MaybeUninit<Padded<T>>);
+pub(crate) struct WordBuf<T>(MaybeUninit<Padded<T>>);
 
-impl<T> Image<T> {
+impl<T> WordBuf<T> {
     /// Words that a `T` takes.
     pub(crate) const WORDS: usize = size_of::<Padded<T>>() / size_of::<u64>();
 
@@ -31,8 +31,8 @@ impl<T> Image<T> {
 
     /// The room, for a copy out of a segment.
     #[inline(always)]
-    pub(crate) fn sink(&mut self) -> Sink<'_> {
-        Sink::new(self.words())
+    pub(crate) fn sink(&mut self) -> CopyBuf<'_> {
+        CopyBuf::new(self.words())
     }
 
     /// Writes the image of `value`.
@@ -64,7 +64,7 @@ impl<T> Image<T> {
     }
 }
 
-impl<T> Buffer for Image<T> {
+impl<T> Buffer for WordBuf<T> {
     #[inline(always)]
     fn words(&mut self) -> &mut [MaybeUninit<u64>] {
         let base = self.0.as_mut_ptr().cast::<MaybeUninit<u64>>();
@@ -79,25 +79,25 @@ impl<T> Buffer for Image<T> {
 
 /// Room for the words of one value of a cache: those of a `T`, and its metadata behind them.
 #[repr(C)]
-pub(crate) struct Annotated<T> {
-    value: Image<T>,
+pub(crate) struct WordBufWithMeta<T> {
+    value: WordBuf<T>,
     meta: [MaybeUninit<u64>; MAX_META_WORDS],
 }
 
-impl<T> Annotated<T> {
+impl<T> WordBufWithMeta<T> {
     /// Room whose content is not yet anything.
     #[inline(always)]
     pub(crate) fn uninit() -> Self {
         Self {
-            value: Image::uninit(),
+            value: WordBuf::uninit(),
             meta: [MaybeUninit::uninit(); MAX_META_WORDS],
         }
     }
 
     /// The room, for a copy out of a segment with so many words of metadata.
     #[inline(always)]
-    pub(crate) fn sink(&mut self, meta_words: usize) -> Sink<'_> {
-        Sink::new(&mut self.words()[..Image::<T>::WORDS + meta_words])
+    pub(crate) fn sink(&mut self, meta_words: usize) -> CopyBuf<'_> {
+        CopyBuf::new(&mut self.words()[..WordBuf::<T>::WORDS + meta_words])
     }
 
     /// Writes the image of `value`, or zeros, and the metadata.
@@ -112,8 +112,8 @@ impl<T> Annotated<T> {
             }
             None => self.value.words().fill(MaybeUninit::new(0)),
         }
-        let words = &mut self.words()[..Image::<T>::WORDS + meta.len()];
-        for (word, meta) in words[Image::<T>::WORDS..].iter_mut().zip(meta) {
+        let words = &mut self.words()[..WordBuf::<T>::WORDS + meta.len()];
+        for (word, meta) in words[WordBuf::<T>::WORDS..].iter_mut().zip(meta) {
             word.write(*meta);
         }
         // SAFETY: either arm has written the words of the value, and the loop those behind it, of
@@ -127,15 +127,15 @@ impl<T> Annotated<T> {
     #[inline(always)]
     fn words(&mut self) -> &mut [MaybeUninit<u64>] {
         const {
-            assert!(size_of::<Image<T>>() == Image::<T>::WORDS * size_of::<u64>());
-            assert!(core::mem::offset_of!(Self, meta) == size_of::<Image<T>>());
+            assert!(size_of::<WordBuf<T>>() == WordBuf::<T>::WORDS * size_of::<u64>());
+            assert!(core::mem::offset_of!(Self, meta) == size_of::<WordBuf<T>>());
         }
         let base = core::ptr::from_mut(self).cast::<MaybeUninit<u64>>();
         // SAFETY: the metadata begins where the value's words end, as checked above, so there are
         // that many words in a row; they may be uninitialised; `self` is borrowed.
         #[expect(unsafe_code, reason = "a typed place is viewed as words")]
         unsafe {
-            core::slice::from_raw_parts_mut(base, Image::<T>::WORDS + MAX_META_WORDS)
+            core::slice::from_raw_parts_mut(base, WordBuf::<T>::WORDS + MAX_META_WORDS)
         }
     }
 }
@@ -175,7 +175,7 @@ impl<T> Deref for Decoded<'_, T> {
 }
 
 /// Whether two images are of the same `T`, byte by byte. What fills up the last word is not
-/// looked at: it is zero, unless somebody wrote garbage, who shall not make a value differ
+/// looked at: it is zero, unless somebody wrote invalid bytes, who shall not make a value differ
 /// from itself.
 #[inline(always)]
 pub(crate) fn same<T>(one: &[u64], other: &[u64]) -> bool {

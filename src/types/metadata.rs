@@ -11,12 +11,13 @@
 //! A deadline of zero is none. Times are milliseconds of the cache's clock (module `clock`). An
 //! entry of another epoch than the cache's was invalidated. The cache's own word has its epoch in the
 //! same place and nothing else, so that most entries are told by one comparison: those that only
-//! say of which epoch they are. Flag 0 says "there is none": the value is zeros and means nothing.
+//! say of which epoch they are. Flag 0 marks a negative entry: the value is zeros and means
+//! nothing.
 //!
 //! The words are those of an entry: they are written, published and confirmed with its value.
 //! Only word 1 is refreshed in place, by one store under the bucket's lock. They may hold any bits,
 //! if another process wants them to, and so may the cache's word; then an entry lives too long or too
-//! short, or one that says "there is none" has a value of zeros.
+//! short, or a negative one, has a value of zeros.
 
 /// Most words that a slot has for this.
 pub(crate) const MAX_META_WORDS: usize = 2;
@@ -69,7 +70,7 @@ impl Meta {
         self.0 == epoch
     }
 
-    /// Whether it says that there is none.
+    /// Whether it is negative.
     #[inline(always)]
     pub(crate) fn is_negative(self) -> bool {
         self.0 & NEGATIVE != 0

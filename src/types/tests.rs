@@ -35,11 +35,11 @@ fn text_that_does_not_fit_is_an_error_or_cut_at_a_character() {
 
 #[test]
 fn constants_can_be_made() {
-    const HOME: Str<8> = match Str::new("home") {
+    const WORD: Str<8> = match Str::new("primary") {
         Ok(text) => text,
         Err(_) => panic!(),
     };
-    assert_eq!(HOME, "home");
+    assert_eq!(WORD, "primary");
 }
 
 #[test]

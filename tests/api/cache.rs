@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use shmkv::{Cache, HashKind, Map, OpenError, RemovalCause};
+use shmkv::{Cache, HashFunction, Map, OpenError, RemovalCause};
 
 /// A name nobody else uses; removed in the end.
 struct Name(String);
@@ -247,7 +247,7 @@ fn all_entries_are_invalidated_at_once() {
     assert!((0..1000).all(|key| cache.get(&key).unwrap().is_none()));
     cache.insert(1, 2).unwrap();
     assert_eq!(cache.get(&1).unwrap(), Some(2));
-    // What is out of date gives way first.
+    // What is out of date is evicted first.
     for key in 2000..2200 {
         cache.insert(key, key).unwrap();
     }
@@ -317,10 +317,10 @@ fn values_of_all_shapes_are_kept_with_their_metadata() {
         of: impl Fn(u64) -> V,
     ) {
         for (idle, hash) in [
-            (false, HashKind::Rapid),
-            (true, HashKind::Rapid),
-            (false, HashKind::Sip),
-            (true, HashKind::Sip),
+            (false, HashFunction::Rapid),
+            (true, HashFunction::Rapid),
+            (false, HashFunction::Sip),
+            (true, HashFunction::Sip),
         ] {
             let name = Name::new(&format!("shape-{what}-{idle}-{hash:?}"));
             let mut builder = Cache::<u64, V>::builder().max_capacity(60).hash(hash);

@@ -145,7 +145,7 @@ fn records_are_values_and_those_with_equality_keys() {
 }
 
 #[test]
-fn garbage_inside_a_struct_is_found_by_both_sides() {
+fn invalid_bytes_inside_a_struct_are_found_by_both_sides() {
     let good = Inner('x', Bytes::new(b"a").unwrap());
     let mut bytes = [0; 8];
     good.write_to(&mut bytes).unwrap();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::support::*;
 use shmkv::schema::{Datum, Type, Unfit};
 use shmkv::{
-    Bytes, Cache, CacheSettings, DynError, DynMap, Kind, LayoutError, Map, OpenError,
-    ReadOnlyDynMap, Str, Verdict, WriteError,
+    Bytes, Cache, CacheSettings, DynError, DynMap, FormatError, Liveness, Map, OpenError,
+    ReadOnlyDynMap, StoreKind, Str, WriteError,
 };
 
 #[shmkv::record]
@@ -229,7 +229,7 @@ fn bytes_that_are_no_value_of_the_type_are_refused_with_the_schema() {
 }
 
 #[test]
-fn garbage_in_the_segment_is_an_error_and_can_be_removed() {
+fn invalid_bytes_in_the_segment_are_an_error_and_can_be_removed() {
     let scratch = Scratch::shm();
     let typed: Map<u64, bool> = Map::builder()
         .capacity(10)
@@ -255,17 +255,17 @@ fn garbage_in_the_segment_is_an_error_and_can_be_removed() {
     let key = 2_u64.to_ne_bytes();
     assert!(matches!(
         map.get(&key),
-        Err(DynError::Garbage { part: "value", .. })
+        Err(DynError::Invalid { part: "value", .. })
     ));
     assert!(map.contains_key(&key).unwrap());
     let entries: Vec<_> = map.iter().collect();
     assert_eq!(entries.iter().filter(|entry| entry.is_ok()).count(), 1);
     assert_eq!(entries.len(), 2, "{entries:?}");
     assert!(map.fetch_update(&key, |_| Some(vec![1])).is_err());
-    assert_eq!(map.remove_garbage().unwrap(), 1);
+    assert_eq!(map.remove_invalid().unwrap(), 1);
     assert_eq!(map.get(&key).unwrap(), None);
     assert_eq!(map.get(&1_u64.to_ne_bytes()).unwrap(), Some(vec![1]));
-    assert_eq!(map.remove_garbage().unwrap(), 0);
+    assert_eq!(map.remove_invalid().unwrap(), 0);
 }
 
 /// Replaces text in the header by text of the same length, and seals it again.
@@ -333,7 +333,7 @@ fn a_segment_that_is_none_is_refused_by_name() {
     std::fs::write(scratch.path(), vec![7; 8192]).unwrap();
     assert!(matches!(
         open_error(&scratch),
-        OpenError::Layout(LayoutError::BadMagic { .. })
+        OpenError::Header(FormatError::BadMagic { .. })
     ));
 }
 
@@ -466,7 +466,7 @@ fn an_untyped_reader_sees_whole_values_while_others_write() {
 }
 
 #[test]
-fn a_reader_tells_living_writers_from_dead_ones() {
+fn a_reader_tells_live_writers_from_dead_ones() {
     if role().is_some() {
         let map = DynMap::builder().open(given_segment()).unwrap();
         map.insert(&1_u64.to_ne_bytes(), &1_u64.to_ne_bytes())
@@ -480,7 +480,7 @@ fn a_reader_tells_living_writers_from_dead_ones() {
             .capacity(10)
             .create(scratch.segment().clone())
             .unwrap();
-        let test = "a_reader_tells_living_writers_from_dead_ones";
+        let test = "a_reader_tells_live_writers_from_dead_ones";
         let mut worker = Worker::start(child(
             &format!("dynamic::{test}"),
             "writer",
@@ -496,7 +496,7 @@ fn a_reader_tells_living_writers_from_dead_ones() {
             panic!("{seen:?}")
         };
         assert_eq!(writer.owner.pid(), Some(worker.pid() as u32));
-        assert_eq!(writer.owner.verdict(), Verdict::Alive);
+        assert_eq!(writer.owner.liveness(), Liveness::Alive);
         assert!(!writer.is_self);
         worker.kill();
         drop(worker);
@@ -504,7 +504,7 @@ fn a_reader_tells_living_writers_from_dead_ones() {
         let [writer] = &seen[..] else {
             panic!("{seen:?}")
         };
-        assert_eq!(writer.owner.verdict(), Verdict::Dead);
+        assert_eq!(writer.owner.liveness(), Liveness::Dead);
         // A writer's handle can do something about it.
         let recovery = open(&scratch).recover().unwrap();
         assert_eq!(recovery.reclaimed.len(), 1, "{recovery}");
@@ -513,25 +513,25 @@ fn a_reader_tells_living_writers_from_dead_ones() {
 }
 
 #[test]
-fn a_pulse_counts_what_was_published() {
+fn an_activity_sample_counts_what_was_published() {
     let (key, value) = ("u64".parse().unwrap(), "[u64; 2]".parse().unwrap());
     let map = DynMap::builder()
         .capacity(1000)
         .create("memfd:dyn", &key, &value)
         .unwrap();
-    let before = map.pulse();
+    let before = map.activity();
     for key in 0..100_u64 {
         map.insert(&key.to_ne_bytes(), &[1; 16]).unwrap();
     }
     for key in 0..50_u64 {
         let _ = map.remove(&key.to_ne_bytes()).unwrap();
     }
-    let after = map.pulse();
+    let after = map.activity();
     assert_eq!(after.entries, 50);
     assert_eq!(after.publications - before.publications, 150);
     assert!(after.locks.is_empty());
-    let resident = map.resident().unwrap();
-    assert!(resident > 0 && resident <= map.layout().total_len().next_multiple_of(4096));
+    let resident = map.resident_bytes().unwrap();
+    assert!(resident > 0 && resident <= map.header().total_len().next_multiple_of(4096));
 }
 
 fn cache_settings(ttl: Option<Duration>, idle: Option<Duration>) -> CacheSettings {
@@ -556,7 +556,7 @@ fn a_cache_made_without_types_is_the_cache_that_a_program_with_types_opens() {
             .time_to_live(minute)
             .open_or_create(scratch.segment().clone())
             .unwrap();
-        assert_eq!(map.kind(), Kind::Cache);
+        assert_eq!(map.kind(), StoreKind::Cache);
         assert_eq!(
             map.cache_settings(),
             Some(cache_settings(Some(minute), None))
@@ -567,7 +567,7 @@ fn a_cache_made_without_types_is_the_cache_that_a_program_with_types_opens() {
         cache.insert(2, [6; 3]).unwrap();
         assert_eq!(map.get(&2_u64.to_ne_bytes()).unwrap(), Some(image(6)));
         let left = map
-            .time_left_of(&2_u64.to_ne_bytes())
+            .remaining_ttl(&2_u64.to_ne_bytes())
             .unwrap()
             .flatten()
             .unwrap();
@@ -583,7 +583,7 @@ fn a_cache_made_without_types_is_the_cache_that_a_program_with_types_opens() {
             .unwrap();
         assert_eq!(cache.get(&3).unwrap(), Some([9; 3]));
         let left = map
-            .time_left_of(&3_u64.to_ne_bytes())
+            .remaining_ttl(&3_u64.to_ne_bytes())
             .unwrap()
             .flatten()
             .unwrap();
@@ -644,7 +644,7 @@ fn entries_of_a_cache_end_for_untyped_handles_too() {
         );
         map.insert(&bytes, &bytes).unwrap();
         assert_eq!(
-            map.time_left_of(&bytes)
+            map.remaining_ttl(&bytes)
                 .unwrap()
                 .is_some_and(|left| left.is_some()),
             idle.is_some()
@@ -685,7 +685,7 @@ fn a_map_has_no_times_and_a_cache_only_possible_ones() {
 }
 
 #[test]
-fn there_is_none_is_no_entry_and_no_garbage() {
+fn a_negative_entry_is_no_entry_and_not_invalid() {
     #[shmkv::record]
     #[derive(Debug, PartialEq)]
     enum Side {
@@ -705,6 +705,6 @@ fn there_is_none_is_no_entry_and_no_garbage() {
     assert_eq!(map.len(), 1);
     assert_eq!(map.get(&1_u64.to_ne_bytes()).unwrap(), None);
     assert_eq!(map.iter().count(), 0);
-    assert_eq!(map.remove_garbage().unwrap(), 0);
+    assert_eq!(map.remove_invalid().unwrap(), 0);
     assert_eq!(map.len(), 1);
 }

@@ -14,7 +14,7 @@ use std::fmt::Debug;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use shmkv::{Exchange, Iter, Map, ReadOnlyMap, Segment, TryInsert, Value, WriteError};
+use shmkv::{CompareExchange, Iter, Map, ReadOnlyMap, Segment, TryInsert, Value, WriteError};
 
 /// Three buckets in either case: of 45 slots, and of 48.
 const CAPACITY: usize = 20;
@@ -62,7 +62,7 @@ enum Op {
     TryInsert(u64, u64),
     Remove(u64),
     /// Expects what is there, or something else.
-    Exchange(u64, bool, u64),
+    CompareExchange(u64, bool, u64),
     /// Several keys from this one on.
     InsertMany(u64, u64, u64),
     Clear,
@@ -100,7 +100,7 @@ fn op() -> impl Strategy<Value = (usize, Op)> {
         8 => (key.clone(), value.clone()).prop_map(|(k, v)| Op::Insert(k, v)),
         4 => (key.clone(), value.clone()).prop_map(|(k, v)| Op::TryInsert(k, v)),
         5 => key.clone().prop_map(Op::Remove),
-        3 => (key.clone(), any::<bool>(), value.clone()).prop_map(|(k, right, v)| Op::Exchange(k, right, v)),
+        3 => (key.clone(), any::<bool>(), value.clone()).prop_map(|(k, right, v)| Op::CompareExchange(k, right, v)),
         3 => (key.clone(), 1..30u64, value.clone()).prop_map(|(k, n, v)| Op::InsertMany(k, n, v)),
         1 => (2..9u64).prop_map(Op::Retain),
         1 => prop_oneof![5 => Just(Op::Remove(0)), 1 => Just(Op::Clear)],
@@ -292,17 +292,17 @@ impl<'s, V: Number + shmkv::Schema> World<'s, V> {
                 assert_eq!(removed.map(V::number), self.get(key));
                 self.model.borrow_mut().set(key, None);
             }
-            Op::Exchange(key, is_right, new) => {
+            Op::CompareExchange(key, is_right, new) => {
                 let known = self.get(key);
                 let expected = known.filter(|_| is_right).unwrap_or(5000);
                 let answer = map.compare_exchange(&key, &V::of(expected), V::of(new));
                 let expected = match known {
-                    None => Exchange::Absent,
-                    Some(_) if is_right => Exchange::Done,
-                    Some(known) => Exchange::Differs(V::of(known)),
+                    None => CompareExchange::Absent,
+                    Some(_) if is_right => CompareExchange::Exchanged,
+                    Some(known) => CompareExchange::Mismatch(V::of(known)),
                 };
                 assert_eq!(answer.unwrap(), expected);
-                if expected == Exchange::Done {
+                if expected == CompareExchange::Exchanged {
                     self.model.borrow_mut().set(key, Some(new));
                 }
             }
@@ -452,7 +452,7 @@ impl<'s, V: Number + shmkv::Schema> World<'s, V> {
             let journey = &mut model.journeys[number];
             match running.next() {
                 Some(entry) => {
-                    // Not lapped: the ring has room for more moves than there are steps.
+                    // Not lagged: the ring has room for more moves than there are steps.
                     let (key, value) = entry.unwrap();
                     journey.meet(key, value.number());
                 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use shmkv::{Exchange, Map, OpenError, Segment, Str, TryInsert, WriteError};
+use shmkv::{CompareExchange, Map, OpenError, Segment, Str, TryInsert, WriteError};
 
 /// A name in /dev/shm that is removed when the test ends, however it ends.
 struct Scratch(Segment);
@@ -53,12 +53,15 @@ fn every_operation_does_what_its_name_says() {
     assert!(map.contains_key(&a).unwrap() && !map.contains_key(&key("b")).unwrap());
     assert_eq!(
         map.compare_exchange(&a, &5, 6).unwrap(),
-        Exchange::Differs(1)
+        CompareExchange::Mismatch(1)
     );
-    assert_eq!(map.compare_exchange(&a, &1, 6).unwrap(), Exchange::Done);
+    assert_eq!(
+        map.compare_exchange(&a, &1, 6).unwrap(),
+        CompareExchange::Exchanged
+    );
     assert_eq!(
         map.compare_exchange(&key("b"), &1, 6).unwrap(),
-        Exchange::Absent
+        CompareExchange::Absent
     );
     assert_eq!(map.fetch_add(&a, -10).unwrap(), Some(6));
     assert_eq!(map.fetch_add(&key("n"), 3).unwrap(), None);

@@ -12,8 +12,8 @@ use crate::support::Random;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use shmkv::{
-    Bytes, Exchange, HashKind, Integer, Key, Map, ReadOnlyMap, Segment, Str, TryInsert, Value,
-    WriteError,
+    Bytes, CompareExchange, HashFunction, Integer, Key, Map, ReadOnlyMap, Segment, Str, TryInsert,
+    Value, WriteError,
 };
 
 /// Makes keys and values of numbers, different ones as far as the type has as many.
@@ -174,7 +174,7 @@ where
     K: Key + Sample + Debug,
     V: Value + Sample + Debug + PartialEq,
 {
-    fn new(capacity: usize, hash: HashKind) -> Self {
+    fn new(capacity: usize, hash: HashFunction) -> Self {
         let map: Map<K, V> = Map::builder()
             .capacity(capacity)
             .hash(hash)
@@ -326,12 +326,12 @@ where
                 let expected = expected.map(V::sample).or(known).unwrap_or(new);
                 let answer = self.map.compare_exchange(&key, &expected, new).unwrap();
                 match known {
-                    None => assert_eq!(answer, Exchange::Absent),
+                    None => assert_eq!(answer, CompareExchange::Absent),
                     Some(known) if known == expected => {
-                        assert_eq!(answer, Exchange::Done);
+                        assert_eq!(answer, CompareExchange::Exchanged);
                         self.put(key, new, Ok(()));
                     }
-                    Some(known) => assert_eq!(answer, Exchange::Differs(known)),
+                    Some(known) => assert_eq!(answer, CompareExchange::Mismatch(known)),
                 }
             }
             Op::FetchAdd(key, delta) => {
@@ -436,7 +436,7 @@ where
     });
     let refused = std::cell::Cell::new(0);
     let displaced = std::cell::Cell::new(0);
-    let hash = prop_oneof![3 => Just(HashKind::Rapid), 1 => Just(HashKind::Sip)];
+    let hash = prop_oneof![3 => Just(HashFunction::Rapid), 1 => Just(HashFunction::Sip)];
     let strategy = (1..80usize, hash, prop::collection::vec(op(150), 1..150));
     let result = runner.run(&strategy, |(capacity, hash, ops)| {
         let mut pair = Pair::<K, V>::new(capacity, hash);

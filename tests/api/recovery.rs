@@ -30,7 +30,7 @@ fn a_sound_map_has_nothing_to_recover_and_nothing_wrong() {
     assert!(recovery.is_clean(), "{recovery}");
     for check in [map.check(), map.read_only().check()] {
         assert!(check.is_sound() && check.problems.is_empty(), "{check}");
-        assert!(check.is_quiet && check.away > 0, "{check}");
+        assert!(check.is_quiet && check.overflow > 0, "{check}");
         assert_eq!(check.entries, map.len() as u64);
     }
     let participants = map.participants();
@@ -39,9 +39,9 @@ fn a_sound_map_has_nothing_to_recover_and_nothing_wrong() {
 }
 
 #[test]
-fn garbage_in_a_bucket_is_reported_and_not_believed() {
+fn invalid_bytes_in_a_bucket_are_reported_and_not_believed() {
     use std::os::unix::fs::FileExt;
-    let scratch = Scratch::new("garbage");
+    let scratch = Scratch::new("invalid");
     let map: Map<u64, [u64; 3]> = Map::builder()
         .capacity(20)
         .create(scratch.0.clone())
@@ -49,7 +49,7 @@ fn garbage_in_a_bucket_is_reported_and_not_believed() {
     for key in 0..20 {
         map.insert(key, [key; 3]).unwrap();
     }
-    let file = std::fs::File::from(map.as_fd().unwrap().try_clone_to_owned().unwrap());
+    let file = std::fs::File::from(map.fd().unwrap().try_clone_to_owned().unwrap());
     let bucket_len = (8 + 16 * 4) * 8;
     let buckets = map.stats().bytes - 3 * bucket_len;
     // Keys fall where the segment's secret says: the fullest bucket has several.
@@ -87,7 +87,7 @@ fn garbage_in_a_bucket_is_reported_and_not_believed() {
         check
             .problems
             .iter()
-            .any(|p| p.severity() == Severity::Serious)
+            .any(|p| p.severity() == Severity::Error)
     );
     // Nobody has slot 0 under that generation.
     let recovery = map.recover().unwrap();

@@ -221,7 +221,7 @@ impl Stage {
         });
         timed(&mut || writer.insert(KEY, Wide::of(4)).unwrap());
         assert_eq!(writer.get(&KEY).unwrap(), Some(Wide::of(4)));
-        // Some for each bucket, where the dead may have left its lock.
+        // Some for each bucket, where dead processes may have left its lock.
         for key in 0..64 {
             timed(&mut || writer.insert(key, Wide::of(key)).unwrap());
         }
@@ -230,7 +230,7 @@ impl Stage {
             locks.iter().all(|lock| *lock == 0),
             "{name}, killed after {step}: {locks:x?}"
         );
-        // One of the slots was the dead one's.
+        // One of the slots was the word of its dead owner.
         let writers: Vec<_> = (1..WRITERS).map(|_| self.open()).collect();
         for writer in &writers {
             writer.insert(KEY, Wide::of(5)).unwrap();

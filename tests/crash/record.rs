@@ -129,7 +129,8 @@ impl<V: Val> Stage<V> {
             .expect("all of it was stepped through")
     }
 
-    /// Steps through the stretches that are hot, or all; `None` if something happened elsewhere.
+    /// Steps through the stretches that are hot, or all; `None` if something happened in another
+    /// place.
     fn record_in(
         &self,
         scenario: &Scenario<V>,
@@ -227,7 +228,7 @@ impl<V: Val> Stage<V> {
     }
 
     /// A child that has gone so many steps into a region. Who asks whether another one lives, with
-    /// a lock in his hands, goes on for tens of thousands of instructions: then system calls
+    /// a lock in its hands, goes on for tens of thousands of instructions: then system calls
     /// show a shorter way.
     pub(crate) fn child_inside(
         &self,

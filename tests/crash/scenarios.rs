@@ -2,20 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use shmkv::{Map, Problem, Remedy};
+use shmkv::{Map, Problem, RecoveryAction};
 
 use super::bytes::Image;
 use super::is_long;
 use super::stage::{Act, Scenario, Stage, Val};
 
-/// Operations on keys that are at home, or go away from it.
+/// Operations on keys in their primary bucket, or that leave it.
 pub(crate) fn single_entry<V: Val>(stage: &Stage<V>) -> Vec<Scenario<V>> {
     let all = [0, 1, 2, 3];
     // The warm-up write is about a key of the last bucket, where nothing else happens.
     let warm = stage.keys(3, &[2], 1, &[])[0];
-    let home = stage.keys(0, &[1], V::USABLE + 2, &[]);
-    let key = home[0];
-    let few = || home[1..4].iter().copied();
+    let primary = stage.keys(0, &[1], V::USABLE + 2, &[]);
+    let key = primary[0];
+    let few = || primary[1..4].iter().copied();
     let new = V::of(77_777);
     let mut list = vec![
         stage
@@ -42,7 +42,7 @@ pub(crate) fn single_entry<V: Val>(stage: &Stage<V>) -> Vec<Scenario<V>> {
             .after(key, Some(new))
             .act(move |map| {
                 let done = map.compare_exchange(&key, &V::of(key), new).unwrap();
-                assert_eq!(done, shmkv::Exchange::Done);
+                assert_eq!(done, shmkv::CompareExchange::Exchanged);
             }),
         stage
             .scenario("try_insert", few(), key)
@@ -51,29 +51,33 @@ pub(crate) fn single_entry<V: Val>(stage: &Stage<V>) -> Vec<Scenario<V>> {
                 let done = map.try_insert(key, new).unwrap();
                 assert_eq!(done, shmkv::TryInsert::Inserted);
             }),
-        // The home is full, the other bucket is not.
+        // The primary bucket is full, the secondary bucket is not.
         stage
-            .scenario("insert, away", home[1..=V::USABLE].iter().copied(), key)
+            .scenario(
+                "insert, secondary",
+                primary[1..=V::USABLE].iter().copied(),
+                key,
+            )
             .after(key, Some(new))
             .act(move |map| assert_eq!(map.insert(key, new).unwrap(), None)),
     ];
-    let away = || home[1..=V::USABLE].iter().copied().chain([key]);
+    let overflow = || primary[1..=V::USABLE].iter().copied().chain([key]);
     list.push(
         stage
-            .scenario("remove, away", away(), key)
+            .scenario("remove, secondary", overflow(), key)
             .after(key, None)
             .act(move |map| assert!(map.remove(&key).unwrap().is_some())),
     );
     list.push(
         stage
-            .scenario("replace, away", away(), key)
+            .scenario("replace, secondary", overflow(), key)
             .after(key, Some(new))
             .act(move |map| assert!(map.insert(key, new).unwrap().is_some())),
     );
     list = list.into_iter().map(|s| s.warm(warm)).collect();
 
-    // All over the table, one of them away.
-    let some: Vec<u64> = away()
+    // All over the table, one of them in its secondary bucket.
+    let some: Vec<u64> = overflow()
         .chain(stage.keys(1, &all, 3, &[]))
         .chain(stage.keys(2, &all, 3, &[]))
         .chain(stage.keys(3, &all, 2, &[warm]))
@@ -115,25 +119,26 @@ pub(crate) fn displacements<V: Val>(stage: &Stage<V>) -> Vec<Scenario<V>> {
     let insert = move |map: &Map<u64, V>| assert_eq!(map.insert(key, new).unwrap(), None);
     let second = stage.keys(1, &[2], V::USABLE, &[]);
 
-    // An entry of the home goes away from its own home.
+    // An entry of the primary bucket leaves its own primary bucket.
     let first = stage.keys(0, &[2], V::USABLE, &[key]);
-    let away = stage
+    let overflow = stage
         .scenario(
-            "displacement, away",
+            "displacement, secondary",
             first.into_iter().chain(second.iter().copied()),
             key,
         )
         .act(insert);
-    // The new key goes to its other bucket, out of which an entry moves.
+    // The new key goes to its secondary bucket, out of which an entry moves.
     let first = stage.keys(0, &[1], V::USABLE, &[key]);
-    let other = stage
+    let secondary = stage
         .scenario(
-            "displacement, other bucket",
+            "displacement, secondary bucket",
             first.into_iter().chain(second.iter().copied()),
             key,
         )
         .act(insert);
-    // An entry that lives away goes home, where there is room again.
+    // An entry that is in its secondary bucket goes to its primary bucket, where there is room
+    // again.
     let crowd = stage.keys(2, &[3], V::USABLE, &[]);
     let traveller = stage.keys(2, &[0], 1, &crowd)[0];
     let first = stage.keys(0, &[1], V::USABLE - 1, &[key]);
@@ -147,10 +152,10 @@ pub(crate) fn displacements<V: Val>(stage: &Stage<V>) -> Vec<Scenario<V>> {
     );
     let maker = stage.maker.as_ref().unwrap();
     maker.remove(&crowd[0]).unwrap();
-    let home = stage
-        .scenario_as_it_is("displacement, home", key)
+    let primary = stage
+        .scenario_as_it_is("displacement, primary", key)
         .act(insert);
-    [away, other, home]
+    [overflow, secondary, primary]
         .into_iter()
         .map(|scenario| scenario.warm(warm).after(key, Some(new)))
         .collect()
@@ -194,7 +199,7 @@ pub(crate) fn recoveries<V: Val>(
             Box::new(|map| {
                 let recovery = map.as_ref().unwrap().recover().unwrap();
                 let is_repair = |finding: &shmkv::Finding| {
-                    matches!(finding.remedy, Remedy::Deduplicated { .. })
+                    matches!(finding.action, RecoveryAction::Deduplicated { .. })
                 };
                 assert!(recovery.findings.iter().any(is_repair), "{recovery}");
             }),
@@ -251,13 +256,13 @@ pub(crate) fn second_recoveries<V: Val>(
         .collect()
 }
 
-/// A first write when all slots are those of the dead.
-pub(crate) fn crowded_registration<V: Val>(stage: &Stage<V>) -> Scenario<V> {
+/// A first write when all slots are those of dead processes.
+pub(crate) fn full_registration<V: Val>(stage: &Stage<V>) -> Scenario<V> {
     let key = stage.keys(0, &[1], 1, &[])[0];
     let new = V::of(77_777);
     let mut scenario = stage
         .scenario(
-            "first write, slots of the dead",
+            "first write, slots of dead processes",
             stage.keys(0, &[2], 3, &[key]),
             key,
         )

@@ -72,7 +72,7 @@ pub(crate) struct Stage<V> {
     /// Empty, with the maker's own participant in it.
     pub(crate) empty: Image,
     pub(crate) maker: Option<Map<u64, V>>,
-    pub(crate) homes: BTreeMap<u64, (usize, usize)>,
+    pub(crate) primaries: BTreeMap<u64, (usize, usize)>,
 }
 
 impl<V> Drop for Stage<V> {
@@ -97,7 +97,7 @@ impl<V: Val> Stage<V> {
             empty: bytes.image(),
             bytes,
             maker: Some(maker),
-            homes: BTreeMap::new(),
+            primaries: BTreeMap::new(),
         };
         stage.learn_buckets();
         stage
@@ -120,24 +120,24 @@ impl<V: Val> Stage<V> {
                 .expect("an insertion shows")
         };
         let none = self.bytes.occupancy();
-        let mut by_home = vec![Vec::new(); none.len()];
+        let mut by_primary = vec![Vec::new(); none.len()];
         for key in 1..=KEYS {
             self.bytes.restore(&self.empty);
             maker.insert(key, V::of(key)).unwrap();
-            let home = grown(&none, &self.bytes.occupancy());
-            by_home[home].push(key);
+            let primary = grown(&none, &self.bytes.occupancy());
+            by_primary[primary].push(key);
         }
-        for (home, keys) in by_home.iter().enumerate() {
+        for (primary, keys) in by_primary.iter().enumerate() {
             for &key in keys {
                 self.bytes.restore(&self.empty);
-                let fill = keys.iter().filter(|&&other| other != key);
+                let fill = keys.iter().filter(|&&present| present != key);
                 for &filler in fill.take(V::USABLE) {
                     maker.insert(filler, V::of(filler)).unwrap();
                 }
                 let before = self.bytes.occupancy();
                 maker.insert(key, V::of(key)).unwrap();
-                let other = grown(&before, &self.bytes.occupancy());
-                self.homes.insert(key, (home, other));
+                let secondary = grown(&before, &self.bytes.occupancy());
+                self.primaries.insert(key, (primary, secondary));
             }
         }
         self.maker = Some(maker);
@@ -146,26 +146,26 @@ impl<V: Val> Stage<V> {
     /// Keys with these buckets, none of them in `but`.
     pub(crate) fn keys(
         &self,
-        home: usize,
+        primary: usize,
         others: &[usize],
         count: usize,
         but: &[u64],
     ) -> Vec<u64> {
         let fits = |(key, (h, o)): (&u64, &(usize, usize))| {
-            (*h == home && others.contains(o) && !but.contains(key)).then_some(*key)
+            (*h == primary && others.contains(o) && !but.contains(key)).then_some(*key)
         };
-        let keys: Vec<u64> = self.homes.iter().filter_map(fits).take(count).collect();
+        let keys: Vec<u64> = self.primaries.iter().filter_map(fits).take(count).collect();
         assert_eq!(keys.len(), count, "more keys are needed");
         keys
     }
 
     pub(crate) fn open(&self) -> Map<u64, V> {
-        self.open_with_patience(WRITE_LIMIT)
+        self.open_with_timeout(WRITE_LIMIT)
     }
 
-    pub(crate) fn open_with_patience(&self, patience: Duration) -> Map<u64, V> {
+    pub(crate) fn open_with_timeout(&self, timeout: Duration) -> Map<u64, V> {
         Map::builder()
-            .lock_timeout(patience)
+            .lock_timeout(timeout)
             .open(self.segment.clone())
             .unwrap()
     }
@@ -181,7 +181,7 @@ impl<V: Val> Stage<V> {
         Child::fork(
             || {
                 // By the clock, a traced process is slow.
-                let map = self.open_with_patience(Duration::from_secs(60));
+                let map = self.open_with_timeout(Duration::from_secs(60));
                 if let Some(key) = scenario.warm_key {
                     map.remove(&key).unwrap();
                 }
@@ -210,15 +210,15 @@ impl<V: Val> Stage<V> {
         let maker = self.maker.as_ref().unwrap();
         let before: BTreeMap<u64, V> = maker.iter().map(Result::unwrap).collect();
         let image = self.bytes.without_participants(&self.bytes.image());
-        let (home, _) = self.homes[&key];
+        let (primary, _) = self.primaries[&key];
         let neighbour = before
             .keys()
-            .find(|k| **k != key && self.homes[k].0 == home);
+            .find(|k| **k != key && self.primaries[k].0 == primary);
         Scenario {
             name: format!("{name} ({})", V::NAME),
             neighbour: neighbour
                 .copied()
-                .unwrap_or_else(|| self.keys(home, &[0, 1, 2, 3], 1, &[key])[0]),
+                .unwrap_or_else(|| self.keys(primary, &[0, 1, 2, 3], 1, &[key])[0]),
             warm_key: None,
             after: BTreeMap::new(),
             image,

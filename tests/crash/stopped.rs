@@ -1,12 +1,12 @@
-//! A process that is stopped at any instruction of an operation is not robbed, however long.
+//! A process that is stopped at any instruction of an operation loses no lock, however long.
 //!
 //! A child is stopped by ptrace, once at each instruction at which it holds something, and some
 //! before and behind. Then others read, write the same key and a neighbour with hardly any
-//! patience, and let `recover` look at everything; and then the child goes on to its end. What must
+//! timeout, and let `recover` look at everything; and then the child goes on to its end. What must
 //! be true, whatever the instruction:
 //!
 //! - the locks that the child had when it was stopped it has afterwards: those who need one are told
-//!   that it is busy, by whom, and that he lives;
+//!   that it is busy, by whom, and that it lives;
 //! - readers have the old or the new value, whole, at once;
 //! - what the child did and what the others did has one order: there is an order of the two
 //!   operations on the key that explains both results and what is there in the end.
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use shmkv::{Map, Verdict, WriteError};
+use shmkv::{Liveness, Map, WriteError};
 
 use super::is_long;
 use super::record::Region;
@@ -76,7 +76,7 @@ fn told() -> &'static AtomicU64 {
     }
 }
 
-fn tell<V: Val>(result: Option<V>) {
+fn notify<V: Val>(result: Option<V>) {
     told().store(
         result.map_or(1, |value| value.number() + 2),
         Ordering::Release,
@@ -85,28 +85,28 @@ fn tell<V: Val>(result: Option<V>) {
 
 pub(crate) fn all<V: Val>(stage: &Stage<V>) {
     let warm = stage.keys(3, &[2], 1, &[])[0];
-    let home = stage.keys(0, &[1], V::USABLE + 2, &[]);
-    let key = home[0];
-    let few = || home[1..4].iter().copied();
-    let full = || home[1..=V::USABLE].iter().copied();
-    let elsewhere = stage.keys(1, &[2], V::USABLE, &[]);
+    let primary = stage.keys(0, &[1], V::USABLE + 2, &[]);
+    let key = primary[0];
+    let few = || primary[1..4].iter().copied();
+    let full = || primary[1..=V::USABLE].iter().copied();
+    let outside = stage.keys(1, &[2], V::USABLE, &[]);
     let movable = || stage.keys(0, &[2], V::USABLE, &[key]);
     let (insert, remove) = (Op::Insert(77_777), Op::Remove);
     let cases: [(&str, Vec<u64>, Op); 6] = [
         ("insert, absent", few().collect(), insert),
         ("insert, replace", few().chain([key]).collect(), insert),
         ("remove", few().chain([key]).collect(), remove),
-        ("insert, away", full().collect(), insert),
-        ("remove, away", full().chain([key]).collect(), remove),
+        ("insert, secondary", full().collect(), insert),
+        ("remove, secondary", full().chain([key]).collect(), remove),
         (
             "displacement",
-            movable().into_iter().chain(elsewhere).collect(),
+            movable().into_iter().chain(outside).collect(),
             insert,
         ),
     ];
     for (name, before, op) in cases {
         let scenario = stage.scenario(name, before, key).warm(warm);
-        let scenario = scenario.act(move |map| tell(op.run(map, key).unwrap()));
+        let scenario = scenario.act(move |map| notify(op.run(map, key).unwrap()));
         stop_everywhere(stage, &scenario, move |before| op.step(before));
     }
 }
@@ -120,7 +120,7 @@ pub(crate) fn additions(stage: &Stage<u64>) {
         let scenario = stage
             .scenario(name, keys[from..].iter().copied(), key)
             .warm(warm)
-            .act(move |map| tell(map.fetch_add(&key, 5).unwrap()));
+            .act(move |map| notify(map.fetch_add(&key, 5).unwrap()));
         stop_everywhere(stage, &scenario, |before| {
             (Some(before.unwrap_or(0) + 5), before)
         });
@@ -192,12 +192,16 @@ fn stopped<V: Val>(
         may_be.contains(&seen),
         "{name}, {place}: {key} reads {seen:?}"
     );
-    for (other, value) in scenario.before.iter().filter(|(other, _)| **other != key) {
-        let found = reader.get(other).unwrap();
-        assert_eq!(found, Some(*value), "{name}, {place}: {other}");
+    for (neighbour, value) in scenario
+        .before
+        .iter()
+        .filter(|(neighbour, _)| **neighbour != key)
+    {
+        let found = reader.get(neighbour).unwrap();
+        assert_eq!(found, Some(*value), "{name}, {place}: {neighbour}");
     }
 
-    let rival = stage.open_with_patience(Duration::ZERO);
+    let rival = stage.open_with_timeout(Duration::ZERO);
     let mut in_the_way = false;
     let mut try_to = |what: Op, key: u64| match what.run(&rival, key) {
         Ok(previous) => Some(previous),
@@ -208,7 +212,7 @@ fn stopped<V: Val>(
                 "{name}, {place}: busy by {owner}, who holds nothing"
             );
             assert_eq!(owner.pid(), Some(child.pid()), "{name}, {place}: {owner}");
-            assert_eq!(owner.verdict(), Verdict::Alive, "{name}, {place}");
+            assert_eq!(owner.liveness(), Liveness::Alive, "{name}, {place}");
             None
         }
         Err(error) => panic!("{name}, {place}: {error}"),
@@ -232,7 +236,7 @@ fn stopped<V: Val>(
         );
     }
     let still = stage.bytes.held_by(child.pid());
-    assert_eq!(still, held, "{name}, {place}: a living process was robbed");
+    assert_eq!(still, held, "{name}, {place}: a live process lost its lock");
 
     assert_eq!(child.run_to_the_end(), Stop::Boundary, "{name}, {place}");
     let word = told().load(Ordering::Acquire);

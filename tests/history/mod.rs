@@ -19,7 +19,7 @@
 
 use std::collections::BTreeMap;
 
-/// A value goes by its number; this is "there is none".
+/// A value goes by its number; this is a negative entry.
 pub const ABSENT: u64 = 0;
 /// What was read is no value that anybody wrote.
 pub const TORN: u64 = u64::MAX;
@@ -35,7 +35,7 @@ pub enum Done {
     Insert(u64, u64),
     /// Put this, because there was none.
     TryInsert(u64),
-    /// Took this away.
+    /// Removed this.
     Remove(u64),
     /// Put the second in the place of the first.
     Exchanged(u64, u64),

@@ -2,22 +2,23 @@
 //! times that are refreshed, and leases.
 //!
 //! An entry's value and its metadata word are the two words of a [`Wide`] number. All entries are
-//! of the epoch in which the fillers are, except the one that shall give way: it has a small number, hence
-//! another epoch ([`Wide`]), and what is out of date gives way first, whatever the policy.
+//! of the epoch in which the fillers are, except the one that shall be evicted: it has a small
+//! number, hence another epoch ([`Wide`]), and what is out of date is evicted first, whatever the
+//! policy.
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::liveness::token::{LockWord, Verdict};
+use crate::liveness::token::{Liveness, LockWord};
 use crate::memory::{Draft, FILLER, Fate, Number, Segment, Wide, hash, key, short, token};
 use crate::model::{explore, explore_within, race, role};
 use crate::protocol::bucket::{Search, Slot};
 use crate::protocol::lease::{CELL_WORDS, Claim, Leases};
 use crate::protocol::replacement::Replacement;
 use crate::protocol::shape::{Cached, One};
-use crate::protocol::table::{Edit, Outcome, Probe, Table, Who};
+use crate::protocol::table::{Edit, HashedKey, LivenessCheck, Outcome, Table};
 use crate::sys::sync::{self, AtomicU64};
-use crate::types::image::Image;
+use crate::types::image::WordBuf;
 use crate::types::metadata::Meta;
 
 const BUCKETS: u64 = 2;
@@ -48,18 +49,18 @@ fn put(segment: &Segment<Wide>, me: u32, key: u64, value: u64) -> String {
     let replacement = full();
     let table = table(segment, &replacement);
     let words = [key];
-    let probe = Probe {
+    let hashed = HashedKey {
         hash: hash(key),
         words: &words,
     };
-    let (mut new, mut old) = (Image::<Wide>::uninit(), Image::<Wide>::uninit());
+    let (mut new, mut old) = (WordBuf::<Wide>::uninit(), WordBuf::<Wide>::uninit());
     let new = new.write(&Wide::of(value));
     let mut old = old.sink();
     let mut put = |_: Option<&[u64]>, _: &mut [u64]| Edit::Put;
     short(
-        match table.edit_at_home(token(me), probe, &mut old, new, &mut put) {
+        match table.edit_in_primary(token(me), hashed, &mut old, new, &mut put) {
             Some(outcome) => Ok(outcome),
-            None => table.edit(&mut segment.writer(me), probe, &mut old, new, &mut put),
+            None => table.edit(&mut segment.writer(me), hashed, &mut old, new, &mut put),
         },
     )
 }
@@ -68,7 +69,7 @@ fn k() -> u64 {
     key(BUCKETS, 0, 1, 0, 0)
 }
 
-/// The key that gives way.
+/// The key that is evicted.
 fn v() -> u64 {
     key(BUCKETS, 0, 1, 0, 1)
 }
@@ -132,7 +133,8 @@ fn slot_that_became_free_is_filled_again_under_a_reader() {
     });
 }
 
-/// Smallest interesting schedule: each has locked its home, which is the other's second bucket.
+/// Smallest interesting schedule: each has locked its primary bucket, which is the other's second
+/// bucket.
 #[test]
 fn two_insertions_into_full_buckets_both_succeed() {
     let mut draft = crowd();
@@ -145,7 +147,7 @@ fn two_insertions_into_full_buckets_both_succeed() {
         let first = role(move || put(&a, 0, k(), FRESH));
         let second = role(move || put(&b, 1, mirrored, FRESHER));
         let outcome = race(turn, [first, second]);
-        // The mirrored key lives away from its home, which counts it.
+        // The mirrored key is in its secondary bucket, which counts it.
         let end = end.settled(&[k(), mirrored, v(), w], true);
         assert_eq!(end, format!("{FRESH},{FRESHER},-,-"));
         outcome
@@ -175,7 +177,7 @@ fn death_in_a_replacement_leaves_the_old_entry_or_the_new_one() {
         let mortal = role(move || m.mortal(0, writes, || put(&m, 0, k(), FRESH)));
         let taker = role(move || put(&t, 1, k(), FRESHER));
         let outcome = race(turn, [mortal, taker]);
-        end.bury_all(2);
+        end.take_over_all(2);
         let left = end.settled(&[k(), v()], false);
         // Whoever came last: the mortal one may have been the second.
         let left = match left.strip_prefix(&format!("{FRESH},")) {
@@ -199,7 +201,7 @@ fn hit_that_comes_late_harms_nobody() {
             let replacement = full();
             let table = table(&r, &replacement);
             let bucket = table.bucket(0);
-            let state = bucket.begin();
+            let state = bucket.read_begin();
             match bucket.search(state, hash(v()).tag(), &[v()]) {
                 Search::Found(slot) => {
                     bucket.touch(slot);
@@ -238,13 +240,14 @@ fn refreshed_word_is_seen_old_or_new_with_the_same_value() {
             let replacement = full();
             let table = table(&r, &replacement);
             let words = [k()];
-            let probe = Probe {
+            let hashed = HashedKey {
                 hash: hash(k()),
                 words: &words,
             };
-            let mut image = Image::<Wide>::uninit();
+            let mut image = WordBuf::<Wide>::uninit();
             let mut sink = image.sink();
-            let found = table.glance(probe, |bucket, slot| bucket.load_value(slot, &mut sink));
+            let found =
+                table.probe_primary(hashed, |bucket, slot| bucket.load_value(slot, &mut sink));
             assert_eq!(found, Some(crate::protocol::table::Lookup::Hit));
             let [value, meta] = *sink.words() else {
                 panic!("two words");
@@ -269,7 +272,7 @@ impl Cells {
     }
 }
 
-/// Looks under the lock of the key's home, and claims if there is nothing.
+/// Looks under the lock of the key's primary bucket, and claims if there is nothing.
 fn claim<'a>(
     segment: &Segment<Wide>,
     cells: &'a Cells,
@@ -280,25 +283,25 @@ fn claim<'a>(
     let replacement = full();
     let table = table(segment, &replacement);
     let words = [key];
-    let probe = Probe {
+    let hashed = HashedKey {
         hash: hash(key),
         words: &words,
     };
-    let mut old = Image::<Wide>::uninit();
+    let mut old = WordBuf::<Wide>::uninit();
     let mut old = old.sink();
     let mut claim = None;
     let mut decide = |current: Option<&[u64]>, _: &mut [u64]| {
         if current.is_none() {
-            claim = Some(Leases::new(&cells.0).claim(probe.hash, token(me), dead, 1, 1));
+            claim = Some(Leases::new(&cells.0).claim(hashed.hash, token(me), dead, 1, 1));
         }
         Edit::Keep
     };
-    let outcome = match table.edit_at_home(token(me), probe, &mut old, &mut [], &mut decide) {
+    let outcome = match table.edit_in_primary(token(me), hashed, &mut old, &mut [], &mut decide) {
         Some(outcome) => outcome,
         None => table
             .edit(
                 &mut segment.writer(me),
-                probe,
+                hashed,
                 &mut old,
                 &mut [],
                 &mut decide,
@@ -328,7 +331,7 @@ fn load(segment: &Segment<Wide>, cells: &Cells, me: u32, key: u64, loads: &Atomi
             Err(Claim::Theirs(mut holder)) => {
                 let word = holder.word();
                 let owner = word.owner().expect("somebody holds it");
-                if segment.who().verdict(owner) == Verdict::Dead {
+                if segment.who().liveness(owner) == Liveness::Dead {
                     dead = Some(word);
                 } else {
                     holder.wait();
@@ -336,8 +339,8 @@ fn load(segment: &Segment<Wide>, cells: &Cells, me: u32, key: u64, loads: &Atomi
             }
             // A loader has died between its claim and writing down of which key: the cell is
             // nobody's as far as one can see, and made free as the cache does.
-            Err(Claim::Crowded) => {
-                Leases::new(&cells.0).free_the_dead(segment.who(), hash(key), token(me));
+            Err(Claim::NoFreeCell) => {
+                Leases::new(&cells.0).free_dead_cells(segment.who(), hash(key), token(me));
                 loom::thread::yield_now();
             }
         }
@@ -417,7 +420,7 @@ fn one_cell_is_given_to_one_of_two_keys() {
     let other = key(BUCKETS, 1, 0, 0, 0);
     let mut draft = Draft::<Wide>::new(BUCKETS);
     draft.live(0, &[0]).live(1, &[0]).policy(0).policy(1);
-    let expected = ["crowded ours", "ours crowded", "ours ours"];
+    let expected = ["full ours", "ours full", "ours ours"];
     explore(2, 10, &expected, move |turn| {
         let [a, b] = draft.share();
         let cells = Cells::new(1);
@@ -433,7 +436,7 @@ fn one_cell_is_given_to_one_of_two_keys() {
                     drop(lease);
                     "ours".to_owned()
                 }
-                Err(Claim::Crowded) => "crowded".to_owned(),
+                Err(Claim::NoFreeCell) => "full".to_owned(),
                 _ => panic!("the key is absent, and the other one's hash is another"),
             })
         });
@@ -441,34 +444,40 @@ fn one_cell_is_given_to_one_of_two_keys() {
     });
 }
 
-/// Smallest interesting schedule: the victim lives away from its home, which counts it. If the count
-/// were lowered first, the reader would miss it, and then find it.
+/// Smallest interesting schedule: the victim is in its secondary bucket, which counts it. If the
+/// count were lowered first, the reader would miss it, and then find it.
 #[test]
-fn victim_that_lives_away_is_not_missed_before_it_is_gone() {
-    let away = key(BUCKETS, 1, 0, 3, 0);
+fn victim_in_its_secondary_bucket_is_not_missed_before_it_is_gone() {
+    let overflow = key(BUCKETS, 1, 0, 3, 0);
     let mut draft = Draft::<Wide>::new(BUCKETS);
-    draft.fill(0, 1, 1..15).put(0, 0, away, 9).fill(1, 0, 0..15);
+    draft
+        .fill(0, 1, 1..15)
+        .put(0, 0, overflow, 9)
+        .fill(1, 0, 0..15);
     draft.live(0, &[0, 15]).live(1, &[]).policy(0).policy(1);
     let expected = ["inserted 9 9", "inserted 9 miss", "inserted miss miss"];
     explore(2, 50, &expected, move |turn| {
         let [w, r, end] = draft.share();
         let writer = role(move || put(&w, 0, k(), FRESH));
-        let reader = role(move || format!("{} {}", r.get(away), r.get(away)));
+        let reader = role(move || format!("{} {}", r.get(overflow), r.get(overflow)));
         let outcome = race(turn, [writer, reader]);
-        // Its home, the other one of the two, was locked: the count is exact.
-        assert_eq!(end.settled(&[k(), away], true), format!("{FRESH},-"));
+        // Its primary bucket, the other one of the two, was locked: the count is exact.
+        assert_eq!(end.settled(&[k(), overflow], true), format!("{FRESH},-"));
         outcome
     });
 }
 
-/// Smallest interesting schedule: the process dies between taking out the victim, which lives away from
-/// its home, and counting it. In the other order, an entry that is still there would be found by
-/// nobody, and inserted again.
+/// Smallest interesting schedule: the process dies between taking out the victim, which is in its
+/// secondary bucket from its primary bucket, and counting it. In the other order, an entry that is
+/// still there would be found by nobody, and inserted again.
 #[test]
-fn death_in_a_replacement_of_one_that_lives_away_hides_nothing() {
-    let away = key(BUCKETS, 1, 0, 3, 0);
+fn death_in_a_replacement_of_one_in_its_secondary_bucket_hides_nothing() {
+    let overflow = key(BUCKETS, 1, 0, 3, 0);
     let mut draft = Draft::<Wide>::new(BUCKETS);
-    draft.fill(0, 1, 1..15).put(0, 0, away, 9).fill(1, 0, 0..15);
+    draft
+        .fill(0, 1, 1..15)
+        .put(0, 0, overflow, 9)
+        .fill(1, 0, 0..15);
     draft.live(0, &[0, 15]).live(1, &[]).policy(0).policy(1);
     draft.fate(0, Fate::Mortal);
     let expected = [
@@ -479,13 +488,13 @@ fn death_in_a_replacement_of_one_that_lives_away_hides_nothing() {
         format!("inserted miss {FRESH},-"),
     ];
     let expected = expected.each_ref().map(String::as_str);
-    die_while_replacing(draft, away, away, &expected);
+    die_while_replacing(draft, overflow, overflow, &expected);
 }
 
-/// Smallest interesting schedule: the new entry goes into its other bucket; the process dies when it is
-/// published there. Were it not counted by then, nobody would find it.
+/// Smallest interesting schedule: the new entry goes into its secondary bucket; the process dies
+/// when it is published there. Were it not counted by then, nobody would find it.
 #[test]
-fn death_in_a_replacement_away_from_home_leaves_all_or_nothing() {
+fn death_in_a_replacement_in_secondary_bucket_leaves_all_or_nothing() {
     let victim = key(BUCKETS, 1, 0, 0, 1);
     let mut draft = Draft::<Wide>::new(BUCKETS);
     draft
@@ -506,7 +515,8 @@ fn death_in_a_replacement_away_from_home_leaves_all_or_nothing() {
 }
 
 /// An insertion of `k()` that dies before each of its writes in turn, under a reader of `read`; what is
-/// left of `k()` and of the replaced entry when the dead are buried belongs to the outcome.
+/// left of `k()` and of the replaced entry when the orphaned locks are taken over belongs to the
+/// outcome.
 fn die_while_replacing(draft: Draft<Wide>, read: u64, replaced: u64, expected: &[&str]) {
     const WRITES: usize = 20;
     explore(WRITES * 2, 200, expected, move |variant| {
@@ -515,20 +525,20 @@ fn die_while_replacing(draft: Draft<Wide>, read: u64, replaced: u64, expected: &
         let mortal = role(move || m.mortal(0, writes, || put(&m, 0, k(), FRESH)));
         let reader = role(move || r.get(read).to_string());
         let outcome = race(turn, [mortal, reader]);
-        end.bury_all(2);
+        end.take_over_all(2);
         format!("{outcome} {}", end.settled(&[k(), replaced], false))
     });
 }
 
 /// Smallest interesting schedule: the holder lets go of the one cell; somebody takes it for another
 /// key; who looks for the first key's holder must not get the second. (Nobody claims the key
-/// meanwhile: who looks has locked its home.)
+/// meanwhile: who looks has locked its primary bucket.)
 #[test]
 fn holder_of_another_key_is_never_taken_for_the_one_that_is_looked_for() {
     let other = key(BUCKETS, 1, 0, 0, 0);
     let expected = [
-        "free crowded 0",
-        "free crowded nobody",
+        "free full 0",
+        "free full nobody",
         "free ours 0",
         "free ours nobody",
     ];
@@ -557,7 +567,7 @@ fn holder_of_another_key_is_never_taken_for_the_one_that_is_looked_for() {
                     "ours".to_owned()
                 }
                 Claim::Theirs(_) => panic!("nobody else wants this key"),
-                Claim::Crowded => "crowded".to_owned(),
+                Claim::NoFreeCell => "full".to_owned(),
             },
         );
         let looker = role(move || match Leases::new(&c.0).holder(hash(k())) {
@@ -602,8 +612,8 @@ fn of_two_who_follow_a_dead_loader_one_loads() {
 /// Smallest interesting schedule: the one cell is held, by a loader who lives or by one who is
 /// dead, when somebody makes room for another key.
 #[test]
-fn room_for_leases_is_made_of_the_dead_only() {
-    for (fate, expected) in [(Fate::Dead, ["0 ours"]), (Fate::Alive, ["3 crowded"])] {
+fn room_for_leases_is_made_of_dead_ones_only() {
+    for (fate, expected) in [(Fate::Dead, ["0 ours"]), (Fate::Alive, ["3 full"])] {
         let mut draft = one_absent();
         draft.fate(3, fate);
         explore(1, 1, &expected, move |_| {
@@ -616,13 +626,13 @@ fn room_for_leases_is_made_of_the_dead_only() {
             let other = hash(key(BUCKETS, 1, 0, 0, 0));
             let maker = role(move || {
                 let leases = Leases::new(&cells.0);
-                leases.free_the_dead(segment.who(), other, token(0));
+                leases.free_dead_cells(segment.who(), other, token(0));
                 match leases.claim(other, token(0), None, 1, 1) {
                     Claim::Ours(lease) => {
                         std::mem::forget(lease);
                         "0 ours".to_owned()
                     }
-                    Claim::Crowded => "3 crowded".to_owned(),
+                    Claim::NoFreeCell => "3 full".to_owned(),
                     Claim::Theirs(_) => panic!("nobody else wants this key"),
                 }
             });

@@ -57,8 +57,8 @@ struct Journey<V> {
     draft: Draft<V>,
 }
 
-/// `e` is at home in `from`, where `n` goes.
-fn away<V: Number>(from: u64, middle: u64, to: u64) -> Journey<V> {
+/// `e` is in its primary bucket, `from`, where `n` goes.
+fn overflow<V: Number>(from: u64, middle: u64, to: u64) -> Journey<V> {
     let (e, n) = (
         key(BUCKETS, from, to, 1, 0),
         key(BUCKETS, from, middle, 0, 0),
@@ -74,8 +74,9 @@ fn away<V: Number>(from: u64, middle: u64, to: u64) -> Journey<V> {
     Journey { e, n, draft }
 }
 
-/// `e` is away in `from`, where `n`, whose home is the full `middle`, goes.
-fn home<V: Number>(from: u64, middle: u64, to: u64) -> Journey<V> {
+/// `e` is in its secondary bucket, `from`, where `n`, whose primary bucket is the full `middle`,
+/// goes.
+fn primary<V: Number>(from: u64, middle: u64, to: u64) -> Journey<V> {
     let (e, n) = (
         key(BUCKETS, to, from, 1, 0),
         key(BUCKETS, middle, from, 0, 0),
@@ -110,28 +111,28 @@ fn walk_against(journeys: [Journey<Narrow>; 2], least: usize) {
 /// bucket 2.
 #[test]
 fn entry_that_moves_behind_the_walk_is_met() {
-    walk_against([away(2, 1, 0), home(2, 1, 0)], 9500);
+    walk_against([overflow(2, 1, 0), primary(2, 1, 0)], 9500);
 }
 
 /// Smallest interesting schedule: the walk has met the entry in bucket 0 when it goes to 2.
 #[test]
 fn entry_that_moves_ahead_of_the_walk_is_met_once() {
-    walk_against([away(0, 1, 2), home(0, 1, 2)], 11000);
+    walk_against([overflow(0, 1, 2), primary(0, 1, 2)], 11000);
 }
 
 /// Smallest interesting schedule: the entry moves between the bucket where the walk is and
 /// the next one.
 #[test]
 fn entry_that_moves_beside_the_walk_is_met_once() {
-    walk_against([away(1, 2, 0), away(1, 0, 2)], 7600);
-    walk_against([home(1, 2, 0), home(1, 0, 2)], 7600);
+    walk_against([overflow(1, 2, 0), overflow(1, 0, 2)], 7600);
+    walk_against([primary(1, 2, 0), primary(1, 0, 2)], 7600);
 }
 
 /// Smallest interesting schedule: the displacer dies between its two publications and nobody
-/// buries it: the walk finds the entry in both buckets, and yields it once.
+/// takes over it: the walk finds the entry in both buckets, and yields it once.
 #[test]
-fn walk_over_an_unburied_displacement_meets_the_entry_once() {
-    for Journey { e: _, n, mut draft } in [away::<Narrow>(0, 1, 2), home(2, 1, 0)] {
+fn walk_over_an_orphaned_displacement_meets_the_entry_once() {
+    for Journey { e: _, n, mut draft } in [overflow::<Narrow>(0, 1, 2), primary(2, 1, 0)] {
         draft.fate(0, Fate::Mortal);
         let expected = ["5 died", "5 inserted", "5+9 died", "5+9 inserted"];
         explore(24, 37000, &expected, move |writes| {
@@ -147,7 +148,7 @@ fn walk_over_an_unburied_displacement_meets_the_entry_once() {
 /// updated there twice meanwhile, the second time in the slot that is being copied.
 #[test]
 fn entry_that_moves_behind_the_walk_and_changes_is_met_whole() {
-    for (turn, Journey { e, n, draft }) in [away::<Wide>(2, 1, 0), home(2, 1, 0)]
+    for (turn, Journey { e, n, draft }) in [overflow::<Wide>(2, 1, 0), primary(2, 1, 0)]
         .into_iter()
         .enumerate()
     {

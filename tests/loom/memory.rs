@@ -9,18 +9,20 @@ use std::time::Duration;
 
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
-use crate::liveness::token::{LockWord, Token, Verdict};
+use crate::liveness::token::{Liveness, LockWord, Token};
 use crate::protocol::bucket::{Bucket, Search};
-use crate::protocol::buckets::Area;
-use crate::protocol::hash::{HashKind, Hashed, KeyHasher, Secret};
+use crate::protocol::buckets::Buckets;
+use crate::protocol::hash::{HashFunction, KeyHash, KeyHasher, Secret};
 use crate::protocol::move_log::{Moves, ring_words};
 use crate::protocol::shape::Typed;
 use crate::protocol::shape::{HEADER_WORDS, Shape};
-use crate::protocol::table::{Blocked, Edit, Lookup, Outcome, Probe, Table, Who, Writer};
-use crate::protocol::walk::{Entries, Walk};
+use crate::protocol::table::{
+    Blocked, Edit, HashedKey, LivenessCheck, Lookup, Outcome, Table, Writer,
+};
+use crate::protocol::walk::{Entries, Scan};
 use crate::sys::copy::Buffer;
 use crate::sys::sync::{self, AtomicU64, Guard, Ordering};
-use crate::types::image::{Image, decode};
+use crate::types::image::{WordBuf, decode};
 
 /// A value that is made of one number, and knows a mixture of two when it sees it.
 pub(crate) trait Number:
@@ -65,30 +67,30 @@ fn hasher() -> KeyHasher<'static> {
         let word = |i: usize| (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         Secret::new(std::array::from_fn(word))
     });
-    KeyHasher::new(HashKind::Rapid, secret)
+    KeyHasher::new(HashFunction::Rapid, secret)
 }
 
-pub(crate) fn hash(key: u64) -> Hashed {
+pub(crate) fn hash(key: u64) -> KeyHash {
     hasher().hash(key.as_bytes())
 }
 
-/// Number `nth` of the keys with this home, this other bucket and this class. No two keys
-/// that models use together have the same tag in the first slot (nor two of these in any),
+/// Number `nth` of the keys with this primary bucket, this secondary bucket and this class. No two
+/// keys that models use together have the same tag in the first slot (nor two of these in any),
 /// unless they are made with [`key_like`].
-pub(crate) fn key(buckets: u64, home: u64, other: u64, class: u32, nth: usize) -> u64 {
+pub(crate) fn key(buckets: u64, primary: u64, secondary: u64, class: u32, nth: usize) -> u64 {
     // The tag tells apart the six pairs of three buckets, the fillers from the rest, and numbers.
-    let pair = (home * 2 + other - u64::from(other > home)) as u8;
+    let pair = (primary * 2 + secondary - u64::from(secondary > primary)) as u8;
     let sort = pair * 2 + u8::from(class == FILLER_CLASS);
     let mut tags = BTreeSet::new();
     (0..)
         .filter(|key| {
             let hash = hash(*key);
-            (hash.home(buckets), hash.other(buckets)) == (home, other)
+            (hash.primary(buckets), hash.secondary(buckets)) == (primary, secondary)
                 && hash.class() == class
                 // Prefers the lowest slot that is free, so that models can say which that is.
-                && hash.choice() == 0
+                && hash.preferred_slot() == 0
                 && hash.tag().in_slot(0) % 12 == sort
-                // All four before any is noted: a key that is passed over takes no tag away.
+                // All four before any is noted: a key that is passed over takes no tag.
                 && (0..4).all(|slot| !tags.contains(&(slot, hash.tag().in_slot(slot))))
                 && (0..4).all(|slot| tags.insert((slot, hash.tag().in_slot(slot))))
         })
@@ -101,8 +103,13 @@ pub(crate) fn key(buckets: u64, home: u64, other: u64, class: u32, nth: usize) -
 pub(crate) fn key_like(buckets: u64, like: u64) -> u64 {
     let looks = |key| {
         let hash = hash(key);
-        let places = (hash.home(buckets), hash.other(buckets));
-        (places, hash.class(), hash.choice(), hash.tag().in_slot(0))
+        let places = (hash.primary(buckets), hash.secondary(buckets));
+        (
+            places,
+            hash.class(),
+            hash.preferred_slot(),
+            hash.tag().in_slot(0),
+        )
     };
     (like + 1..)
         .find(|key| looks(*key) == looks(like))
@@ -117,7 +124,7 @@ pub(crate) enum Fate {
     /// Lives, and may die in the course of the model.
     Mortal,
     /// Cannot be told.
-    Unknowable,
+    Unknown,
 }
 
 /// A segment before the threads start: plain words.
@@ -174,45 +181,45 @@ impl<V: Number> Draft<V> {
         self.header(bucket, HEADER_WORDS) + slot * Typed::<u64, V>::SHAPE.slot_words()
     }
 
-    /// Puts an entry into a slot, and counts it if that is away from its home.
+    /// Puts an entry into a slot, and counts it if that is in its secondary bucket.
     pub(crate) fn put(&mut self, bucket: u64, slot: usize, key: u64, value: u64) -> &mut Self {
         let hash = hash(key);
         let start = self.slot(bucket, slot);
         self.words[start] = key;
-        let mut image = Image::<V>::uninit();
+        let mut image = WordBuf::<V>::uninit();
         let value = image.write(&V::of(value));
         self.words[start + 1..start + 1 + value.len()].copy_from_slice(value);
         let tags = self.header(bucket, 2 + slot / 8);
         self.words[tags] |= u64::from(hash.tag().in_slot(slot)) << (slot % 8 * 8);
         let state = self.header(bucket, 0);
         self.words[state] |= 1 << slot;
-        let home = hash.home(self.buckets);
-        if bucket != home {
-            assert_eq!(bucket, hash.other(self.buckets));
-            self.count_away(home, hash.class());
+        let primary = hash.primary(self.buckets);
+        if bucket != primary {
+            assert_eq!(bucket, hash.secondary(self.buckets));
+            self.count_overflow(primary, hash.class());
         }
         self
     }
 
-    /// Counts a key that lives away.
-    pub(crate) fn count_away(&mut self, home: u64, class: u32) -> &mut Self {
-        let away = self.header(home, 6);
-        self.words[away] += 1 << (class * 4);
+    /// Counts a key that is in its secondary bucket.
+    pub(crate) fn count_overflow(&mut self, primary: u64, class: u32) -> &mut Self {
+        let overflow = self.header(primary, 6);
+        self.words[overflow] += 1 << (class * 4);
         self
     }
 
     /// Fills `slots` with entries that nobody asks for, all of the same pair of buckets: they live
-    /// in `bucket`, and could live in `mate`. Of narrow values also the last slot, which is
+    /// in `bucket`, and could live in `alternate`. Of narrow values also the last slot, which is
     /// spare where values are wide: so fifteen entries make a bucket full in both.
     pub(crate) fn fill(
         &mut self,
         bucket: u64,
-        mate: u64,
+        alternate: u64,
         slots: impl Iterator<Item = usize>,
     ) -> &mut Self {
         let narrow = Typed::<u64, V>::SHAPE.value_words() <= 1;
         for slot in slots.chain(narrow.then_some(LAST)) {
-            let key = key(self.buckets, bucket, mate, FILLER_CLASS, slot);
+            let key = key(self.buckets, bucket, alternate, FILLER_CLASS, slot);
             self.put(bucket, slot, key, FILLER);
         }
         self
@@ -288,7 +295,7 @@ impl<V: Number> Draft<V> {
         self
     }
 
-    /// The segment of one execution, once for each of its threads and once for the observer.
+    /// The segment of one execution, once for each of its threads and once for the read-only view.
     pub(crate) fn share<const N: usize>(&self) -> [Rc<Segment<V>>; N] {
         let segment = self.build();
         std::array::from_fn(|_| segment.clone())
@@ -339,14 +346,14 @@ struct Kernel {
     fates: Vec<AtomicU64>,
 }
 
-impl Who for Kernel {
-    fn verdict(&self, token: Token) -> Verdict {
+impl LivenessCheck for Kernel {
+    fn liveness(&self, token: Token) -> Liveness {
         let fate = token.slot().map(|slot| &self.fates[slot as usize]);
         // Acquire: the kernel says "dead" only when the process has made its last access.
         match fate.map(|fate| fate.load(Ordering::Acquire)) {
-            Some(fate) if fate == Fate::Alive as u64 => Verdict::Alive,
-            Some(fate) if fate == Fate::Dead as u64 => Verdict::Dead,
-            _ => Verdict::Unknowable,
+            Some(fate) if fate == Fate::Alive as u64 => Liveness::Alive,
+            Some(fate) if fate == Fate::Dead as u64 => Liveness::Dead,
+            _ => Liveness::Unknown,
         }
     }
 }
@@ -382,7 +389,7 @@ impl std::fmt::Display for Got {
 impl<V: Number> Segment<V> {
     pub(crate) fn table(&self) -> Table<'_, Typed<u64, V>> {
         Table::new(
-            Area::new(&self.area, self.buckets, Typed::SHAPE),
+            Buckets::new(&self.area, self.buckets, Typed::SHAPE),
             hasher(),
             Moves::new(&self.ring),
         )
@@ -392,18 +399,18 @@ impl<V: Number> Segment<V> {
     pub(crate) fn table_of<S: Shape>(&self, shape: S) -> Table<'_, S> {
         assert_eq!(shape.slot_words(), Typed::<u64, V>::SHAPE.slot_words());
         Table::new(
-            Area::new(&self.area, self.buckets, shape),
+            Buckets::new(&self.area, self.buckets, shape),
             hasher(),
             Moves::new(&self.ring),
         )
     }
 
-    pub(crate) fn writer(&self, me: u32) -> Writer<'_, impl Who> {
+    pub(crate) fn writer(&self, me: u32) -> Writer<'_, impl LivenessCheck> {
         Writer::new(&self.kernel, token(me), self.turns)
     }
 
-    /// Who knows the dead.
-    pub(crate) fn who(&self) -> &impl Who {
+    /// Who knows dead processes.
+    pub(crate) fn who(&self) -> &impl LivenessCheck {
         &self.kernel
     }
 
@@ -411,27 +418,27 @@ impl<V: Number> Segment<V> {
         self.read(key, false)
     }
 
-    /// As a handle that cannot write reads when it has to be patient.
+    /// As a handle that cannot write reads when it has to be persistent.
     pub(crate) fn get_read_only(&self, key: u64) -> Got {
         self.read(key, true)
     }
 
-    fn read(&self, key: u64, patiently: bool) -> Got {
+    fn read(&self, key: u64, persistently: bool) -> Got {
         let words = [key];
-        let probe = Probe {
+        let hashed = HashedKey {
             hash: hash(key),
             words: &words,
         };
-        let mut image = Image::<V>::uninit();
+        let mut image = WordBuf::<V>::uninit();
         let mut sink = image.sink();
         let table = self.table();
-        let lookup = match patiently {
+        let lookup = match persistently {
             false => {
                 let mut take = |bucket: Bucket<'_, _>, slot| bucket.load_value(slot, &mut sink);
-                let glance = table.glance(probe, &mut take);
-                glance.unwrap_or_else(|| table.read_elsewhere(probe, &mut take))
+                let probe_primary = table.probe_primary(hashed, &mut take);
+                probe_primary.unwrap_or_else(|| table.read_slow(hashed, &mut take))
             }
-            true => table.read_patiently(probe, &mut sink),
+            true => table.read_persistently(hashed, &mut sink),
         };
         match lookup {
             Lookup::Hit => Got::Value(number::<V>(sink.words())),
@@ -443,14 +450,14 @@ impl<V: Number> Segment<V> {
     /// Whether the key is there, without its value.
     pub(crate) fn contains(&self, key: u64) -> Lookup {
         let words = [key];
-        let probe = Probe {
+        let hashed = HashedKey {
             hash: hash(key),
             words: &words,
         };
         let table = self.table();
         table
-            .glance(probe, |_, _| ())
-            .unwrap_or_else(|| table.read_elsewhere(probe, |_, _| ()))
+            .probe_primary(hashed, |_, _| ())
+            .unwrap_or_else(|| table.read_slow(hashed, |_, _| ()))
     }
 
     /// `decide` gets what is there and says what shall be: `Err(())` leaves all as it is.
@@ -461,12 +468,12 @@ impl<V: Number> Segment<V> {
         mut decide: impl FnMut(Option<u64>) -> Result<Option<u64>, ()>,
     ) -> Result<Outcome, Blocked> {
         let words = [key];
-        let probe = Probe {
+        let hashed = HashedKey {
             hash: hash(key),
             words: &words,
         };
-        let mut image = Image::<V>::uninit();
-        let mut new_image = Image::<V>::uninit();
+        let mut image = WordBuf::<V>::uninit();
+        let mut new_image = WordBuf::<V>::uninit();
         let new = new_image.write(&V::of(0));
         let mut writer = Writer::new(&self.kernel, token(me), self.turns);
         let mut sink = image.sink();
@@ -475,15 +482,15 @@ impl<V: Number> Segment<V> {
                 Err(()) => Edit::Keep,
                 Ok(None) => Edit::Remove,
                 Ok(Some(value)) => {
-                    let mut image = Image::<V>::uninit();
+                    let mut image = WordBuf::<V>::uninit();
                     new.copy_from_slice(image.write(&V::of(value)));
                     Edit::Put
                 }
             };
         let table = self.table();
-        match table.edit_at_home(token(me), probe, &mut sink, new, &mut decide) {
+        match table.edit_in_primary(token(me), hashed, &mut sink, new, &mut decide) {
             Some(outcome) => Ok(outcome),
-            None => table.edit(&mut writer, probe, &mut sink, new, &mut decide),
+            None => table.edit(&mut writer, hashed, &mut sink, new, &mut decide),
         }
     }
 
@@ -512,7 +519,7 @@ impl<V: Number> Segment<V> {
             current.map(|current| Some(current + more)).ok_or(())
         }) {
             Ok(Outcome::Replaced) => format!("from{}", found.expect("it was replaced")),
-            other => short(other),
+            word => short(word),
         }
     }
 
@@ -531,7 +538,7 @@ impl<V: Number> Segment<V> {
     /// All entries, as a walk meets them, but for the fillers.
     pub(crate) fn walk(&self) -> String {
         let table = self.table();
-        let mut walk = Walk::new(&table);
+        let mut walk = Scan::new(&table);
         let mut entries = Entries::default();
         let mut met = Vec::new();
         loop {
@@ -551,15 +558,15 @@ impl<V: Number> Segment<V> {
         met.join("+")
     }
 
-    /// After all threads have ended: meets every lock that still stands, and so buries its owner.
-    pub(crate) fn bury_all(&self, me: u32) {
+    /// After all threads have exited: meets every lock that still stands, and so takes it over.
+    pub(crate) fn take_over_all(&self, me: u32) {
         let table = self.table();
         let mut writer = Writer::new(&self.kernel, token(me), self.turns);
         for bucket in 0..self.buckets {
             if self.lock_after_all(bucket) != LockWord::FREE {
                 // As a writer would, who wants this bucket and nothing else.
                 while let Err(found) = table.bucket(bucket).try_lock(writer.token(), 0) {
-                    if table.overcome(&mut writer, bucket, found).is_err() {
+                    if table.resolve_conflict(&mut writer, bucket, found).is_err() {
                         break;
                     }
                 }
@@ -568,13 +575,13 @@ impl<V: Number> Segment<V> {
     }
 
     /// The kernel notices that a participant is gone. It notices after the last access.
-    pub(crate) fn bury(&self, participant: u32) {
-        self.bury_silently(participant);
+    pub(crate) fn take_over(&self, participant: u32) {
+        self.take_over_silently(participant);
         sync::death(token(participant).to_word(), &self.area);
     }
 
-    /// The same, but those who sleep on a lock of his sleep on until somebody wakes them.
-    pub(crate) fn bury_silently(&self, participant: u32) {
+    /// The same, but those who sleep on a lock of its sleep on until somebody wakes them.
+    pub(crate) fn take_over_silently(&self, participant: u32) {
         self.kernel.fates[participant as usize].store(Fate::Dead as u64, Ordering::Release);
     }
 
@@ -582,7 +589,7 @@ impl<V: Number> Segment<V> {
     /// `writes`, if it comes to that.
     pub(crate) fn mortal(&self, me: u32, writes: u32, f: impl FnOnce() -> String) -> String {
         sync::mortal(writes, f).unwrap_or_else(|| {
-            self.bury(me);
+            self.take_over(me);
             "died".to_owned()
         })
     }
@@ -592,10 +599,10 @@ impl<V: Number> Segment<V> {
         sync::mortal(writes, f).unwrap_or_else(|| "stopped".to_owned())
     }
 
-    /// What is there after all threads have ended, in the order of `keys`, "-" if absent; and
+    /// What is there after all threads have exited, in the order of `keys`, "-" if absent; and
     /// the invariants: no lock is held, each entry is in one of its two buckets and in no
-    /// other, a reader finds it, nothing else is there, and the counters of keys away from
-    /// home are right (`exact`) or at least not too low.
+    /// other, a reader finds it, nothing else is there, and the counters of overflowed keys from
+    /// primary bucket are right (`exact`) or at least not too low.
     pub(crate) fn settled(&self, keys: &[u64], exact: bool) -> String {
         sync::quiet(|| {
             let entries = self.entries();
@@ -607,16 +614,16 @@ impl<V: Number> Segment<V> {
                     "bucket {bucket} is still locked"
                 );
             }
-            let mut away: BTreeMap<(u64, u32), u64> = BTreeMap::new();
+            let mut overflow: BTreeMap<(u64, u32), u64> = BTreeMap::new();
             for (key, (bucket, value)) in &entries {
                 assert_eq!(
                     self.get(*key),
                     Got::Value(*value),
                     "a reader finds every entry"
                 );
-                let home = hash(*key).home(self.buckets);
-                if *bucket != home {
-                    *away.entry((home, hash(*key).class())).or_default() += 1;
+                let primary = hash(*key).primary(self.buckets);
+                if *bucket != primary {
+                    *overflow.entry((primary, hash(*key).class())).or_default() += 1;
                 }
                 assert!(
                     *value == FILLER || keys.contains(key),
@@ -625,14 +632,17 @@ impl<V: Number> Segment<V> {
             }
             for bucket in 0..self.buckets {
                 for class in 0..16 {
-                    let least = away.get(&(bucket, class)).copied().unwrap_or(0);
-                    let count = self.table().bucket(bucket).away(class);
+                    let least = overflow.get(&(bucket, class)).copied().unwrap_or(0);
+                    let count = self.table().bucket(bucket).overflow(class);
                     let right = if exact {
                         count == least
                     } else {
                         count >= least
                     };
-                    assert!(right, "{count} counted, {least} away from bucket {bucket}");
+                    assert!(
+                        right,
+                        "{count} counted, {least} overflowed from bucket {bucket}"
+                    );
                 }
             }
             let values = keys.iter().map(|key| {
@@ -650,11 +660,14 @@ impl<V: Number> Segment<V> {
         for index in 0..self.buckets {
             let bucket = table.bucket(index);
             let mut words = Vec::new();
-            for slot in bucket.begin().occupied() {
+            for slot in bucket.read_begin().occupied() {
                 words.clear();
                 bucket.append_entry(slot, &mut words);
                 let key = words[0];
-                let buckets = [hash(key).home(self.buckets), hash(key).other(self.buckets)];
+                let buckets = [
+                    hash(key).primary(self.buckets),
+                    hash(key).secondary(self.buckets),
+                ];
                 assert!(buckets.contains(&index), "key {key} is in a foreign bucket");
                 let before = entries.insert(key, (index, number::<V>(&words[1..])));
                 assert_eq!(before, None, "key {key} is there twice");
@@ -663,9 +676,9 @@ impl<V: Number> Segment<V> {
         entries
     }
 
-    /// How many keys of a class are counted as away from a bucket, after the end.
-    pub(crate) fn away_after_all(&self, bucket: u64, class: u32) -> u64 {
-        sync::quiet(|| self.table().bucket(bucket).away(class))
+    /// How many keys of a class are counted as overflowed from a bucket, after the end.
+    pub(crate) fn in_secondary_after_all(&self, bucket: u64, class: u32) -> u64 {
+        sync::quiet(|| self.table().bucket(bucket).overflow(class))
     }
 
     /// The lock word of a bucket, after the end.
@@ -688,6 +701,6 @@ pub(crate) fn short(outcome: Result<Outcome, Blocked>) -> String {
         Ok(Outcome::Removed) => "removed".to_owned(),
         Err(Blocked::Full) => "full".to_owned(),
         Err(Blocked::Busy { .. }) => "busy".to_owned(),
-        Err(Blocked::Damaged { .. }) => "damaged".to_owned(),
+        Err(Blocked::Corrupted { .. }) => "damaged".to_owned(),
     }
 }

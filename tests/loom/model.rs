@@ -82,16 +82,16 @@ pub(crate) fn explore_within(
         Ok(outcomes) => outcomes.iter().cloned().collect(),
         Err(_) => Vec::new(),
     };
-    let verdict = match &explored {
+    let liveness = match &explored {
         Ok(()) if outcomes == expected => "passed",
         _ => "failed",
     };
-    let line = format!("model {name} {verdict} after {executions} executions");
+    let line = format!("model {name} {liveness} after {executions} executions");
     if std::env::var_os("SHMKV_MODEL_EXIT").is_some() {
         // `cargo xtask mutants` wants to know no more than this, and a mutant is not killed by
         // being explored in fewer executions. (Not by `println!`, whose output would be kept
-        // until the test has ended.)
-        if verdict == "failed" {
+        // until the test is over.)
+        if liveness == "failed" {
             let _ = writeln!(std::io::stdout(), "\n{line}");
             std::process::exit(1);
         }

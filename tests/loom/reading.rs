@@ -12,7 +12,7 @@ fn k() -> u64 {
     key(BUCKETS, 0, 1, 0, 0)
 }
 
-/// `k` with value 1 in slot 0 of its home; slots 0 to 2 are going to be written.
+/// `k` with value 1 in slot 0 of its primary bucket; slots 0 to 2 are going to be written.
 fn one_entry<V: Number>() -> Draft<V> {
     let mut draft = Draft::new(BUCKETS);
     draft.put(0, 0, k(), 1).live(0, &[0, 1, 2]);

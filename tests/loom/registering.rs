@@ -6,15 +6,15 @@ use super::slot::{Claim, Record, SLOT_WORDS, Slot, Snapshot, State};
 use super::token::{LockWord, Token};
 use crate::memory::{Draft, Narrow, token};
 use crate::model::{explore, race, role};
-use crate::protocol::hash::Hashed;
+use crate::protocol::hash::KeyHash;
 use crate::protocol::lease::{self, CELL_WORDS, Leases};
 use crate::sys::sync::{self, AtomicU64, Ordering};
 
 /// The slot that all are about.
 const INDEX: u32 = 0;
 
-/// A table of one slot, once for each thread of an execution and once for the observer; held by
-/// the process `holder`, if that is not 0.
+/// A table of one slot, once for each thread of an execution and once for the read-only view; held
+/// by the process `holder`, if that is not 0.
 fn share<const N: usize>(holder: u32) -> [Rc<Vec<AtomicU64>>; N] {
     share_live(holder, &[0, 1, 2, 3, 4, 5, 6, 7])
 }
@@ -64,7 +64,7 @@ fn seen(snapshot: Snapshot) -> String {
         (State::Claiming, _) => format!("{pid}?"),
         (State::Held, Some(_)) => format!("{pid}"),
         (State::Held, None) => format!("{pid} unread"),
-        (State::Wild, _) => panic!("nobody wrote this"),
+        (State::Invalid, _) => panic!("nobody wrote this"),
     }
 }
 
@@ -75,7 +75,7 @@ fn register(table: &[AtomicU64], found: Claim, pid: u32) -> String {
     };
     match slot(table).publish(claim, record(pid)) {
         Some(_) => "holds".to_owned(),
-        None => "robbed".to_owned(),
+        None => "replaced".to_owned(),
     }
 }
 
@@ -123,8 +123,8 @@ fn of_two_claimants_one_holds_the_slot() {
 /// first one goes on. It must not write over what the other has written, which is what stood there
 /// before, but for the mask: the other one held the slot earlier as well.
 #[test]
-fn claimant_that_is_robbed_notices_and_spoils_nothing() {
-    let expected = ["holds late 42", "robbed holds 43"];
+fn claimant_that_is_replaced_notices_and_spoils_nothing() {
+    let expected = ["holds late 42", "replaced holds 43"];
     explore(2, 20, &expected, |turn| {
         let [a, b, end] = share_live(43, &[0, 1, 2, 7]);
         let dead = sync::quiet(|| slot(&end).claim());
@@ -139,7 +139,7 @@ fn claimant_that_is_robbed_notices_and_spoils_nothing() {
 }
 
 /// Smallest interesting schedule: the holder is dead, and another process writes its own record over
-/// his while the reader looks.
+/// its while the reader looks.
 #[test]
 fn record_is_never_taken_for_another_holders() {
     let expected = ["holds 42", "holds 43", "holds 43?"];
@@ -185,7 +185,7 @@ fn owner_of_a_lock_is_found_in_its_slot() {
                 let (me, table) = (Token::new(INDEX, 1), segment.table());
                 if let Way::Lease = way {
                     // As the lock below, held for ever.
-                    match Leases::new(&lease).claim(Hashed(5), me, None, 1, 1) {
+                    match Leases::new(&lease).claim(KeyHash(5), me, None, 1, 1) {
                         lease::Claim::Ours(lease) => std::mem::forget(lease),
                         _ => panic!("nobody else wants it"),
                     }

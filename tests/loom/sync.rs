@@ -42,7 +42,7 @@ pub(crate) const WAIT_SLICE_US: u32 = 1000;
 thread_local! {
     /// Whether a model is running on this thread of the operating system.
     static IN_MODEL: Cell<bool> = const { Cell::new(false) };
-    /// Whether the accesses are those of an observer after the end, with nobody else left.
+    /// Whether the accesses are those of a read-only view after the end, with nobody else left.
     static QUIET: Cell<bool> = const { Cell::new(false) };
     /// Whether a sleeper wakes when its slice of time is over: else only if somebody wakes it,
     /// or dies.
@@ -70,7 +70,7 @@ pub(crate) fn end_of_model() {
     IN_MODEL.set(false);
 }
 
-/// Runs `f` as an observer after all threads were joined.
+/// Runs `f` as a read-only view after all threads were joined.
 pub(crate) fn quiet<R>(f: impl FnOnce() -> R) -> R {
     QUIET.set(true);
     let result = f();
@@ -94,8 +94,8 @@ pub(crate) fn spin_nimbly(spins: u32) {
 }
 
 /// Says that an owner has died: who sleeps on one of `words` wakes up and asks, and nobody falls
-/// asleep any more on a word of his. (In reality sleepers wake up from time to time, and that they do
-/// so after the death is all that matters.)
+/// asleep any more on a word of its own. (In reality sleepers wake up from time to time, and that
+/// they do so after the death is all that matters.)
 pub(crate) fn death(owner: u64, words: &[AtomicU64]) {
     DEAD.with_borrow_mut(|dead| dead.push(owner));
     for word in words {

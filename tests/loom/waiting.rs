@@ -1,4 +1,4 @@
-//! Sleeping for a lock. Nobody wakes up by himself in these models (nor in most of the others): a
+//! Sleeping for a lock. Nobody wakes up by itself in these models (nor in most of the others): a
 //! wake-up that is lost is a deadlock, and loom says so.
 
 use crate::memory::{Draft, Fate, Narrow, key};
@@ -39,7 +39,7 @@ fn all_waiters_are_woken() {
 }
 
 /// Smallest interesting schedule: one sleeps on the lock of an owner who lives; the owner
-/// dies; somebody takes the lock over, and wakes the sleeper when he is done.
+/// dies; somebody takes the lock over, and wakes the sleeper when it is done.
 #[test]
 fn who_sleeps_on_a_dead_owner_is_woken_by_the_taker() {
     let (k, mut draft) = one_entry();
@@ -49,7 +49,7 @@ fn who_sleeps_on_a_dead_owner_is_woken_by_the_taker() {
         let [a, b, end] = draft.share();
         let sleeper = role(move || a.add(1, k, 10));
         let taker = role(move || {
-            b.bury_silently(0);
+            b.take_over_silently(0);
             b.add(2, k, 20)
         });
         let outcome = race(turn, [sleeper, taker]);

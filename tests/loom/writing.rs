@@ -117,9 +117,9 @@ fn absent_key_is_inserted_once() {
     );
 }
 
-/// As above; home is full, so the key goes to its other bucket.
+/// As above; the primary bucket is full, so the key goes to its secondary bucket.
 #[test]
-fn absent_key_is_inserted_once_away_from_home() {
+fn absent_key_is_inserted_once_in_secondary_bucket() {
     let k = k();
     let mut draft = Draft::<Wide>::new(BUCKETS);
     draft.fill(0, 1, 0..15).live(0, &[]).live(1, &[0, 1]);
@@ -137,10 +137,10 @@ fn absent_key_is_inserted_once_away_from_home() {
     );
 }
 
-/// Smallest interesting schedule: the first finds home full; the second makes room there and
-/// finds the key absent, before the first has put it into the other bucket.
+/// Smallest interesting schedule: the first finds the primary bucket full; the second makes room
+/// there and finds the key absent, before the first has put it into the secondary bucket.
 #[test]
-fn absent_key_is_inserted_once_while_home_gets_room() {
+fn absent_key_is_inserted_once_while_primary_gets_room() {
     let (k, gone) = (k(), key(BUCKETS, 0, 1, 1, 0));
     let mut draft = Draft::<Wide>::new(BUCKETS);
     draft.fill(0, 1, 0..14).put(0, 14, gone, 9);
@@ -170,8 +170,8 @@ fn two_keys_go_into_one_bucket() {
     });
 }
 
-/// Smallest interesting schedule: each holds the home of its key and wants the other's, where
-/// its own key lives.
+/// Smallest interesting schedule: each holds the primary bucket of its key and wants the other's,
+/// where its own key lives.
 #[test]
 fn crossed_buckets_do_not_deadlock() {
     let (a_key, b_key) = (key(BUCKETS, 0, 1, 0, 0), key(BUCKETS, 1, 0, 0, 0));
@@ -187,7 +187,7 @@ fn crossed_buckets_do_not_deadlock() {
     });
 }
 
-/// Smallest interesting schedule: the update finds the key, the remove takes it away; whoever
+/// Smallest interesting schedule: the update finds the key, the remove takes it out; whoever
 /// comes second finds what the first left.
 #[test]
 fn update_against_remove() {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 use rustix::fs::{FallocateFlags, MemfdFlags};
-use shmkv::{LayoutError, Map, OpenError, RegisterError, Segment, SegmentError, Value, WriteError};
+use shmkv::{FormatError, Map, OpenError, RegisterError, Segment, SegmentError, Value, WriteError};
 
 const ENTRIES: u64 = 500;
 
@@ -115,7 +115,7 @@ fn holes_punched_while_in_use_cost_entries_and_nothing_else() {
         let reader = Map::<u64, [u64; 3]>::builder()
             .open_read_only(map.segment().clone())
             .unwrap();
-        let file = File::from(map.as_fd().unwrap().try_clone_to_owned().unwrap());
+        let file = File::from(map.fd().unwrap().try_clone_to_owned().unwrap());
         let parts = Parts::of(&file);
         // Half of the buckets; sealing forbids other lengths, but not this.
         punch(&file, parts.buckets, (parts.end - parts.buckets) / 2);
@@ -125,7 +125,8 @@ fn holes_punched_while_in_use_cost_entries_and_nothing_else() {
             let found = reader.get(&key).unwrap();
             assert!(found.is_none_or(|value| value == [key; 3]));
             match map.insert(key, [key; 3]) {
-                // A key may be in its other bucket, which the hole has made its home forget.
+                // A key may be in its secondary bucket, which the hole has made its primary bucket
+                // forget.
                 Ok(_) | Err(WriteError::Full { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
@@ -150,10 +151,10 @@ fn shortening_a_file_kills_its_users_by_sigbus_and_later_openers_are_told() {
         let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
         let map = open(&given_segment()).unwrap();
         assert_eq!(map.get(&3), Ok(Some([3; 3])));
-        tell("open");
+        notify("open");
         assert_eq!(listen(), "go on");
         let _ = map.get(&3);
-        tell("survived");
+        notify("survived");
         return;
     }
     for scratch in [Scratch::shm(), Scratch::file()] {
@@ -175,7 +176,7 @@ fn shortening_a_file_kills_its_users_by_sigbus_and_later_openers_are_told() {
             assert!(
                 matches!(
                     error,
-                    OpenError::Layout(LayoutError::Truncated { expected, found: 4096 })
+                    OpenError::Header(FormatError::Truncated { expected, found: 4096 })
                         if expected == len
                 ),
                 "{error}"
@@ -187,7 +188,7 @@ fn shortening_a_file_kills_its_users_by_sigbus_and_later_openers_are_told() {
 #[test]
 fn a_memfd_that_a_peer_has_cannot_be_shortened_and_so_kills_nobody() {
     let map = filled(&Segment::memfd("sealed").unwrap());
-    let peer = File::from(map.as_fd().unwrap().try_clone_to_owned().unwrap());
+    let peer = File::from(map.fd().unwrap().try_clone_to_owned().unwrap());
     assert!(map.segment().metadata().unwrap().sealed);
     for len in [0, 4096, 1 << 30] {
         let error = peer.set_len(len).unwrap_err();
@@ -201,7 +202,7 @@ fn a_memfd_without_seals_is_opened_and_its_metadata_says_so() {
     let made = filled(&Segment::memfd("original").unwrap());
     let len = made.stats().bytes;
     let mut bytes = vec![0; len as usize];
-    let original = File::from(made.as_fd().unwrap().try_clone_to_owned().unwrap());
+    let original = File::from(made.fd().unwrap().try_clone_to_owned().unwrap());
     original.read_exact_at(&mut bytes, 0).unwrap();
     let unsealed = File::from(rustix::fs::memfd_create("copy", MemfdFlags::CLOEXEC).unwrap());
     unsealed.write_all_at(&bytes, 0).unwrap();
@@ -250,7 +251,7 @@ fn a_system_v_segment_smaller_than_its_header_says_is_truncated() {
     let made = filled(&Segment::memfd("original").unwrap());
     let len = made.stats().bytes as usize;
     let mut bytes = vec![0; len];
-    let original = File::from(made.as_fd().unwrap().try_clone_to_owned().unwrap());
+    let original = File::from(made.fd().unwrap().try_clone_to_owned().unwrap());
     original.read_exact_at(&mut bytes, 0).unwrap();
     for (planted, is_whole) in [(len, true), (len - 4096, false), (8192, false)] {
         let scratch = Scratch::sysv();
@@ -264,7 +265,7 @@ fn a_system_v_segment_smaller_than_its_header_says_is_truncated() {
             assert!(
                 matches!(
                     error,
-                    OpenError::Layout(LayoutError::Truncated { expected, found })
+                    OpenError::Header(FormatError::Truncated { expected, found })
                         if expected == len as u64 && found == planted as u64
                 ),
                 "{error}"
@@ -300,7 +301,7 @@ fn a_foreign_system_v_segment_under_our_key_is_left_alone() {
     let before = scratch.segment().metadata().unwrap();
     for error in refusals(scratch.segment()) {
         assert!(
-            matches!(error, OpenError::Layout(LayoutError::BadMagic { .. })),
+            matches!(error, OpenError::Header(FormatError::BadMagic { .. })),
             "{error}"
         );
     }

@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use shmkv::{Cache, CacheBuilder, LoadError, Map, Segment, Verdict};
+use shmkv::{Cache, CacheBuilder, Liveness, LoadError, Map, Segment};
 
 /// Long enough that nobody gives up because the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 fn builder() -> CacheBuilder<u64, u64> {
     Cache::builder()
         .max_capacity(10_000)
-        .load_timeout(PATIENCE)
-        .lock_timeout(PATIENCE)
+        .load_timeout(TIMEOUT)
+        .lock_timeout(TIMEOUT)
 }
 
 fn create(scratch: &Scratch) -> Cache<u64, u64> {
@@ -45,7 +45,7 @@ fn sixty_four_processes_that_miss_together_load_once() {
                 key * 10
             });
             assert_eq!(value.unwrap(), key * 10);
-            tell(&format!("{key} {ran}"));
+            notify(&format!("{key} {ran}"));
         }
         return;
     }
@@ -79,10 +79,10 @@ fn killed_loader_is_followed_at_once_by_exactly_one_other() {
     if role().is_some() {
         let cache = open(given_segment());
         let log: Map<u64, u64> = Map::builder()
-            .lock_timeout(PATIENCE)
+            .lock_timeout(TIMEOUT)
             .open(format!("{}-log", given_segment()).as_str())
             .unwrap();
-        tell("ready");
+        notify("ready");
         loop {
             let Ok(key) = listen().parse::<u64>() else {
                 return;
@@ -90,7 +90,7 @@ fn killed_loader_is_followed_at_once_by_exactly_one_other() {
             let value = cache.get_or_insert_with(&key, || {
                 let attempt = log.fetch_add(&(key * 2), 1).unwrap();
                 if attempt.is_none() {
-                    tell("loading");
+                    notify("loading");
                     loop {
                         std::thread::park();
                     }
@@ -99,7 +99,7 @@ fn killed_loader_is_followed_at_once_by_exactly_one_other() {
                 key
             });
             assert_eq!(value.unwrap(), key);
-            tell("done");
+            notify("done");
         }
     }
     let rounds = if long() { 1000 } else { 40 };
@@ -264,7 +264,7 @@ fn loaders_that_wait_for_each_other_end_with_an_error_and_not_never() {
             match cache.get_or_insert_with(&other, || 1) {
                 Err(LoadError::Busy { owner, waited }) => {
                     assert_eq!(owner.pid(), Some(std::process::id()));
-                    assert_eq!(owner.verdict(), Verdict::Alive);
+                    assert_eq!(owner.liveness(), Liveness::Alive);
                     assert_eq!(waited, timeout);
                     Err("busy")
                 }
@@ -283,12 +283,12 @@ fn loaders_that_wait_for_each_other_end_with_an_error_and_not_never() {
 }
 
 #[test]
-fn stopped_loader_is_never_robbed_and_named() {
-    const NAME: &str = "cache_load::stopped_loader_is_never_robbed_and_named";
+fn stopped_loader_is_never_replaced_and_named() {
+    const NAME: &str = "cache_load::stopped_loader_is_never_replaced_and_named";
     if role().is_some() {
         let cache = open(given_segment());
         let _ = cache.get_or_insert_with(&1, || {
-            tell("loading");
+            notify("loading");
             listen();
             5
         });
@@ -365,7 +365,7 @@ fn child_of_a_fork_does_not_end_its_parents_load() {
                     unsafe { libc::waitpid(child, &mut status, 0) };
                     assert_eq!(status, 0);
                     // Were the lease gone, this would run the loader instead of waiting.
-                    tell("asked");
+                    notify("asked");
                     assert_eq!(listen(), "go on");
                     5
                 }

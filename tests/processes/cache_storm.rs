@@ -96,7 +96,7 @@ fn cache_survives_a_storm_of_kills() {
     if role().is_some() {
         let cache = open(given_segment());
         let mut random = Random::seeded();
-        tell("ready");
+        notify("ready");
         loop {
             step(&cache, &mut random).unwrap();
         }

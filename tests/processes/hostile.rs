@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 use shmkv::{
-    Exchange, HashKind, Key, LayoutError, Map, OpenError, ReadError, ReadOnlyMap, Segment,
-    SegmentError, Str, SweepError, TryInsert, Value, WriteError,
+    CompareExchange, FormatError, HashFunction, Key, Map, OpenError, ReadError, ReadOnlyMap,
+    Segment, SegmentError, Str, SweepError, TryInsert, Value, WriteError,
 };
 
 fn map_with_ten<V: Value>(scratch: &Scratch, value: impl Fn(u64) -> V) -> Map<u64, V> {
@@ -132,7 +132,7 @@ fn open_of_another_version_names_both() {
     let error = after(|file| file.write_all_at(&7u32.to_ne_bytes(), 12).unwrap());
     assert!(matches!(
         error,
-        OpenError::Layout(LayoutError::WrongVersion {
+        OpenError::Header(FormatError::WrongVersion {
             found: 7,
             expected: 1
         })
@@ -150,7 +150,7 @@ fn open_of_the_other_byte_order_says_so() {
     });
     assert!(matches!(
         error,
-        OpenError::Layout(LayoutError::WrongEndianness { .. })
+        OpenError::Header(FormatError::WrongEndianness { .. })
     ));
     assert_says(&error, &["other byte order", "0x0d0c0b0a", "0x0a0b0c0d"]);
 }
@@ -166,7 +166,7 @@ fn open_of_a_truncated_segment_gives_both_lengths() {
         let found = len - cut;
         assert!(matches!(
             error,
-            OpenError::Layout(LayoutError::Truncated { expected, found: there })
+            OpenError::Header(FormatError::Truncated { expected, found: there })
                 if expected == len && there == found
         ));
         assert_says(&error, &[&len.to_string(), &found.to_string(), "truncated"]);
@@ -210,7 +210,7 @@ fn open_of_something_too_short_for_a_segment_says_how_long_it_is() {
 }
 
 #[test]
-fn open_of_garbage_says_that_it_belongs_to_another_program() {
+fn open_of_invalid_bytes_says_that_it_belongs_to_another_program() {
     for fill in [0u64, u64::MAX, 0x464C_457F] {
         let error = after(|file| {
             for at in (0..8192).step_by(8) {
@@ -219,7 +219,7 @@ fn open_of_garbage_says_that_it_belongs_to_another_program() {
         });
         assert!(matches!(
             error,
-            OpenError::Layout(LayoutError::BadMagic { found, .. }) if found == fill
+            OpenError::Header(FormatError::BadMagic { found, .. }) if found == fill
         ));
         assert_says(&error, &["belongs to another program"]);
     }
@@ -230,7 +230,7 @@ fn open_of_a_scribbled_header_says_that_it_was_damaged() {
     let error = after(|file| write_word(file, 136, 3));
     assert!(matches!(
         error,
-        OpenError::Layout(LayoutError::BadChecksum { .. })
+        OpenError::Header(FormatError::BadChecksum { .. })
     ));
     assert_says(&error, &["checksum", "damaged"]);
 }
@@ -243,7 +243,7 @@ fn open_of_a_forged_header_names_the_field() {
     });
     assert!(matches!(
         error,
-        OpenError::Layout(LayoutError::BadField {
+        OpenError::Header(FormatError::BadField {
             field: "buckets",
             found: u64::MAX,
             ..
@@ -340,7 +340,9 @@ fn open_or_create_refuses_less_room_or_another_hash_than_it_was_asked_for() {
             found: 10
         }
     ));
-    let error = ask().hash(HashKind::Sip).open_or_create(scratch.segment());
+    let error = ask()
+        .hash(HashFunction::Sip)
+        .open_or_create(scratch.segment());
     let error = error.unwrap_err();
     assert!(matches!(error, OpenError::HashDiffers { .. }));
     assert_says(&error, &["rapidhash", "SipHash-1-3"]);
@@ -448,14 +450,14 @@ fn scribbling_over_the_header_after_opening_makes_no_difference() {
         assert_eq!((reader.len(), reader.capacity()), (10, 10));
         assert_eq!(reader.iter().filter(Result::is_ok).count(), 10);
         assert_eq!(reader.stats(), before);
-        assert_eq!(reader.layout(), map.layout());
+        assert_eq!(reader.header(), map.header());
     }
     let error = Map::<u64, [u64; 3]>::builder()
         .open(scratch.segment())
         .unwrap_err();
     assert!(matches!(
         error,
-        OpenError::Layout(LayoutError::BadMagic { .. })
+        OpenError::Header(FormatError::BadMagic { .. })
     ));
 }
 
@@ -472,12 +474,12 @@ fn lock_words(file: &File) -> Vec<u64> {
         .collect()
 }
 
-/// What one operation may take on a segment of garbage: a lock word may name this very process, so
-/// that it waits for its timeout, but not more than a few times.
+/// What one operation may take on a segment of invalid bytes: a lock word may name this very
+/// process, so that it waits for its timeout, but not more than a few times.
 const LOCK_TIMEOUT: Duration = Duration::from_micros(500);
 const ONE_OPERATION: Duration = Duration::from_secs(2);
 
-/// Runs the whole interface on a map of garbage. Whatever it answers, it must answer.
+/// Runs the whole interface on a map of invalid bytes. Whatever it answers, it must answer.
 fn use_everything<K: Key, V: Value>(map: &Map<K, V>, buckets: u64, keys: &[K], value: V) {
     // What the buckets hold at most, and what an iterator keeps in mind at most.
     let most = buckets as usize * 16 + (1 << 16);
@@ -503,7 +505,12 @@ fn use_everything<K: Key, V: Value>(map: &Map<K, V>, buckets: u64, keys: &[K], v
         timed(
             "compare_exchange",
             &mut || match map.compare_exchange(key, &value, value) {
-                Ok(Exchange::Done | Exchange::Differs(_) | Exchange::Absent) | Err(_) => {}
+                Ok(
+                    CompareExchange::Exchanged
+                    | CompareExchange::Mismatch(_)
+                    | CompareExchange::Absent,
+                )
+                | Err(_) => {}
             },
         );
         timed("remove", &mut || drop(map.remove(key)));
@@ -539,13 +546,13 @@ fn nasty_word(random: &mut Random, token: u64) -> u64 {
         3 => random.below(20),
         4 => u64::MAX,
         5 => random.next() | 0xFFFF,
-        // Close to a lock word that a living process could hold.
+        // Close to a lock word that a live process could hold.
         6 => token ^ random.below(4),
         _ => 1 << random.below(64),
     }
 }
 
-fn survives_garbage<V: Value>(rounds: u64, value_of: impl Fn(u64) -> V) {
+fn survives_invalid_bytes<V: Value>(rounds: u64, value_of: impl Fn(u64) -> V) {
     let deadline = Instant::now() + Duration::from_secs(60);
     for round in 0..rounds {
         let mut random = Random(round);
@@ -606,23 +613,23 @@ fn survives_garbage<V: Value>(rounds: u64, value_of: impl Fn(u64) -> V) {
 }
 
 #[test]
-fn garbage_in_buckets_of_words_neither_panics_nor_hangs() {
-    survives_garbage(24, |key| key);
+fn invalid_bytes_in_buckets_of_words_neither_panic_nor_hang() {
+    survives_invalid_bytes(24, |key| key);
 }
 
 #[test]
-fn garbage_in_buckets_of_long_values_neither_panics_nor_hangs() {
-    survives_garbage(24, |key| [key; 9]);
+fn invalid_bytes_in_buckets_of_long_values_neither_panic_nor_hang() {
+    survives_invalid_bytes(24, |key| [key; 9]);
 }
 
 #[test]
-fn garbage_in_buckets_of_flags_neither_panics_nor_hangs() {
-    survives_garbage(24, |key| [key % 2 == 0; 20]);
+fn invalid_bytes_in_buckets_of_flags_neither_panic_nor_hang() {
+    survives_invalid_bytes(24, |key| [key % 2 == 0; 20]);
 }
 
 #[test]
-fn garbage_in_buckets_of_a_set_neither_panics_nor_hangs() {
-    survives_garbage(24, |_| ());
+fn invalid_bytes_in_buckets_of_a_set_neither_panic_nor_hang() {
+    survives_invalid_bytes(24, |_| ());
 }
 
 #[test]
@@ -647,12 +654,12 @@ fn a_lock_that_names_ourselves_ends_in_busy_and_not_in_a_hang() {
     let map = map_with_ten(&scratch, |key| key);
     let file = file_of(&scratch);
     let parts = Parts::of(&file);
-    let impatient: Map<u64, u64> = Map::builder()
+    let with_short_timeout: Map<u64, u64> = Map::builder()
         .lock_timeout(Duration::from_millis(20))
         .open(scratch.segment())
         .unwrap();
     let others = lock_words(&file);
-    impatient.insert(0, 0).unwrap();
+    with_short_timeout.insert(0, 0).unwrap();
     let mut ours = lock_words(&file);
     ours.retain(|word| !others.contains(word));
     let token = ours[0];
@@ -660,7 +667,7 @@ fn a_lock_that_names_ourselves_ends_in_busy_and_not_in_a_hang() {
         write_word(&file, parts.bucket(bucket) + 8, token);
     }
     let begun = Instant::now();
-    let error = impatient.insert(0, 1).unwrap_err();
+    let error = with_short_timeout.insert(0, 1).unwrap_err();
     assert!(matches!(error, WriteError::Busy { .. }), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(2));
     assert_eq!(map.get(&0), Ok(Some(0)));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::Parts;
 use proptest::prelude::*;
-use shmkv::{AfterMachineCrash, Map, OpenError, ReadOnlyMap, Segment, Synced, WriteError};
+use shmkv::{CrashPolicy, Map, OpenError, ReadOnlyMap, Segment, SyncOutcome, WriteError};
 
 const PAGE: usize = 4096;
 
@@ -85,7 +85,7 @@ fn create(disk: &Disk, capacity: usize) -> Map<u64, Whole> {
         .unwrap()
 }
 
-fn open(segment: &Segment, choice: AfterMachineCrash) -> Result<Map<u64, Whole>, OpenError> {
+fn open(segment: &Segment, choice: CrashPolicy) -> Result<Map<u64, Whole>, OpenError> {
     Map::builder()
         .after_machine_crash(choice)
         .open(segment.clone())
@@ -106,7 +106,7 @@ fn entries(map: &ReadOnlyMap<u64, Whole>) -> BTreeMap<u64, Whole> {
 /// Everything must work on what is left.
 fn assert_works(map: &Map<u64, Whole>) {
     let check = map.check();
-    assert!(check.is_sound() && check.notes == 0, "{check}");
+    assert!(check.is_sound() && check.warnings == 0, "{check}");
     assert!(map.recover().unwrap().is_clean());
     for key in 5000..5020 {
         match map.insert(key, whole(key, 1)) {
@@ -135,12 +135,12 @@ fn cleanly_closed_segment_is_trusted_after_a_crash_of_the_machine() {
     drop(map);
     let segment = disk.after_a_crash("next", disk.bytes());
     assert_eq!(entries(&open_read_only(&segment).unwrap()), before);
-    let map = open(&segment, AfterMachineCrash::Refuse).unwrap();
+    let map = open(&segment, CrashPolicy::Refuse).unwrap();
     assert!(map.salvage().is_none(), "nothing had to be looked over");
     assert_eq!(entries(&map), before);
     // It is of this boot now, whatever is written.
     map.insert(0, whole(0, 2)).unwrap();
-    let another = open(&segment, AfterMachineCrash::Refuse).unwrap();
+    let another = open(&segment, CrashPolicy::Refuse).unwrap();
     assert_eq!(another.get(&0).unwrap(), Some(whole(0, 2)));
     open_read_only(&segment).unwrap();
     drop(another);
@@ -157,18 +157,18 @@ fn synced_segment_is_trusted_until_somebody_writes() {
     let before = entries(&map);
     assert!(is_refused(&open(
         &disk.after_a_crash("never", disk.bytes()),
-        AfterMachineCrash::Refuse
+        CrashPolicy::Refuse
     )));
-    assert_eq!(map.sync().unwrap(), Synced::Clean);
+    assert_eq!(map.sync().unwrap(), SyncOutcome::Clean);
     // The writer still has it open, and a slot.
     let segment = disk.after_a_crash("synced", disk.bytes());
-    let next = open(&segment, AfterMachineCrash::Refuse).unwrap();
+    let next = open(&segment, CrashPolicy::Refuse).unwrap();
     assert_eq!(entries(&next), before);
     assert_works(&next);
 
     map.insert(3, whole(3, 2)).unwrap();
     let segment = disk.after_a_crash("written", disk.bytes());
-    let refused = open(&segment, AfterMachineCrash::Refuse);
+    let refused = open(&segment, CrashPolicy::Refuse);
     match refused {
         Err(OpenError::MachineCrash {
             synced_at,
@@ -179,9 +179,7 @@ fn synced_segment_is_trusted_until_somebody_writes() {
         }
         other => panic!("{other:?}"),
     }
-    let message = open(&segment, AfterMachineCrash::Refuse)
-        .unwrap_err()
-        .to_string();
+    let message = open(&segment, CrashPolicy::Refuse).unwrap_err().to_string();
     assert!(message.contains("after_machine_crash"), "{message}");
     assert!(message.contains("written to since"), "{message}");
     assert!(matches!(
@@ -192,7 +190,7 @@ fn synced_segment_is_trusted_until_somebody_writes() {
         })
     ));
     // Refusing changes nothing, so the choice remains.
-    let kept = open(&segment, AfterMachineCrash::Keep).unwrap();
+    let kept = open(&segment, CrashPolicy::Salvage).unwrap();
     let salvage = kept.salvage().unwrap();
     assert_eq!((salvage.kept, salvage.dropped), (100, 0), "{salvage}");
     assert_eq!(kept.get(&3).unwrap(), Some(whole(3, 2)));
@@ -208,14 +206,14 @@ fn discarded_segment_is_as_new() {
         map.insert(key, whole(key, 1)).unwrap();
     }
     let segment = disk.after_a_crash("next", disk.bytes());
-    let map = open(&segment, AfterMachineCrash::Discard).unwrap();
+    let map = open(&segment, CrashPolicy::Discard).unwrap();
     assert_eq!(map.salvage().unwrap().dropped, 100);
     assert!(map.is_empty());
     for key in 0..100 {
         map.insert(key, whole(key, 1)).unwrap();
     }
     // Admitted once: nobody discards it again.
-    let again = open(&segment, AfterMachineCrash::Discard).unwrap();
+    let again = open(&segment, CrashPolicy::Discard).unwrap();
     assert!(again.salvage().is_none());
     assert_eq!(again.len(), 100);
     drop(again);
@@ -226,26 +224,21 @@ fn discarded_segment_is_as_new() {
 fn last_writer_to_leave_seals_and_others_do_not() {
     let disk = Disk::new();
     let first = create(&disk, 100);
-    let second = open(&disk.segment("live"), AfterMachineCrash::Refuse).unwrap();
+    let second = open(&disk.segment("live"), CrashPolicy::Refuse).unwrap();
     first.insert(1, whole(1, 1)).unwrap();
     second.insert(2, whole(2, 1)).unwrap();
     drop(first);
-    let crashed = |name: &str| {
-        open(
-            &disk.after_a_crash(name, disk.bytes()),
-            AfterMachineCrash::Refuse,
-        )
-    };
+    let crashed = |name: &str| open(&disk.after_a_crash(name, disk.bytes()), CrashPolicy::Refuse);
     assert!(is_refused(&crashed("one-left")));
     drop(second);
     assert_eq!(crashed("none-left").unwrap().len(), 2);
     // Who has not written has nothing to seal, and who reads disturbs nobody.
-    let idle = open(&disk.segment("live"), AfterMachineCrash::Refuse).unwrap();
+    let idle = open(&disk.segment("live"), CrashPolicy::Refuse).unwrap();
     let reader = open_read_only(&disk.segment("live")).unwrap();
     let sealed = disk.bytes();
     drop(idle);
     assert!(sealed == disk.bytes());
-    let writer = open(&disk.segment("live"), AfterMachineCrash::Refuse).unwrap();
+    let writer = open(&disk.segment("live"), CrashPolicy::Refuse).unwrap();
     writer.insert(3, whole(3, 1)).unwrap();
     drop(writer);
     assert_eq!(crashed("beside-a-reader").unwrap().len(), 3);
@@ -264,7 +257,7 @@ fn segments_without_a_disk_have_nothing_to_sync() {
     let name = format!("shm:shmkv-test-sync-{}", std::process::id());
     let map: Map<u64, u64> = Map::builder().capacity(10).create(name.as_str()).unwrap();
     map.insert(1, 1).unwrap();
-    assert_eq!(map.sync().unwrap(), Synced::InMemory);
+    assert_eq!(map.sync().unwrap(), SyncOutcome::InMemory);
     map.segment().remove().unwrap();
 }
 
@@ -291,7 +284,7 @@ fn sync_while_others_write_says_so_and_seals_nothing_false() {
             // Copied while it is written: pages of different times. If it is trusted by any
             // chance, then it must be whole.
             let segment = disk.after_a_crash(&number.to_string(), disk.bytes());
-            if let Ok(next) = open(&segment, AfterMachineCrash::Refuse) {
+            if let Ok(next) = open(&segment, CrashPolicy::Refuse) {
                 let found = entries(&next);
                 assert_eq!(found.len(), 200);
                 assert!(found.iter().all(|(key, value)| is_whole(*key, *value)));
@@ -299,7 +292,7 @@ fn sync_while_others_write_says_so_and_seals_nothing_false() {
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
-    assert_eq!(map.sync().unwrap(), Synced::Clean);
+    assert_eq!(map.sync().unwrap(), SyncOutcome::Clean);
 }
 
 #[test]
@@ -326,7 +319,7 @@ fn locks_and_slots_of_the_former_boot_hold_nobody_up() {
     for word in 8..32 {
         put(parts.participants + word * 8, !word);
     }
-    for choice in [AfterMachineCrash::Refuse, AfterMachineCrash::Keep] {
+    for choice in [CrashPolicy::Refuse, CrashPolicy::Salvage] {
         let segment = disk.after_a_crash("next", bytes.clone());
         let map = open(&segment, choice).unwrap();
         assert_eq!(map.len(), 100);
@@ -351,8 +344,8 @@ fn one_of_many_openers_looks_the_segment_over_and_the_others_wait() {
             .map(|number| {
                 let segment = &segment;
                 scope.spawn(move || {
-                    let map = open(segment, AfterMachineCrash::Keep).unwrap();
-                    // Nobody takes away what was written after the admission.
+                    let map = open(segment, CrashPolicy::Salvage).unwrap();
+                    // Nobody removes what was written after the admission.
                     map.insert(9000 + number, whole(9000 + number, 1)).unwrap();
                     assert_eq!(
                         map.get(&(9000 + number)).unwrap(),
@@ -368,7 +361,7 @@ fn one_of_many_openers_looks_the_segment_over_and_the_others_wait() {
             .sum()
     });
     assert_eq!(salvaged, 1);
-    let map = open(&segment, AfterMachineCrash::Refuse).unwrap();
+    let map = open(&segment, CrashPolicy::Refuse).unwrap();
     assert_eq!(map.len(), 3008);
 }
 
@@ -381,7 +374,7 @@ fn opener_that_died_while_it_looked_the_segment_over_leaves_that_to_the_next() {
     }
     let bytes = disk.bytes();
     let segment = disk.after_a_crash("next", bytes.clone());
-    drop(open(&segment, AfterMachineCrash::Discard).unwrap());
+    drop(open(&segment, CrashPolicy::Discard).unwrap());
     let done = std::fs::read(disk.path("next")).unwrap();
     let parts = Parts::of(&File::open(disk.path("next")).unwrap());
     // What it would have left, had it died after any of its pages: the shared part, with the
@@ -394,17 +387,17 @@ fn opener_that_died_while_it_looked_the_segment_over_leaves_that_to_the_next() {
         let before = ..parts.participants as usize;
         half[before].copy_from_slice(&bytes[before]);
         let segment = disk.after_a_crash("half", half);
-        let map = open(&segment, AfterMachineCrash::Keep).unwrap();
+        let map = open(&segment, CrashPolicy::Salvage).unwrap();
         assert!(map.salvage().is_some());
         assert_works(&map);
         map.segment().remove().unwrap();
     }
 }
 
-/// Garbage of each kind that the check knows, and a `bool` that is none.
+/// Invalid bytes of each kind that the check knows, and a `bool` that is none.
 #[test]
 fn each_kind_of_damage_is_dropped_and_reported() {
-    use shmkv::Reason;
+    use shmkv::DropReason;
     let disk = Disk::new();
     let map: Map<[u8; 5], bool> = Map::builder()
         .capacity(20)
@@ -435,21 +428,21 @@ fn each_kind_of_damage_is_dropped_and_reported() {
         .find(|&other| slots[other] % 4 == slots[0] % 4)
         .unwrap();
     let slot = |number: usize| bucket + 64 + slots[number] * 16;
-    let damage: [(Reason, u64, u64); 5] = [
-        (Reason::BadPadding, slot(0), word(slot(0)) | 1 << 60),
-        (Reason::Misplaced, slot(1), 0x77_7777),
+    let damage: [(DropReason, u64, u64); 5] = [
+        (DropReason::BadPadding, slot(0), word(slot(0)) | 1 << 60),
+        (DropReason::Misplaced, slot(1), 0x77_7777),
         (
-            Reason::WrongTag,
+            DropReason::WrongTag,
             bucket + 16,
             word(bucket + 16) ^ 0xFF << (slots[0] % 8 * 8),
         ),
-        (Reason::Twice, slot(0), word(slot(twin))),
-        (Reason::InvalidValue, slot(2) + 8, 7),
+        (DropReason::Twice, slot(0), word(slot(twin))),
+        (DropReason::InvalidValue, slot(2) + 8, 7),
     ];
     for (reason, at, value) in damage {
         let mut bytes = bytes.clone();
         bytes[at as usize..at as usize + 8].copy_from_slice(&value.to_ne_bytes());
-        if reason == Reason::Twice {
+        if reason == DropReason::Twice {
             // With the tag that belongs to it.
             let tag = |slot: u64| bytes[(bucket + 16 + slot) as usize];
             let tag = tag(slots[twin]);
@@ -457,7 +450,7 @@ fn each_kind_of_damage_is_dropped_and_reported() {
         }
         let segment = disk.after_a_crash("next", bytes);
         let map: Map<[u8; 5], bool> = Map::builder()
-            .after_machine_crash(AfterMachineCrash::Keep)
+            .after_machine_crash(CrashPolicy::Salvage)
             .open(segment)
             .unwrap();
         let salvage = map.salvage().unwrap().clone();
@@ -470,8 +463,8 @@ fn each_kind_of_damage_is_dropped_and_reported() {
         // A key that is changed at random is nearly always misplaced, but in a table of two
         // or three buckets it may be told by its tag alone.
         let is_it = found == reason
-            || reason == Reason::Misplaced && found == Reason::WrongTag
-            || reason == Reason::WrongTag && slots[0] >= 8;
+            || reason == DropReason::Misplaced && found == DropReason::WrongTag
+            || reason == DropReason::WrongTag && slots[0] >= 8;
         assert!(is_it, "{reason:?}: {salvage}");
         assert!(map.check().is_sound(), "{}", map.check());
         map.segment().remove().unwrap();
@@ -511,7 +504,7 @@ proptest! {
         for key in 0..filled {
             let _ = map.insert(key, whole(key, 0));
         }
-        prop_assert_eq!(map.sync().unwrap(), Synced::Clean);
+        prop_assert_eq!(map.sync().unwrap(), SyncOutcome::Clean);
         let synced = entries(&map);
         let mut snapshots = vec![disk.bytes()];
         let mut touched = false;
@@ -533,10 +526,10 @@ proptest! {
             torn.extend_from_slice(&choice[page * PAGE..(page * PAGE + PAGE).min(choice.len())]);
         }
         let segment = disk.after_a_crash("torn", torn);
-        match open(&segment, AfterMachineCrash::Refuse) {
+        match open(&segment, CrashPolicy::Refuse) {
             Ok(trusted) => prop_assert_eq!(entries(&trusted), synced, "{}", touched),
             Err(OpenError::MachineCrash { .. }) => {
-                let kept = open(&segment, AfterMachineCrash::Keep).unwrap();
+                let kept = open(&segment, CrashPolicy::Salvage).unwrap();
                 let salvage = kept.salvage().unwrap().clone();
                 let found = entries(&kept);
                 prop_assert_eq!(salvage.kept as usize, found.len(), "{}", salvage);
@@ -549,7 +542,7 @@ proptest! {
 
     /// Any bytes at all behind the header: opening ends, and what is kept works.
     #[test]
-    fn garbage_behind_the_header_is_dropped(
+    fn invalid_bytes_behind_the_header_are_dropped(
         noise in prop::collection::vec((any::<prop::sample::Index>(), any::<u64>()), 1..300),
     ) {
         let disk = Disk::new();
@@ -565,7 +558,7 @@ proptest! {
             bytes[at..at + 8].copy_from_slice(&word.to_ne_bytes());
         }
         let segment = disk.after_a_crash("noise", bytes);
-        let kept = open(&segment, AfterMachineCrash::Keep).unwrap();
+        let kept = open(&segment, CrashPolicy::Salvage).unwrap();
         assert_works(&kept);
     }
 }

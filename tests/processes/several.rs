@@ -10,21 +10,21 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 use shmkv::segment::{keep_across_exec, recv_fd, send_fd};
-use shmkv::{IterError, Map, ReadOnlyMap, Segment, TryInsert, Value, Verdict, WriteError};
+use shmkv::{IterError, Liveness, Map, ReadOnlyMap, Segment, TryInsert, Value, WriteError};
 
 /// Long enough that no writer gives up because the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn create<K: shmkv::Key, V: Value>(segment: &Segment, capacity: usize) -> Map<K, V> {
     Map::builder()
         .capacity(capacity)
-        .lock_timeout(PATIENCE)
+        .lock_timeout(TIMEOUT)
         .create(segment.clone())
         .unwrap()
 }
 
 fn open<K: shmkv::Key, V: Value>(segment: Segment) -> Map<K, V> {
-    Map::builder().lock_timeout(PATIENCE).open(segment).unwrap()
+    Map::builder().lock_timeout(TIMEOUT).open(segment).unwrap()
 }
 
 fn open_read_only<K: shmkv::Key, V: Value>(segment: Segment) -> ReadOnlyMap<K, V> {
@@ -37,7 +37,7 @@ fn each_kind<K: shmkv::Key, V: Value>(capacity: usize, mut test: impl FnMut(&Map
         test(&create(scratch.segment(), capacity));
     }
     let memfd = create(&Segment::memfd("processes").unwrap(), capacity);
-    keep_across_exec(memfd.as_fd().unwrap()).unwrap();
+    keep_across_exec(memfd.fd().unwrap()).unwrap();
     test(&memfd);
 }
 
@@ -182,12 +182,12 @@ fn of_32_processes_that_open_or_create_all_get_the_same_map() {
         ready();
         let map: Map<u64, u64> = Map::builder()
             .capacity(100)
-            .lock_timeout(PATIENCE)
+            .lock_timeout(TIMEOUT)
             .open_or_create(given_segment())
             .unwrap();
         let first = map.fetch_add(&1, 1).unwrap().is_none();
         if first {
-            tell("first");
+            notify("first");
         }
         return;
     }
@@ -203,7 +203,7 @@ fn of_32_processes_that_open_or_create_all_get_the_same_map() {
     }
     // A memfd cannot be found, so there is nothing to race for but its one descriptor.
     let map: Map<u64, u64> = create(&Segment::memfd("race").unwrap(), 100);
-    keep_across_exec(map.as_fd().unwrap()).unwrap();
+    keep_across_exec(map.fd().unwrap()).unwrap();
     together(32, |_| child(NAME, "race", map.segment()));
     assert_eq!(map.get(&1).unwrap(), Some(32));
 }
@@ -224,7 +224,7 @@ fn of_16_processes_that_try_insert_exactly_one_wins_each_key() {
                 TryInsert::Occupied(other) => assert!(other != me, "won by us, and told so twice"),
             }
         }
-        return tell(&format!("{won}"));
+        return notify(&format!("{won}"));
     }
     let scratch = Scratch::shm();
     let map: Map<u64, u64> = create(scratch.segment(), KEYS as usize);
@@ -298,7 +298,7 @@ fn after_a_fork_parent_and_children_all_write_through_the_same_handle() {
         for n in 0..3 {
             assert_eq!(map.get(&(2000 + n)).unwrap(), Some(n));
         }
-        // The end of the children has not taken the parent's registration away.
+        // The end of the children has not taken the parent's registration.
         map.insert(1000, 2).unwrap();
     });
 }
@@ -316,7 +316,7 @@ fn a_grandchild_writes_after_its_parent_is_gone() {
         });
     });
     assert_eq!(wait_for(pid, 0), 0);
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     while map.get(&2).unwrap().is_none() {
         assert!(Instant::now() < end, "the grandchild did not write");
         std::thread::sleep(Duration::from_millis(1));
@@ -335,7 +335,7 @@ fn a_program_that_is_executed_opens_the_memfd_that_it_inherits() {
     }
     let map: Map<u64, u64> = create(&Segment::memfd("heritage").unwrap(), 10);
     map.insert(1, 10).unwrap();
-    keep_across_exec(map.as_fd().unwrap()).unwrap();
+    keep_across_exec(map.fd().unwrap()).unwrap();
     Worker::start(child(NAME, "heir", map.segment())).finish();
     assert_eq!(map.get(&2).unwrap(), Some(20));
 }
@@ -353,7 +353,7 @@ fn a_descriptor_sent_over_a_socket_opens_the_same_map() {
     let map: Map<u64, u64> = create(&Segment::memfd("sent").unwrap(), 10);
     map.insert(1, 10).unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
-    send_fd(&ours, map.as_fd().unwrap()).unwrap();
+    send_fd(&ours, map.fd().unwrap()).unwrap();
     let mut command = child(NAME, "receiver", map.segment());
     command.stdin(OwnedFd::from(theirs));
     Worker::start(command).finish();
@@ -383,7 +383,7 @@ fn readers_follow_a_writer_of_another_process_without_permission_to_write() {
             assert!(line.contains(" r--s "), "{line}");
         }
         ready();
-        let (mut last, end) = (0, Instant::now() + PATIENCE);
+        let (mut last, end) = (0, Instant::now() + TIMEOUT);
         while last < LAST {
             assert!(Instant::now() < end, "the writer's last value did not come");
             let now = map.get(&7).unwrap().expect("it is there all the time");
@@ -448,7 +448,7 @@ fn entries_that_nobody_writes_are_yielded_exactly_once_while_others_are_displace
         for key in mine {
             assert_eq!(map.remove(&key).unwrap(), Some([key, !key]));
         }
-        return tell(&format!("{refused}"));
+        return notify(&format!("{refused}"));
     }
     let scratch = Scratch::shm();
     let map: Map<u64, Entry> = create(scratch.segment(), 2000);
@@ -464,7 +464,7 @@ fn entries_that_nobody_writes_are_yielded_exactly_once_while_others_are_displace
     }
     let reader: ReadOnlyMap<u64, Entry> = open_read_only(scratch.segment().clone());
     let started = Instant::now();
-    let (mut complete, mut lapped, mut moved_during) = (0, 0, 0);
+    let (mut complete, mut lagged, mut moved_during) = (0, 0, 0);
     while started.elapsed() < Duration::from_millis(1700) {
         let before = reader.stats().displaced;
         let mut seen: HashSet<u64> = HashSet::new();
@@ -490,13 +490,13 @@ fn entries_that_nobody_writes_are_yielded_exactly_once_while_others_are_displace
                 complete += 1;
                 moved_during += reader.stats().displaced - before;
             }
-            Err(IterError::Lapped) => lapped += 1,
+            Err(IterError::Lagged) => lagged += 1,
             Err(error) => panic!("{error}"),
         }
     }
     if long() {
         println!(
-            "{complete} complete, {lapped} lapped, {moved_during} displaced during the former"
+            "{complete} complete, {lagged} lagged, {moved_during} displaced during the former"
         );
     }
     let refused: u64 = workers
@@ -505,7 +505,7 @@ fn entries_that_nobody_writes_are_yielded_exactly_once_while_others_are_displace
         .sum();
     assert!(
         complete > 20 && moved_during > 100 && refused > 0,
-        "{complete} complete and {lapped} lapped iterations, {moved_during} displaced during \
+        "{complete} complete and {lagged} lagged iterations, {moved_during} displaced during \
          them, {refused} refused: the test must reach displacement"
     );
     let mut left: Vec<u64> = map.keys().map(Result::unwrap).collect();
@@ -524,7 +524,7 @@ fn handles_of_one_process_are_dropped_in_any_order() {
             for _ in 0..100 {
                 map.fetch_add(&0, 1).unwrap();
             }
-            tell("done");
+            notify("done");
         }
         return;
     }
@@ -587,10 +587,10 @@ fn be_the_victim() {
     let map: Map<u64, Big> = open(given_segment());
     map.insert(1, [1; BIG]).unwrap();
     // SAFETY: has no arguments and cannot fail.
-    tell(&format!("{}", unsafe { libc::gettid() }));
+    notify(&format!("{}", unsafe { libc::gettid() }));
     while let Ok(number) = listen().parse() {
         map.insert(1, [number; BIG]).unwrap();
-        tell("done");
+        notify("done");
     }
 }
 
@@ -716,7 +716,7 @@ fn reader_is_not_delayed_by_a_writer_that_is_stopped_inside_a_write() {
         let typical = latencies[latencies.len() * 99 / 100];
         let worst = latencies[latencies.len() - 1];
         // A reader that waited would wait for ever. The bounds leave room for a busy machine,
-        // which takes the processor away for some time slices.
+        // which takes the processor for some time slices.
         assert!(latencies.len() > 1000, "{} reads", latencies.len());
         assert!(typical < Duration::from_millis(1), "{typical:?}");
         assert!(worst < Duration::from_millis(500), "{worst:?}");
@@ -732,7 +732,7 @@ fn reader_is_not_delayed_by_a_writer_that_is_stopped_inside_a_write() {
             panic!("{error}");
         };
         assert_eq!((*bucket, owner.pid()), (held.bucket, Some(pid as u32)));
-        assert_eq!(owner.verdict(), Verdict::Alive, "stopped is not dead");
+        assert_eq!(owner.liveness(), Liveness::Alive, "stopped is not dead");
         let words = error.to_string();
         assert!(words.contains(&format!("process {pid} ")), "{words}");
         assert_eq!(reader.get(&1), Ok(Some([old; BIG])));
@@ -769,7 +769,7 @@ fn killed_writer_does_not_block_the_next_one() {
         assert_eq!(
             old,
             Some([1; BIG]),
-            "what the dead one was writing is not there"
+            "what that dead one was writing is not there"
         );
         assert_eq!(reader.get(&1), Ok(Some([3; BIG])));
         assert_eq!(reader.get(&2), Ok(Some([2; BIG])));
@@ -777,7 +777,7 @@ fn killed_writer_does_not_block_the_next_one() {
         assert!(victim.held().is_none(), "no lock is left");
     }
     delays.sort_unstable();
-    // A machine that is busy may take the processor away from us once, but not most times.
+    // A machine that is busy may take the processor from us once, but not most times.
     assert!(
         delays[delays.len() / 2] < Duration::from_millis(50),
         "{delays:?}"
@@ -794,7 +794,7 @@ fn reader_and_writer_survive_a_writer_that_is_killed_anywhere() {
     if role().is_some() {
         let map: Map<u64, [u64; 25]> = open(given_segment());
         let mut random = Random::seeded();
-        tell("ready");
+        notify("ready");
         loop {
             let key = random.below(200);
             if random.below(3) == 0 {

@@ -186,7 +186,7 @@ pub fn child(test: &str, role: &str, segment: &Segment) -> Command {
 }
 
 /// Says a line to the parent.
-pub fn tell(line: &str) {
+pub fn notify(line: &str) {
     eprintln!("> {line}");
 }
 
@@ -281,7 +281,7 @@ pub fn together(count: usize, command: impl Fn(usize) -> Command) -> Vec<Vec<Str
 
 /// The child's side of [`together`].
 pub fn ready() {
-    tell("ready");
+    notify("ready");
     assert_eq!(listen(), "go");
 }
 

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use super::Score;
 
 /// Belady's optimum ("A study of replacement algorithms for a virtual-storage computer", 1966): the
-/// entry that is asked for last gives way. The keys are numbers below `distinct`.
+/// entry that is asked for last is evicted. The keys are numbers below `distinct`.
 pub fn optimum(keys: &[u64], distinct: usize, entries: usize) -> Score {
     const NEVER: usize = usize::MAX;
     let mut next = vec![NEVER; keys.len()];

@@ -23,7 +23,7 @@ const WORKER: &str = "--hit-ratio-worker";
 pub const LEAD: u64 = 32;
 
 /// How long the slowest may do nothing until the others give up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Job {
@@ -107,7 +107,7 @@ fn wait_for_the_others(job: &Job, progress: &Map<u64, Progress>, mine: u64) {
             (last, since) = (now, Instant::now());
         }
         assert!(
-            since.elapsed() < PATIENCE,
+            since.elapsed() < TIMEOUT,
             "another worker makes no progress"
         );
     }
@@ -183,7 +183,7 @@ impl Crew {
 impl Drop for Crew {
     fn drop(&mut self) {
         for child in &mut self.0 {
-            // Fails for those that have ended.
+            // Fails for those that have expired.
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -163,7 +163,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // It may have ended by itself: then there is nothing to do.
+        // It may have exited by itself: then there is nothing to do.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -172,7 +172,7 @@ impl Drop for Worker {
 /// A table of which this process holds one handle, and each worker another.
 #[derive(Debug)]
 pub struct Processes<S> {
-    /// Ended before the table goes.
+    /// Stopped before the table goes.
     workers: Vec<Worker>,
     own: Single<S>,
     peer: Peer,

@@ -67,7 +67,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself: then there is nothing to do.
+        // It may have exited by itself: then there is nothing to do.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -14,7 +14,7 @@ use shmkv::schema::Type;
 use shmkv::{Map, Segment};
 
 use super::create::ty;
-use crate::failure::{Failure, Outcome, Verdict};
+use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::text;
@@ -109,7 +109,7 @@ impl Bench {
             false => output.text(&self.table::<K, V>(&map, &measured)?)?,
         }
         output.flush()?;
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 
     fn phases<const K: usize, const V: usize>(

@@ -2,10 +2,10 @@
 
 use clap::Args;
 use serde_json::json;
-use shmkv::{Check as Checked, LayoutError, OpenError, Problem, Segment, Verdict as Life};
+use shmkv::{CheckReport as Checked, FormatError, Liveness as Life, OpenError, Problem, Segment};
 
 use super::scan::{Seen, walk};
-use crate::failure::{Failure, Outcome, Verdict};
+use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::open::Global;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -14,8 +14,8 @@ use crate::text::escape;
 /// Compares a segment with what the protocol promises. Changes nothing; others may go on writing.
 ///
 /// Exit code 1 if anything is found that should not be there: a damaged header, entries that are
-/// lost, doubled or garbage, locks or slots of dead writers. Notes are about what is under way, or
-/// costs a little time; they do not count.
+/// lost, doubled or invalid, locks or slots of dead writers. Warnings are about what is under way,
+/// or costs a little time; they do not count.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  shmkv check shm:quotes || shmkv repair shm:quotes")]
 pub(crate) struct Check {
@@ -32,9 +32,9 @@ impl Check {
         let map = match global.try_read(&self.segment) {
             Ok(map) => map,
             // That is what the command is there to find.
-            Err(OpenError::Layout(error)) if is_damage(&error) => {
+            Err(OpenError::Header(error)) if is_damage(&error) => {
                 self.print_damage(&mut output, &error)?;
-                return Ok(Verdict::Found);
+                return Ok(ExitStatus::Found);
             }
             Err(error) => return Err(Failure::opening(&self.segment, error)),
         };
@@ -44,32 +44,34 @@ impl Check {
             .problems
             .iter()
             .filter(
-                |problem| matches!(problem, Problem::Locked { owner, .. } if dead(owner.verdict())),
+                |problem| matches!(problem, Problem::Locked { owner, .. } if dead(owner.liveness())),
             )
             .count();
         let participants = map.participants();
         let dead_writers = participants
             .iter()
-            .filter(|writer| dead(writer.owner.verdict()))
+            .filter(|writer| dead(writer.owner.liveness()))
             .count();
-        let progress = Progress::new("check", Some(map.layout().buckets()));
-        let garbage = walk(&map, None, Some(&progress), |_| Ok(Seen::Counts))?;
+        let progress = Progress::new("check", Some(map.header().buckets()));
+        let invalid = walk(&map, None, Some(&progress), |_| Ok(Seen::Counts))?;
         drop(progress);
-        let is_sound =
-            checked.is_sound() && dead_locks == 0 && dead_writers == 0 && garbage == Verdict::Fine;
+        let is_sound = checked.is_sound()
+            && dead_locks == 0
+            && dead_writers == 0
+            && invalid == ExitStatus::Fine;
         if self.json {
             output.document(&json!({
                 "segment": self.segment.to_string(),
                 "sound": is_sound,
                 "buckets": checked.buckets,
                 "entries": checked.entries,
-                "away": checked.away,
+                "overflow": checked.overflow,
                 "quiet": checked.is_quiet,
-                "serious": checked.serious,
-                "notes": checked.notes,
+                "errors": checked.errors,
+                "warnings": checked.warnings,
                 "dead_locks": dead_locks,
                 "dead_writers": dead_writers,
-                "garbage": garbage == Verdict::Found,
+                "invalid": invalid == ExitStatus::Found,
                 "problems": problems(&checked),
             }))?;
         } else {
@@ -85,12 +87,12 @@ impl Check {
         }
         output.flush()?;
         Ok(match is_sound {
-            true => Verdict::Fine,
-            false => Verdict::Found,
+            true => ExitStatus::Fine,
+            false => ExitStatus::Found,
         })
     }
 
-    fn print_damage(&self, output: &mut Output, error: &LayoutError) -> Outcome<()> {
+    fn print_damage(&self, output: &mut Output, error: &FormatError) -> Outcome<()> {
         if self.json {
             output.document(&json!({
                 "segment": self.segment.to_string(),
@@ -107,13 +109,13 @@ impl Check {
 
 /// Whether it was a segment of this program once. Another program's file, or another version's
 /// segment, is not for us to judge.
-pub(super) fn is_damage(error: &LayoutError) -> bool {
+pub(super) fn is_damage(error: &FormatError) -> bool {
     matches!(
         error,
-        LayoutError::BadChecksum { .. }
-            | LayoutError::BadField { .. }
-            | LayoutError::BadSchema { .. }
-            | LayoutError::Truncated { .. }
+        FormatError::BadChecksum { .. }
+            | FormatError::BadField { .. }
+            | FormatError::BadSchema { .. }
+            | FormatError::Truncated { .. }
     )
 }
 

@@ -4,7 +4,7 @@ use clap::Args;
 use shmkv::Segment;
 
 use super::create::octal;
-use crate::failure::{Outcome, Verdict};
+use crate::failure::{ExitStatus, Outcome};
 use crate::open::Global;
 
 /// Changes the permission bits of segments, those of System V as well.
@@ -28,6 +28,6 @@ impl Chmod {
             global.recognise(segment)?;
             segment.set_permissions(Some(self.mode), None, None)?;
         }
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use shmkv::Segment;
 
-use crate::failure::{Outcome, Verdict};
+use crate::failure::{ExitStatus, Outcome};
 use crate::open::Global;
 use crate::process::{gid_of, uid_of};
 
@@ -33,7 +33,7 @@ impl Chown {
             global.recognise(segment)?;
             segment.set_permissions(None, self.owner.uid, self.owner.gid)?;
         }
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 }
 

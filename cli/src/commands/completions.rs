@@ -4,7 +4,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use crate::Cli;
-use crate::failure::{Outcome, Verdict};
+use crate::failure::{ExitStatus, Outcome};
 use crate::output::Output;
 
 /// Prints a completion script for a shell.
@@ -25,6 +25,6 @@ impl Completions {
         let mut output = Output::new();
         output.text(&String::from_utf8_lossy(&script))?;
         output.flush()?;
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 }

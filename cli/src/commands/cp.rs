@@ -49,12 +49,12 @@ impl Cp {
         }
         let to = builder
             .capacity(self.capacity.unwrap_or(from.capacity()))
-            .max_writers(from.layout().max_writers())
-            .hash(from.layout().hash())
+            .max_writers(from.header().max_writers())
+            .hash(from.header().hash())
             .mode(self.mode)
             .create(self.to.clone(), from.key_type(), from.value_type())
             .map_err(|error| Failure::opening(&self.to, error))?;
-        let progress = Progress::new("cp", Some(from.layout().buckets()));
+        let progress = Progress::new("cp", Some(from.header().buckets()));
         let mut copied = 0_u64;
         let result = walk(&from, None, Some(&progress), |entry| {
             interrupt.check()?;
@@ -74,7 +74,7 @@ impl Cp {
             Ok(_) => {}
             Err(_) => to.segment().remove()?,
         }
-        // Garbage was told of and left out: exit code 1.
+        // Invalid entries were reported and left out: exit code 1.
         result
     }
 }

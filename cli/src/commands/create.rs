@@ -2,10 +2,10 @@
 
 use clap::Args;
 use shmkv::schema::Type;
-use shmkv::{DynMap, DynMapBuilder, HashKind, Segment};
+use shmkv::{DynMap, DynMapBuilder, HashFunction, Segment};
 
 use super::settings::CacheArgs;
-use crate::failure::{Failure, Outcome, Verdict};
+use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::text;
 
 /// Types and size of a new segment.
@@ -78,13 +78,13 @@ impl Create {
             .builder()
             .mode(self.mode)
             .hash(match self.hash {
-                Hash::Rapid => HashKind::Rapid,
-                Hash::Sip => HashKind::Sip,
+                Hash::Rapid => HashFunction::Rapid,
+                Hash::Sip => HashFunction::Sip,
             })
             .create(self.segment.clone(), key, value)
             .map_err(|error| Failure::opening(&self.segment, error))?;
         if !self.quiet {
-            let layout = map.layout();
+            let layout = map.header();
             let mut output = crate::output::Output::new();
             output.text(&format!(
                 "{}: {} entries of {} + {} bytes, {}\n",
@@ -96,7 +96,7 @@ impl Create {
             ))?;
             output.flush()?;
         }
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use shmkv::Segment;
 
-use crate::failure::{Failure, Outcome, Verdict, complain};
+use crate::failure::{ExitStatus, Failure, Outcome, complain};
 use crate::open::{self, Global};
 use crate::output::Output;
 
@@ -47,8 +47,8 @@ impl Del {
         output.text(&format!("{removed}\n"))?;
         output.flush()?;
         Ok(match removed == 0 && !self.all {
-            true => Verdict::Found,
-            false => Verdict::Fine,
+            true => ExitStatus::Found,
+            false => ExitStatus::Fine,
         })
     }
 }

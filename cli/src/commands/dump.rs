@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use shmkv::{LAYOUT_VERSION, ReadOnlyDynMap, Segment};
+use shmkv::{FORMAT_VERSION, ReadOnlyDynMap, Segment};
 
 use super::columns::Columns;
 use super::scan::{Seen, line, walk};
@@ -41,19 +41,19 @@ impl Dump {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let map = global.read(&self.segment)?;
         let mut output = Output::new();
-        let progress = Progress::beside(&output, "dump", Some(map.layout().buckets()));
-        let verdict = match self.format {
+        let progress = Progress::beside(&output, "dump", Some(map.header().buckets()));
+        let liveness = match self.format {
             Format::Jsonl => dump_json(&map, &mut output, &progress),
             Format::Csv => dump_csv(&map, &mut output, &progress),
         }?;
         output.flush()?;
-        Ok(verdict)
+        Ok(liveness)
     }
 }
 
 fn dump_json(map: &ReadOnlyDynMap, output: &mut Output, progress: &Progress) -> Outcome {
     let mut header = json!({
-        "layout": LAYOUT_VERSION,
+        "layout": FORMAT_VERSION,
         "kind": map.kind().to_string(),
         "key": map.key_type().to_string(),
         "value": map.value_type().to_string(),
@@ -74,7 +74,7 @@ fn dump_csv(map: &ReadOnlyDynMap, output: &mut Output, progress: &Progress) -> O
     let columns = Columns::of(map.key_type(), map.value_type());
     let mut rows = csv::Writer::from_writer(output);
     rows.write_record(columns.names())?;
-    let verdict = walk(map, None, Some(progress), |entry| {
+    let liveness = walk(map, None, Some(progress), |entry| {
         for cell in columns.cells(&entry.key, &entry.value) {
             rows.write_field(cell?)?;
         }
@@ -82,5 +82,5 @@ fn dump_csv(map: &ReadOnlyDynMap, output: &mut Output, progress: &Progress) -> O
         Ok(Seen::Counts)
     })?;
     rows.flush()?;
-    Ok(verdict)
+    Ok(liveness)
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use shmkv::Segment;
 
-use crate::failure::{Failure, Outcome, Verdict};
+use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::open::{self, Global};
 use crate::output::Output;
 
@@ -29,8 +29,8 @@ impl Exists {
         output.text(if is_there { "true\n" } else { "false\n" })?;
         output.flush()?;
         Ok(match is_there {
-            true => Verdict::Fine,
-            false => Verdict::Found,
+            true => ExitStatus::Fine,
+            false => ExitStatus::Found,
         })
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use shmkv::segment::Identity;
-use shmkv::{DynMap, Segment, SegmentOptions, Verdict as Life};
+use shmkv::segment::SegmentId;
+use shmkv::{DynMap, Liveness as Life, Segment, SegmentOptions};
 
 use super::rm::names;
-use crate::failure::{Outcome, Verdict, complain};
+use crate::failure::{ExitStatus, Outcome, complain};
 use crate::output::Output;
 use crate::process::Mapped;
 use crate::text::{self, one_line};
@@ -47,7 +47,7 @@ impl Gc {
         for directory in &self.directories {
             segments.extend(Segment::list_directory(directory)?);
         }
-        let mapped = Mapped::survey()?;
+        let mapped = Mapped::list()?;
         let mut output = Output::new();
         let mut removed: Vec<Value> = Vec::new();
         let mut kept: Vec<Value> = Vec::new();
@@ -65,8 +65,8 @@ impl Gc {
             }
         }
         let lock_files = match self.yes {
-            true => Segment::remove_left_over_lock_files()?,
-            false => Segment::left_over_lock_files()?,
+            true => Segment::remove_orphaned_lock_files()?,
+            false => Segment::orphaned_lock_files()?,
         };
         removed.extend(
             lock_files
@@ -80,7 +80,7 @@ impl Gc {
             self.print(&mut output, &removed, &kept)?;
         }
         output.flush()?;
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 
     fn print(&self, output: &mut Output, removed: &[Value], kept: &[Value]) -> Outcome<()> {
@@ -122,23 +122,23 @@ impl Gc {
                 )));
             }
         };
-        let age = text::age(map.layout().created_at());
+        let age = text::age(map.header().created_at());
         if age < self.older_than {
             return Some(Err(format!("it is only {} old", text::duration(age))));
         }
         let mut writers = map.participants();
-        writers.retain(|writer| writer.owner.verdict() != Life::Dead);
+        writers.retain(|writer| writer.owner.liveness() != Life::Dead);
         if !writers.is_empty() {
             return Some(Err(format!("it is in use by {}", names(&writers))));
         }
-        let creator = map.layout().creator_pid();
-        if map.layout().is_of_this_boot() != Some(false) && lived_at(creator, age) {
+        let creator = map.header().creator_pid();
+        if map.header().created_this_boot() != Some(false) && lived_at(creator, age) {
             return Some(Err(format!("its creator lives, process {creator}")));
         }
         // Our own mapping would be found among the others.
-        let len = map.layout().total_len();
+        let len = map.header().total_len();
         drop(map);
-        if let Identity::SysV { .. } = metadata.identity {
+        if let SegmentId::SysV { .. } = metadata.identity {
             return Some(match metadata.attached {
                 Some(0) => Ok(len),
                 Some(attached) => Err(format!("it is attached {attached} times")),
@@ -185,7 +185,7 @@ fn lived_at(pid: u32, age: Duration) -> bool {
     started <= now.saturating_sub(age) + Duration::from_secs(2)
 }
 
-/// When a process started, counted from boot; `None` if there is none.
+/// When a process started, counted from boot; `None` if there is no such process.
 fn started(pid: u32) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name of the program, in parentheses, may contain anything.

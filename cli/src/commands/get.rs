@@ -4,7 +4,7 @@ use clap::Args;
 use shmkv::schema::{Datum, Type};
 use shmkv::{ReadOnlyDynMap, Segment};
 
-use crate::failure::{Failure, Outcome, Verdict, complain};
+use crate::failure::{ExitStatus, Failure, Outcome, complain};
 use crate::open::{self, Global};
 use crate::output::Output;
 
@@ -45,17 +45,17 @@ impl Get {
             false => output.json(&open::json(map.value_type(), &value)?)?,
         }
         output.flush()?;
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 
     fn absent(&self) -> Outcome {
         complain(&format!("{} has no key {}", self.segment, self.key));
-        Ok(Verdict::Found)
+        Ok(ExitStatus::Found)
     }
 
     fn print_time_left(&self, map: &ReadOnlyDynMap, key: &[u8]) -> Outcome {
         let left = map
-            .time_left_of(key)
+            .remaining_ttl(key)
             .map_err(|error| Failure::about(&self.segment, error))?;
         let text = match left {
             None => return self.absent(),
@@ -65,7 +65,7 @@ impl Get {
         let mut output = Output::new();
         output.text(&text)?;
         output.flush()?;
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 }
 

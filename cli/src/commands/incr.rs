@@ -4,7 +4,7 @@ use clap::Args;
 use shmkv::Segment;
 use shmkv::schema::{Datum, Int, Type};
 
-use crate::failure::{Failure, Outcome, Verdict};
+use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::open::{self, Global};
 use crate::output::Output;
 
@@ -63,7 +63,7 @@ impl Incr {
             output.text(&format!("{sum}\n"))?;
         }
         output.flush()?;
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 
     fn place<'t>(&self, mut ty: &'t Type) -> Outcome<Place<'t>> {

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::{Value, json};
 use shmkv::{
-    CacheSettings, CacheStats, Kind, LAYOUT_VERSION, MapStats, Participant, ReadOnlyDynMap,
-    Segment, SegmentMetadata, Verdict as Life,
+    CacheSettings, CacheStats, FORMAT_VERSION, Liveness as Life, MapStats, Participant,
+    ReadOnlyDynMap, Segment, SegmentMetadata, StoreKind,
 };
 
 use super::settings;
-use crate::failure::{Failure, Outcome, Verdict};
+use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::open::Global;
 use crate::output::Output;
 use crate::process;
@@ -39,7 +39,7 @@ impl Info {
         let facts = Facts {
             stats: map.stats(),
             participants: map.participants(),
-            resident: map.resident().ok(),
+            resident: map.resident_bytes().ok(),
             segment: &self.segment,
             map: &map,
             metadata,
@@ -50,7 +50,7 @@ impl Info {
             false => output.text(&escape(&facts.text()))?,
         }
         output.flush()?;
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 }
 
@@ -66,7 +66,7 @@ struct Facts<'a> {
 impl Facts<'_> {
     fn text(&self) -> String {
         let (map, stats, metadata) = (self.map, &self.stats, &self.metadata);
-        let layout = map.layout();
+        let layout = map.header();
         let mut text = String::new();
         let mut line = |label: &str, value: String| {
             // Values of several lines stay behind their label.
@@ -80,7 +80,7 @@ impl Facts<'_> {
         line(
             "kind",
             format!(
-                "{}, layout version {LAYOUT_VERSION}, {}",
+                "{}, layout version {FORMAT_VERSION}, {}",
                 map.kind(),
                 layout.hash()
             ),
@@ -93,7 +93,7 @@ impl Facts<'_> {
                 "{} of {} {} ({})",
                 thousands(stats.len),
                 thousands(stats.capacity),
-                if map.kind() == Kind::Cache {
+                if map.kind() == StoreKind::Cache {
                     "at most"
                 } else {
                     "promised"
@@ -145,7 +145,7 @@ impl Facts<'_> {
             text::duration(text::age(layout.created_at())),
             layout.creator_pid()
         );
-        if layout.is_of_this_boot() == Some(false) {
+        if layout.created_this_boot() == Some(false) {
             created += ", before the machine was last booted";
         }
         line("created", created);
@@ -161,14 +161,14 @@ impl Facts<'_> {
     }
 
     fn writers(&self) -> String {
-        let max = self.map.layout().max_writers();
+        let max = self.map.header().max_writers();
         if self.participants.is_empty() {
             return format!("none (at most {max})");
         }
         let dead = self
             .participants
             .iter()
-            .filter(|it| it.owner.verdict() == Life::Dead);
+            .filter(|it| it.owner.liveness() == Life::Dead);
         let mut text = format!(
             "{} registered, {} of them dead (at most {max})",
             self.participants.len(),
@@ -204,12 +204,12 @@ impl Facts<'_> {
 
     fn json(&self) -> Value {
         let (map, stats, metadata) = (self.map, &self.stats, &self.metadata);
-        let layout = map.layout();
+        let layout = map.header();
         let writers: Vec<Value> = self.participants.iter().map(participant).collect();
         json!({
             "segment": self.segment.to_string(),
             "kind": map.kind().to_string(),
-            "layout": LAYOUT_VERSION,
+            "layout": FORMAT_VERSION,
             "hash": layout.hash().to_string(),
             "id": format!("{:032x}", layout.segment_id()),
             "key": map.key_type().to_string(),
@@ -235,7 +235,7 @@ impl Facts<'_> {
                 .duration_since(std::time::UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs()),
             "creator_pid": layout.creator_pid(),
-            "of_this_boot": layout.is_of_this_boot(),
+            "of_this_boot": layout.created_this_boot(),
             "max_writers": layout.max_writers(),
             "writers": writers,
             "cache": cache_json(map),
@@ -319,10 +319,10 @@ fn participant(writer: &Participant) -> Value {
     json!({
         "pid": owner.pid(),
         "command": owner.pid().and_then(process::command),
-        "state": match owner.verdict() {
+        "state": match owner.liveness() {
             Life::Alive => "alive",
             Life::Dead => "dead",
-            Life::Unknowable => "unknowable",
+            Life::Unknown => "unknown",
         },
         "slot": owner.slot(),
         "generation": owner.generation(),

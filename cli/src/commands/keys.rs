@@ -27,7 +27,7 @@ impl Keys {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let map = global.read(&self.segment)?;
         let mut output = Output::new();
-        let verdict = walk(&map, self.limit, None, |entry| {
+        let liveness = walk(&map, self.limit, None, |entry| {
             let key = open::json(map.key_type(), &entry.key)?;
             if has_prefix(&key, self.prefix.as_deref()) {
                 output.json(&key)?;
@@ -36,7 +36,7 @@ impl Keys {
             Ok(Seen::PassedOver)
         })?;
         output.flush()?;
-        Ok(verdict)
+        Ok(liveness)
     }
 }
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 use shmkv::schema::{Type, from_json};
-use shmkv::{DynMap, Kind, ReadOnlyDynMap, Segment, SegmentError};
+use shmkv::{DynMap, ReadOnlyDynMap, Segment, SegmentError, StoreKind};
 
 use super::columns::Columns;
 use super::cp::insert;
 use super::create::octal;
 use super::dump::Format;
 use super::settings;
-use crate::failure::{Failure, Outcome, Verdict, complain};
+use crate::failure::{ExitStatus, Failure, Outcome, complain};
 use crate::open::Global;
 use crate::progress::Progress;
 use crate::text;
@@ -71,10 +71,10 @@ impl Load {
             summary += &format!(", {} left as they were", text::thousands(kept));
         }
         match result {
-            Ok(()) if self.quiet => Ok(Verdict::Fine),
+            Ok(()) if self.quiet => Ok(ExitStatus::Fine),
             Ok(()) => {
                 complain(&format!("{}: {summary}", self.segment));
-                Ok(Verdict::Fine)
+                Ok(ExitStatus::Fine)
             }
             Err(Failure::Message(message)) if loaded + kept > 0 => Err(Failure::Message(format!(
                 "{message}\n({summary} before that)"
@@ -202,11 +202,11 @@ impl Load {
         };
         let ty = |name| Type::parse(text(name)?).map_err(|error| format!("{name}: {error}"));
         let (key, value) = (ty("key")?, ty("value")?);
-        let stated = header
+        let step_bounds = header
             .get("capacity")
             .and_then(Value::as_u64)
             .and_then(|it| usize::try_from(it).ok());
-        let Some(capacity) = self.capacity.or(stated) else {
+        let Some(capacity) = self.capacity.or(step_bounds) else {
             return Err("the description has no capacity: give --capacity".to_owned());
         };
         let mut builder = DynMap::builder();
@@ -273,7 +273,7 @@ fn entry(map: &ReadOnlyDynMap, line: &Value) -> Result<Entry, String> {
         })
     };
     let ttl = match line.get("ttl_ms") {
-        Some(ttl) if map.kind() == Kind::Cache => {
+        Some(ttl) if map.kind() == StoreKind::Cache => {
             let ttl = ttl.as_u64().ok_or("expected milliseconds as \"ttl_ms\"")?;
             Some(Duration::from_millis(ttl))
         }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 use shmkv::{
-    DynMap, LayoutError, OpenError, ReadOnlyDynMap, Segment, SegmentMetadata, SegmentOptions,
+    DynMap, FormatError, OpenError, ReadOnlyDynMap, Segment, SegmentMetadata, SegmentOptions,
 };
 
 use super::check::is_damage;
 use super::rm::living;
-use crate::failure::{Outcome, Verdict};
+use crate::failure::{ExitStatus, Outcome};
 use crate::output::Output;
 use crate::process;
 use crate::text::{self, Table};
@@ -53,7 +53,7 @@ impl Ls {
             output.text(&table(&found).to_string())?;
         }
         output.flush()?;
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 }
 
@@ -106,7 +106,7 @@ fn table(found: &[Found]) -> Table {
                 owner,
                 mode,
                 living(map.participants()).len().to_string(),
-                text::duration(text::age(map.layout().created_at())),
+                text::duration(text::age(map.header().created_at())),
             ]),
             Err(error) => table.row([
                 name,
@@ -129,8 +129,8 @@ fn table(found: &[Found]) -> Table {
 /// What is wrong with a segment that cannot be shown, in the column for its kind.
 fn state(error: &OpenError) -> &'static str {
     match error {
-        OpenError::Layout(LayoutError::WrongVersion { .. }) => "version",
-        OpenError::Layout(error) if is_damage(error) => "damaged",
+        OpenError::Header(FormatError::WrongVersion { .. }) => "version",
+        OpenError::Header(error) if is_damage(error) => "damaged",
         OpenError::MachineCrash { .. } => "crashed",
         _ => "unknown",
     }
@@ -168,7 +168,7 @@ fn describe(found: &Found) -> Value {
             "entries": map.len(),
             "capacity": map.capacity(),
             "writers": living(map.participants()).len(),
-            "age_seconds": text::age(map.layout().created_at()).as_secs(),
+            "age_seconds": text::age(map.header().created_at()).as_secs(),
         }),
         Err(error) => json!({"state": state(error), "error": error.to_string()}),
     };

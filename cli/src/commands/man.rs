@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory};
 
 use crate::Cli;
-use crate::failure::{Failure, Outcome, Verdict};
+use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::output::Output;
 
 /// Prints the manual page, or writes those of all commands into a directory.
@@ -32,6 +32,6 @@ impl Man {
                 output.flush()?;
             }
         }
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 }

@@ -1,10 +1,10 @@
-//! `shmkv repair`: does at once what writers would do one by one, and throws garbage out.
+//! `shmkv repair`: does at once what writers would do one by one, and removes invalid entries.
 
 use clap::Args;
 use serde_json::json;
-use shmkv::{AfterMachineCrash, DynMap, Segment};
+use shmkv::{CrashPolicy, DynMap, Segment};
 
-use crate::failure::{Failure, Outcome, Verdict};
+use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::open::Global;
 use crate::output::Output;
 use crate::text::escape;
@@ -12,7 +12,7 @@ use crate::text::escape;
 /// Takes over what dead writers hold, removes entries that are no values of the segment's types,
 /// and says what it did.
 ///
-/// Others may go on reading and writing. What a living process holds is left alone. Entries that
+/// Others may go on reading and writing. What a live process holds is left alone. Entries that
 /// `check` finds lost or doubled cannot be put right in place: `shmkv cp` copies what is sound
 /// into a new segment.
 #[derive(Args, Debug)]
@@ -40,9 +40,9 @@ enum AfterCrash {
 impl Repair {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let choice = match self.after_crash {
-            None => AfterMachineCrash::Refuse,
-            Some(AfterCrash::Keep) => AfterMachineCrash::Keep,
-            Some(AfterCrash::Discard) => AfterMachineCrash::Discard,
+            None => CrashPolicy::Refuse,
+            Some(AfterCrash::Keep) => CrashPolicy::Salvage,
+            Some(AfterCrash::Discard) => CrashPolicy::Discard,
         };
         let map = DynMap::builder()
             .segment_options(global.options())
@@ -53,8 +53,8 @@ impl Repair {
         let recovery = map
             .recover()
             .map_err(|error| Failure::about(&self.segment, error))?;
-        let garbage = map
-            .remove_garbage()
+        let invalid = map
+            .remove_invalid()
             .map_err(|error| Failure::about(&self.segment, error))?;
         let mut output = Output::new();
         if self.json {
@@ -71,7 +71,7 @@ impl Repair {
                 "deduplicated": recovery.deduplicated,
                 "postponed": recovery.postponed,
                 "busy": recovery.busy,
-                "garbage_removed": garbage,
+                "invalid_removed": invalid,
                 "slots_freed": freed,
                 "findings": findings,
                 "salvage": salvage,
@@ -81,12 +81,12 @@ impl Repair {
                 output.text(&escape(&format!("{}: {salvage}\n", self.segment)))?;
             }
             let text = format!(
-                "{}: {recovery}\n{garbage} entries of garbage removed\n",
+                "{}: {recovery}\n{invalid} invalid entries removed\n",
                 self.segment
             );
             output.text(&escape(&text))?;
         }
         output.flush()?;
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 }

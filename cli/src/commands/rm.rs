@@ -1,9 +1,9 @@
 //! `shmkv rm`: removes segments, unless somebody needs them.
 
 use clap::Args;
-use shmkv::{Participant, Segment, Verdict as Life};
+use shmkv::{Liveness as Life, Participant, Segment};
 
-use crate::failure::{Failure, Outcome, Verdict};
+use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::open::Global;
 use crate::process;
 
@@ -36,7 +36,7 @@ impl Rm {
             }
         }
         match failures {
-            0 => Ok(Verdict::Fine),
+            0 => Ok(ExitStatus::Fine),
             _ => Err(Failure::Said),
         }
     }
@@ -66,7 +66,7 @@ impl Rm {
 /// Those who live, or may live.
 pub(crate) fn living(participants: Vec<Participant>) -> Vec<Participant> {
     let mut living = participants;
-    living.retain(|writer| writer.owner.verdict() != Life::Dead && !writer.is_self);
+    living.retain(|writer| writer.owner.liveness() != Life::Dead && !writer.is_self);
     living
 }
 

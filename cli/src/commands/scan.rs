@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use shmkv::{DynEntry, DynError, ReadOnlyDynMap, Segment};
 
 use super::keys::has_prefix;
-use crate::failure::{Failure, Outcome, Verdict, complain};
+use crate::failure::{ExitStatus, Failure, Outcome, complain};
 use crate::open::{self, Global};
 use crate::output::Output;
 use crate::progress::Progress;
@@ -32,7 +32,7 @@ impl Scan {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let map = global.read(&self.segment)?;
         let mut output = Output::new();
-        let verdict = walk(&map, self.limit, None, |entry| {
+        let liveness = walk(&map, self.limit, None, |entry| {
             let key = open::json(map.key_type(), &entry.key)?;
             if !has_prefix(&key, self.prefix.as_deref()) {
                 return Ok(Seen::PassedOver);
@@ -41,7 +41,7 @@ impl Scan {
             Ok(Seen::Counts)
         })?;
         output.flush()?;
-        Ok(verdict)
+        Ok(liveness)
     }
 }
 
@@ -64,20 +64,20 @@ pub(crate) enum Seen {
     PassedOver,
 }
 
-/// Visits the entries. Those that are garbage are complained about and make for exit code 1.
+/// Visits the entries. Those that are invalid are complained about and make for exit code 1.
 pub(crate) fn walk(
     map: &ReadOnlyDynMap,
     limit: Option<u64>,
     progress: Option<&Progress>,
     mut visit: impl FnMut(&DynEntry) -> Outcome<Seen>,
 ) -> Outcome {
-    /// Whoever has more garbage than this knows it by then.
+    /// Whoever has more invalid entries than this knows it by then.
     const MAX_COMPLAINTS: u64 = 20;
-    let tell = |message: &str| match progress {
+    let notify = |message: &str| match progress {
         Some(progress) => progress.complain(message),
         None => complain(message),
     };
-    let (mut counted, mut garbage) = (0_u64, 0_u64);
+    let (mut counted, mut invalid) = (0_u64, 0_u64);
     let mut entries = map.iter();
     while limit.is_none_or(|limit| counted < limit) {
         match entries.next() {
@@ -85,10 +85,10 @@ pub(crate) fn walk(
             Some(Ok(entry)) => {
                 counted += u64::from(visit(&entry)? == Seen::Counts);
             }
-            Some(Err(error @ DynError::Garbage { .. })) => {
-                garbage += 1;
-                if garbage <= MAX_COMPLAINTS {
-                    tell(&format!("{}: {error}", map.segment()));
+            Some(Err(error @ DynError::Invalid { .. })) => {
+                invalid += 1;
+                if invalid <= MAX_COMPLAINTS {
+                    notify(&format!("{}: {error}", map.segment()));
                 }
             }
             Some(Err(error)) => return Err(Failure::about(map.segment(), error)),
@@ -99,15 +99,12 @@ pub(crate) fn walk(
             progress.set(entries.progress().0, counted);
         }
     }
-    if garbage > MAX_COMPLAINTS {
-        let more = garbage - MAX_COMPLAINTS;
-        tell(&format!(
-            "{}: {more} more entries of garbage",
-            map.segment()
-        ));
+    if invalid > MAX_COMPLAINTS {
+        let more = invalid - MAX_COMPLAINTS;
+        notify(&format!("{}: {more} more invalid entries", map.segment()));
     }
-    Ok(match garbage {
-        0 => Verdict::Fine,
-        _ => Verdict::Found,
+    Ok(match invalid {
+        0 => ExitStatus::Fine,
+        _ => ExitStatus::Found,
     })
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use shmkv::Segment;
 
 use super::cp::insert;
-use crate::failure::{Failure, Outcome, Verdict, complain};
+use crate::failure::{ExitStatus, Failure, Outcome, complain};
 use crate::open::{self, Global};
 
 /// Gives a key a value.
@@ -60,7 +60,7 @@ impl Set {
         if self.if_absent {
             if map.try_insert(&key, &value).map_err(about)?.is_some() {
                 complain(&format!("{} has key {} already", self.segment, self.key));
-                return Ok(Verdict::Found);
+                return Ok(ExitStatus::Found);
             }
         } else if let Some(expected) = expected {
             let mut is_it = false;
@@ -74,11 +74,11 @@ impl Set {
                     "{}: key {} has another value",
                     self.segment, self.key
                 ));
-                return Ok(Verdict::Found);
+                return Ok(ExitStatus::Found);
             }
         } else {
             insert(&map, &key, &value, self.ttl).map_err(about)?;
         }
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 }

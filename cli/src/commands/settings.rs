@@ -9,7 +9,7 @@ use shmkv::CacheSettings;
 /// What makes a new segment a cache.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CacheArgs {
-    /// Make it a cache: at most so many entries; when it is full, others give way.
+    /// Make it a cache: at most so many entries; when it is full, others are evicted.
     #[arg(long)]
     cache: bool,
     /// How long an entry lives unless it is told otherwise: 5m, 30s, 1d.
@@ -18,7 +18,7 @@ pub(crate) struct CacheArgs {
     /// How long an entry lives unless it is asked for.
     #[arg(long, requires = "cache", value_name = "TIME", value_parser = humantime::parse_duration)]
     idle: Option<Duration>,
-    /// For how long an entry that has ended may be served while one process loads it anew.
+    /// For how long an entry that has expired may be served while one process loads it anew.
     #[arg(long, requires = "cache", value_name = "TIME", value_parser = humantime::parse_duration)]
     stale: Option<Duration>,
     /// How long it is remembered that there is no value for a key.

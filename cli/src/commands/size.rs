@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::create::Plan;
-use crate::failure::{Failure, Outcome, Verdict};
+use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::output::Output;
 use crate::text;
 
@@ -54,6 +54,6 @@ impl Size {
             ))?;
         }
         output.flush()?;
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use shmkv::Segment;
 
-use crate::failure::{Failure, Outcome, Verdict};
+use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::open::{self, Global};
 use crate::output::Output;
 
@@ -57,10 +57,10 @@ impl Watch {
             }
             // A reader that is not looked at any more ends with the first line that it writes; a
             // segment that was removed says nothing any more, and that is the end as well.
-            map.is_current()
+            map.ensure_current()
                 .map_err(|error| Failure::about(&self.segment, error))?;
             thread::sleep(self.interval);
         }
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 }

@@ -15,7 +15,7 @@ use clap::Args;
 use ratatui::crossterm::event;
 use shmkv::Segment;
 
-use crate::failure::{Failure, Outcome, Verdict};
+use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::open::Global;
 use keys::Action;
 use model::Model;
@@ -87,7 +87,7 @@ fn main_loop(model: &mut Model, screen: &mut Screen, panic_after: Option<u64>) -
         let wait = if model.is_paused() { SLICE } else { wait };
         if event::poll(wait)? {
             match keys::action(&event::read()?) {
-                Some(Action::Quit) => return Ok(Verdict::Fine),
+                Some(Action::Quit) => return Ok(ExitStatus::Fine),
                 Some(action) => {
                     model.act(action);
                     // A new interval counts from now.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use shmkv::{CacheStats, HeldLock, Participant, Pulse, ReadOnlyDynMap, Segment};
+use shmkv::{Activity, CacheStats, HeldLock, Participant, ReadOnlyDynMap, Segment};
 
 use super::keys::Action;
 use crate::failure::Failure;
@@ -77,7 +77,7 @@ pub(super) struct Row {
 pub(super) struct Live {
     pub(super) map: ReadOnlyDynMap,
     looked: Instant,
-    pub(super) pulse: Pulse,
+    pub(super) activity: Activity,
     pub(super) participants: Vec<Participant>,
     /// Writes a second, now and before, the newest last.
     pub(super) writes: VecDeque<f64>,
@@ -85,7 +85,7 @@ pub(super) struct Live {
     cache: Option<CacheStats>,
     /// Hits in percent of the questions, now and before; where there were none, the last.
     pub(super) hit_ratios: VecDeque<f64>,
-    /// Evictions a second, for room and of what had ended.
+    /// Evictions a second, for room and of what had expired.
     pub(super) evictions: f64,
     /// Locks that the same process held at the last look already.
     pub(super) slow_locks: Vec<HeldLock>,
@@ -95,7 +95,7 @@ impl Live {
     fn new(map: ReadOnlyDynMap) -> Self {
         Self {
             looked: Instant::now(),
-            pulse: map.pulse(),
+            activity: map.activity(),
             participants: map.participants(),
             map,
             writes: VecDeque::new(),
@@ -107,14 +107,16 @@ impl Live {
     }
 
     fn look(&mut self) {
-        let (now, pulse) = (Instant::now(), self.map.pulse());
+        let (now, activity) = (Instant::now(), self.map.activity());
         let seconds = now.duration_since(self.looked).as_secs_f64().max(1e-3);
         // An extrapolated sum can go backwards; a rate cannot.
-        let writes = pulse.publications.saturating_sub(self.pulse.publications);
+        let writes = activity
+            .publications
+            .saturating_sub(self.activity.publications);
         remember(&mut self.writes, writes as f64 / seconds);
         self.look_at_statistics(seconds);
         let was_held = |lock: &&HeldLock| {
-            self.pulse.locks.iter().any(|before| {
+            self.activity.locks.iter().any(|before| {
                 (
                     before.bucket,
                     before.stamp,
@@ -128,9 +130,9 @@ impl Live {
                 )
             })
         };
-        self.slow_locks = pulse.locks.iter().filter(was_held).cloned().collect();
+        self.slow_locks = activity.locks.iter().filter(was_held).cloned().collect();
         self.participants = self.map.participants();
-        (self.looked, self.pulse) = (now, pulse);
+        (self.looked, self.activity) = (now, activity);
     }
 
     fn look_at_statistics(&mut self, seconds: f64) {
@@ -157,9 +159,9 @@ impl Live {
     }
 
     pub(super) fn load(&self) -> f64 {
-        let layout = self.map.layout();
+        let layout = self.map.header();
         let slots = layout.buckets() * u64::from(layout.usable_slots());
-        self.pulse.entries as f64 / slots.max(1) as f64
+        self.activity.entries as f64 / slots.max(1) as f64
     }
 
     pub(super) fn writes_per_second(&self) -> f64 {
@@ -221,11 +223,11 @@ impl Model {
         }
         let global = self.global;
         for row in &mut self.rows {
-            let is_current = match &row.state {
-                Ok(live) => live.map.is_current().is_ok(),
+            let ensure_current = match &row.state {
+                Ok(live) => live.map.ensure_current().is_ok(),
                 Err(_) => false,
             };
-            match (&mut row.state, is_current) {
+            match (&mut row.state, ensure_current) {
                 (Ok(live), true) => live.look(),
                 // Removed, made anew, or not to be opened until now: perhaps now it is.
                 _ => row.state = open(global, &row.segment),
@@ -241,7 +243,7 @@ impl Model {
     fn arrange(&mut self) {
         let number = |row: &Row| match (&row.state, self.sort) {
             (Err(_), _) | (_, Sort::Name) => 0.0,
-            (Ok(live), Sort::Entries) => live.pulse.entries as f64,
+            (Ok(live), Sort::Entries) => live.activity.entries as f64,
             (Ok(live), Sort::Load) => live.load(),
             (Ok(live), Sort::Writes) => live.writes_per_second(),
             // Those that count nothing come last.

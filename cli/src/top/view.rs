@@ -9,7 +9,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{
     Block, Borders, Cell, Paragraph, Row as Cells, Sparkline, Table, TableState,
 };
-use shmkv::Verdict as Life;
+use shmkv::Liveness as Life;
 
 use super::model::{Live, Model, Sort};
 use crate::process;
@@ -72,8 +72,8 @@ fn draw_table(frame: &mut Frame<'_>, model: &Model, area: Rect) {
         match &row.state {
             Ok(live) => Cells::new([
                 name,
-                text::thousands(live.pulse.entries),
-                text::thousands(live.map.layout().capacity()),
+                text::thousands(live.activity.entries),
+                text::thousands(live.map.header().capacity()),
                 text::percent(live.load()),
                 text::count(live.writes_per_second()),
                 live.hit_ratio().map_or("-".to_owned(), text::percent),
@@ -112,7 +112,7 @@ fn writers(live: &Live) -> String {
     let dead = live
         .participants
         .iter()
-        .filter(|it| is_dead(it.owner.verdict()))
+        .filter(|it| is_dead(it.owner.liveness()))
         .count();
     match dead {
         0 => all.to_string(),
@@ -149,14 +149,14 @@ fn draw_detail(frame: &mut Frame<'_>, model: &Model, area: Rect) {
 }
 
 fn summary(live: &Live) -> String {
-    let layout = live.map.layout();
+    let layout = live.map.header();
     format!(
         "{} of {} to {}, {}, {} displaced",
         live.map.kind(),
         one_line(&live.map.key_type().to_string()),
         one_line(&live.map.value_type().to_string()),
         text::bytes(layout.total_len()),
-        text::thousands(live.pulse.displaced),
+        text::thousands(live.activity.displaced),
     )
 }
 
@@ -221,10 +221,10 @@ fn writer_lines(live: &Live) -> Vec<String> {
     let line = |owner: &shmkv::OwnerInfo| {
         let pid = owner.pid().map_or("-".to_owned(), |pid| pid.to_string());
         let command = owner.pid().and_then(process::command);
-        let state = match owner.verdict() {
+        let state = match owner.liveness() {
             Life::Alive => "",
             Life::Dead => " dead",
-            Life::Unknowable => " ?",
+            Life::Unknown => " ?",
         };
         format!("{pid:>7} {}{state}", command.unwrap_or_default())
     };

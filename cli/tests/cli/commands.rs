@@ -576,7 +576,7 @@ fn check_and_repair_find_nothing_in_a_sound_segment() {
         assert!(text.contains("0 locks of dead writers released"), "{text}");
         let json = parse(&run(&["repair", "--json", name]).fine());
         assert_eq!(
-            (&json["released"], &json["garbage_removed"]),
+            (&json["released"], &json["invalid_removed"]),
             (&json!(0), &json!(0))
         );
     }

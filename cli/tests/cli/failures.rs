@@ -482,7 +482,7 @@ fn a_segment_whose_writer_was_just_killed_is_served_and_repaired() {
     assert!(repair.contains(&format!("process {pid}")), "{repair}");
     run(&["check", name]).fine();
 
-    // The dead are no reason to refuse.
+    // Dead processes are no reason to refuse.
     scratch.segment().remove().unwrap();
     holder::killed(TEST, &scratch);
     run(&["rm", name]).fine();
@@ -645,7 +645,7 @@ fn output_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
-fn garbage_is_found_by_check_told_by_readers_and_thrown_out_by_repair() {
+fn invalid_bytes_are_found_by_check_reported_by_readers_and_removed_by_repair() {
     let scratch = Scratch::shm();
     let name = &scratch.segment().to_string();
     create(scratch.segment(), "u64", "bool", "10");
@@ -662,16 +662,16 @@ fn garbage_is_found_by_check_told_by_readers_and_thrown_out_by_repair() {
         .find(|&at| read_word(&file, at) == 12_345_678)
         .unwrap();
     file.write_all_at(&[0x1B], slot + 8).unwrap();
-    run(&["get", name, "12345678"]).fails(2, &["garbage", "bool"]);
+    run(&["get", name, "12345678"]).fails(2, &["invalid", "bool"]);
     let scan = run(&["scan", name]);
     assert_eq!(
         (scan.code, &*scan.stdout),
         (1, "{\"key\":1,\"value\":true}\n")
     );
-    assert!(scan.stderr.contains("garbage"), "{scan:#?}");
+    assert!(scan.stderr.contains("invalid"), "{scan:#?}");
     assert_eq!(run(&["check", name]).code, 1);
     let repair = run(&["repair", name]).fine();
-    assert!(repair.contains("1 entries of garbage removed"), "{repair}");
+    assert!(repair.contains("1 invalid entries removed"), "{repair}");
     run(&["check", name]).fine();
     assert_eq!(run(&["get", name, "1"]).fine(), "true\n");
 }

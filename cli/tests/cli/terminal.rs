@@ -18,7 +18,7 @@ use crate::shmkv::{binary, run};
 use crate::support::*;
 
 /// How long a test waits for something to appear: on a loaded machine everything takes its time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A program on a terminal.
 pub(crate) struct Session {
@@ -58,7 +58,7 @@ impl Session {
         let reader = std::sync::Arc::clone(&pty);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // An error when the last program on the terminal has ended.
+            // An error when the last program on the terminal has exited.
             while let Ok(read @ 1..) = (&*reader).read(&mut buffer) {
                 if sender.send(buffer[..read].to_vec()).is_err() {
                     break;
@@ -93,7 +93,7 @@ impl Session {
     /// Waits until the screen is as expected.
     #[track_caller]
     pub(crate) fn until(&mut self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let contents = self.contents();
             if is_so(&contents) {
@@ -125,7 +125,7 @@ impl Session {
     /// Waits for the end; then the terminal must be as it was at the start.
     #[track_caller]
     pub(crate) fn end_restored(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let status = loop {
             self.take(Duration::from_millis(20));
             if let Some(status) = self.child.try_wait().unwrap() {

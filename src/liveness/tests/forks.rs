@@ -14,8 +14,8 @@ fn forked_child_writes_under_its_own_token() {
     let mine = owners.token(segment.table()).unwrap();
     let child = Child::fork(|| {
         segment.register_and_say(&owners, 0);
-        let parent = owners.verdict(segment.table(), mine);
-        segment.say(1, 1 + u64::from(parent == Verdict::Alive));
+        let parent = owners.liveness(segment.table(), mine);
+        segment.say(1, 1 + u64::from(parent == Liveness::Alive));
         // A fork has nothing of the parent's to give back.
         stay();
     });
@@ -23,16 +23,16 @@ fn forked_child_writes_under_its_own_token() {
     assert_ne!(theirs.slot(), mine.slot());
     assert_eq!(owners.token(segment.table()).unwrap(), mine);
     assert_eq!(segment.hear(1), 2, "the parent is alive to the child");
-    assert_eq!(owners.verdict(segment.table(), theirs), Verdict::Alive);
+    assert_eq!(owners.liveness(segment.table(), theirs), Liveness::Alive);
     assert!(
         owners
-            .survey(segment.table())
+            .list(segment.table())
             .iter()
-            .all(|p| !p.is_lockless)
+            .all(|p| !p.has_no_file_lock)
     );
     child.kill();
-    assert_eq!(owners.verdict(segment.table(), theirs), Verdict::Dead);
-    assert_eq!(owners.verdict(segment.table(), mine), Verdict::Alive);
+    assert_eq!(owners.liveness(segment.table(), theirs), Liveness::Dead);
+    assert_eq!(owners.liveness(segment.table(), mine), Liveness::Alive);
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn release_in_a_child_does_not_give_the_parents_slot_back() {
     assert_eq!(status, 0);
     relocate(&segment, mine.slot().unwrap());
     let other = segment.owners();
-    assert_eq!(other.verdict(segment.table(), mine), Verdict::Alive);
+    assert_eq!(other.liveness(segment.table(), mine), Liveness::Alive);
 }
 
 #[test]
@@ -68,11 +68,11 @@ fn idle_child_does_not_keep_its_dead_parent_looking_alive() {
     // Seen from another pid namespace, where only the byte can tell.
     relocate(&segment, token.slot().unwrap());
     let owners = segment.owners();
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
     parent.kill();
-    let verdict = owners.verdict(segment.table(), token);
+    let liveness = owners.liveness(segment.table(), token);
     kill_process(grandchild);
-    assert_eq!(verdict, Verdict::Dead);
+    assert_eq!(liveness, Liveness::Dead);
 }
 
 #[test]
@@ -91,16 +91,16 @@ fn child_that_dropped_its_privileges_registers_and_its_death_is_seen() {
         stay();
     });
     let token = segment.hear_token(0);
-    let survey = owners.survey(segment.table());
-    assert_eq!((survey.len(), live(&survey)), (2, 2));
+    let listed = owners.list(segment.table());
+    assert_eq!((listed.len(), live(&listed)), (2, 2));
     assert!(
-        survey.iter().all(|p| !p.is_lockless),
+        listed.iter().all(|p| !p.has_no_file_lock),
         "the handler was in time"
     );
     relocate(&segment, token.slot().unwrap());
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
     child.kill();
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
 }
 
 #[test]
@@ -119,20 +119,20 @@ fn child_without_any_lock_registers_and_its_death_is_seen() {
             stay();
         });
         let token = segment.hear_token(0);
-        assert!(owners.survey(segment.table())[0].is_lockless);
-        assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+        assert!(owners.list(segment.table())[0].has_no_file_lock);
+        assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
         child.signal(libc::SIGSTOP);
-        assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+        assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
         child.kill_without_reaping();
-        assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+        assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
         // From another namespace its free byte proves nothing.
         relocate(&segment, token.slot().unwrap());
-        assert_eq!(owners.verdict(segment.table(), token), Verdict::Unknowable);
+        assert_eq!(owners.liveness(segment.table(), token), Liveness::Unknown);
     });
 }
 
 #[test]
-fn raw_clone_never_takes_its_living_parent_for_dead() {
+fn raw_clone_never_takes_its_live_parent_for_dead() {
     alone(|| {
         let segment = Segment::new();
         let owners = segment.owners();
@@ -140,8 +140,8 @@ fn raw_clone_never_takes_its_living_parent_for_dead() {
         // Judged by the byte alone, as in another pid namespace.
         relocate(&segment, mine.slot().unwrap());
         let child = Child::raw_clone(0, || {
-            let parent = owners.verdict(segment.table(), mine);
-            segment.say(0, 1 + u64::from(parent == Verdict::Alive));
+            let parent = owners.liveness(segment.table(), mine);
+            segment.say(0, 1 + u64::from(parent == Liveness::Alive));
             segment.register_and_say(&owners, 1);
             stay();
         });
@@ -149,9 +149,9 @@ fn raw_clone_never_takes_its_living_parent_for_dead() {
         let theirs = segment.hear_token(1);
         assert_ne!(theirs.slot(), mine.slot());
         relocate(&segment, theirs.slot().unwrap());
-        assert_eq!(owners.verdict(segment.table(), theirs), Verdict::Alive);
+        assert_eq!(owners.liveness(segment.table(), theirs), Liveness::Alive);
         child.kill();
-        assert_eq!(owners.verdict(segment.table(), theirs), Verdict::Dead);
+        assert_eq!(owners.liveness(segment.table(), theirs), Liveness::Dead);
     });
 }
 
@@ -213,7 +213,7 @@ fn received_descriptor_with_a_shared_description_does_not_confuse() {
         let parent = received.hear_token(1);
         received.say(
             2,
-            1 + u64::from(owners.verdict(received.table(), parent) == Verdict::Alive),
+            1 + u64::from(owners.liveness(received.table(), parent) == Liveness::Alive),
         );
         stay();
     });
@@ -233,9 +233,9 @@ fn received_descriptor_with_a_shared_description_does_not_confuse() {
     relocate(&segment, theirs.slot().unwrap());
     segment.say(1, mine.to_word());
     assert_eq!(segment.hear(2), 2);
-    assert_eq!(owners.verdict(segment.table(), theirs), Verdict::Alive);
+    assert_eq!(owners.liveness(segment.table(), theirs), Liveness::Alive);
     child.kill();
-    assert_eq!(owners.verdict(segment.table(), theirs), Verdict::Dead);
+    assert_eq!(owners.liveness(segment.table(), theirs), Liveness::Dead);
 }
 
 /// A number that was closed behind our back and names another file now.
@@ -253,7 +253,7 @@ fn reused_descriptor_number_is_neither_probed_nor_closed() {
         let other = rustix::fs::memfd_create("other", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         assert_eq!(other.as_raw_fd(), number);
         assert!(owners.private.file().is_none());
-        assert_eq!(owners.verdict(segment.table(), mine), Verdict::Alive);
+        assert_eq!(owners.liveness(segment.table(), mine), Liveness::Alive);
         let inner = Child::fork(|| assert!(rustix::fs::fstat(&other).is_ok()));
         assert_eq!(inner.wait(), 0, "the handler left it alone");
         drop(owners);

@@ -1,4 +1,4 @@
-//! A table of garbage: wrong verdicts at worst, never a panic, never an endless loop.
+//! A table of invalid bytes: wrong judgements at worst, never a panic, never an endless loop.
 
 use proptest::prelude::*;
 
@@ -13,21 +13,21 @@ fn judge_everything(words: &[u64], tokens: &[u64], slots: u32) {
         word.store(*value, Ordering::Relaxed);
     }
     let table = &segment.table()[..words.len().min(TABLE_WORDS)];
-    let owners = Owners::new(LockPlace::File(segment.file.as_fd()), ID, slots);
+    let owners = Registration::new(LockPlace::File(segment.file.as_fd()), ID, slots);
     for &token in tokens {
         if let Some(token) = Token::from_word(token) {
-            owners.verdict(table, token);
+            owners.liveness(table, token);
             let _ = owners.describe(table, token).to_string();
         }
     }
-    assert!(owners.survey(table).len() <= slots as usize);
+    assert!(owners.list(table).len() <= slots as usize);
     owners.reclaim_dead(table);
     if let Ok(token) = owners.token(table) {
-        assert_eq!(owners.verdict(table, token), Verdict::Alive);
-        // A token that stands in a slot of garbage is worth as much as any.
+        assert_eq!(owners.liveness(table, token), Liveness::Alive);
+        // A token that stands in a slot of invalid bytes is worth as much as any.
         assert!(token.slot().unwrap() < slots);
         owners.release(table);
-        assert_eq!(owners.verdict(table, token), Verdict::Dead);
+        assert_eq!(owners.liveness(table, token), Liveness::Dead);
     }
 }
 
@@ -79,12 +79,12 @@ proptest! {
 #[test]
 fn more_slots_than_the_table_has_are_never_touched() {
     let segment = Segment::new();
-    let owners = Owners::new(LockPlace::None, ID, u32::MAX);
+    let owners = Registration::new(LockPlace::None, ID, u32::MAX);
     let token = owners.token(segment.table()).unwrap();
     assert!(token.slot().unwrap() < SLOTS);
     assert!(segment.word(0).load(Ordering::Relaxed) == 0);
     assert!(owners.token(&[]).is_ok(), "registered already");
-    assert_eq!(owners.verdict(&[], Token::new(0, 1)), Verdict::Dead);
+    assert_eq!(owners.liveness(&[], Token::new(0, 1)), Liveness::Dead);
 }
 
 #[test]
@@ -107,9 +107,9 @@ fn a_table_that_changes_all_the_time_holds_nobody_up() {
         let end = Instant::now() + Duration::from_millis(300);
         while Instant::now() < end {
             for slot in 0..4 {
-                owners.verdict(segment.table(), Token::new(slot, 1));
+                owners.liveness(segment.table(), Token::new(slot, 1));
             }
-            owners.survey(segment.table());
+            owners.list(segment.table());
             let _ = owners.token(segment.table());
             owners.release(segment.table());
         }

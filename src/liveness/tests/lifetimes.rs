@@ -12,11 +12,11 @@ fn killed_owner_is_dead_and_its_slot_is_used_again() {
     let child = owner(&segment);
     let token = segment.hear_token(0);
     let owners = segment.owners();
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
     let pid = child.pid;
     child.kill();
     let info = owners.describe(segment.table(), token);
-    assert_eq!(info.verdict(), Verdict::Dead);
+    assert_eq!(info.liveness(), Liveness::Dead);
     assert_eq!(info.pid(), Some(pid.cast_unsigned()));
     let text = info.to_string();
     assert!(
@@ -26,7 +26,7 @@ fn killed_owner_is_dead_and_its_slot_is_used_again() {
     assert!(text.ends_with(": dead"), "{text}");
     let reclaimed = owners.reclaim_dead(segment.table());
     assert_eq!(reclaimed.len(), 1);
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
     assert_eq!(owners.describe(segment.table(), token).slot(), token.slot());
 }
 
@@ -37,11 +37,11 @@ fn zombie_owner_is_dead() {
     let token = segment.hear_token(0);
     child.kill_without_reaping();
     let owners = segment.owners();
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
     relocate(&segment, token.slot().unwrap());
     assert_eq!(
-        owners.verdict(segment.table(), token),
-        Verdict::Dead,
+        owners.liveness(segment.table(), token),
+        Liveness::Dead,
         "by its byte"
     );
 }
@@ -61,12 +61,12 @@ fn stopped_owner_is_alive_however_long() {
     };
     let deadline = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < deadline {
-        assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+        assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
         assert!(owners.reclaim_dead(segment.table()).is_empty());
         std::thread::sleep(Duration::from_millis(20));
     }
     child.kill();
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
 }
 
 #[test]
@@ -75,12 +75,12 @@ fn another_process_under_the_same_pid_is_not_the_owner() {
     let child = owner(&segment);
     let token = segment.hear_token(0);
     let owners = segment.owners();
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
     // As if the owner had started earlier, died, and its pid been given to this child.
     rewrite(&segment, token.slot().unwrap(), |record| {
         record.started -= 1
     });
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
     drop(child);
 }
 
@@ -100,28 +100,28 @@ fn process_that_got_the_pid_of_a_dead_owner_is_not_the_owner() {
         };
         assert_eq!(second.pid, pid);
         let owners = segment.owners();
-        assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+        assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
         second.signal(libc::SIGSTOP);
         assert_eq!(owners.reclaim_dead(segment.table()).len(), 1);
     });
 }
 
 #[test]
-fn unknown_start_time_never_makes_a_living_process_dead() {
+fn unknown_start_time_never_makes_a_live_process_dead() {
     let segment = Segment::new();
     let child = owner(&segment);
     let token = segment.hear_token(0);
     let owners = segment.owners();
     rewrite(&segment, token.slot().unwrap(), |record| record.started = 0);
     assert_eq!(
-        owners.verdict(segment.table(), token),
-        Verdict::Alive,
+        owners.liveness(segment.table(), token),
+        Liveness::Alive,
         "its byte says so"
     );
     child.kill();
     assert_eq!(
-        owners.verdict(segment.table(), token),
-        Verdict::Dead,
+        owners.liveness(segment.table(), token),
+        Liveness::Dead,
         "no such process"
     );
 }
@@ -136,7 +136,7 @@ fn owner_of_an_earlier_boot_is_dead() {
     rewrite(&segment, token.slot().unwrap(), |record| {
         record.boot_and_image ^= 1
     });
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
 }
 
 #[test]
@@ -144,12 +144,12 @@ fn what_an_earlier_program_of_this_process_held_is_dead() {
     let segment = Segment::new();
     let (owners, earlier) = (segment.owners(), segment.owners());
     let token = earlier.token(segment.table()).unwrap();
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
     // As it would look after an `exec`.
     rewrite(&segment, token.slot().unwrap(), |record| {
         record.boot_and_image ^= 1 << 40
     });
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
 }
 
 #[test]
@@ -180,25 +180,25 @@ fn owner_whose_main_thread_exited_is_alive_and_may_register() {
     segment.say(5, 1);
     let token = segment.hear_token(0);
     let owners = segment.owners();
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
     assert!(
         owners
-            .survey(segment.table())
+            .list(segment.table())
             .iter()
-            .all(|p| !p.is_lockless)
+            .all(|p| !p.has_no_file_lock)
     );
     relocate(&segment, token.slot().unwrap());
     assert_eq!(
-        owners.verdict(segment.table(), token),
-        Verdict::Alive,
+        owners.liveness(segment.table(), token),
+        Liveness::Alive,
         "by its byte"
     );
     child.kill();
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
 }
 
 #[test]
-fn owner_that_opened_and_closed_the_same_file_elsewhere_is_alive() {
+fn owner_that_opened_and_closed_the_same_file_again_is_alive() {
     let segment = Segment::new();
     let child = Child::fork(|| {
         let owners = segment.owners();
@@ -213,11 +213,11 @@ fn owner_that_opened_and_closed_the_same_file_elsewhere_is_alive() {
     });
     let token = segment.hear_token(0);
     let owners = segment.owners();
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
     relocate(&segment, token.slot().unwrap());
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
     child.kill();
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
 }
 
 #[test]
@@ -232,15 +232,15 @@ fn owner_that_closed_all_its_descriptors_is_alive() {
     });
     let token = segment.hear_token(0);
     let owners = segment.owners();
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
     // Where start times cannot be compared, and where its process id says nothing, its byte
     // tells: it stays locked.
     rewrite(&segment, token.slot().unwrap(), |record| record.started = 0);
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
     relocate(&segment, token.slot().unwrap());
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
     child.kill();
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
 }
 
 /// The mapping that keeps the lock must not be inherited, or a child would keep it as well.
@@ -269,11 +269,11 @@ fn owner_that_closed_all_its_descriptors_is_dead_though_its_children_live() {
         let grandchild = segment.hear(1) as i32;
         let owners = segment.owners();
         relocate(&segment, token.slot().unwrap());
-        let before = owners.verdict(segment.table(), token);
+        let before = owners.liveness(segment.table(), token);
         child.kill();
-        let after = owners.verdict(segment.table(), token);
+        let after = owners.liveness(segment.table(), token);
         kill_process(grandchild);
-        assert_eq!((before, after), (Verdict::Alive, Verdict::Dead));
+        assert_eq!((before, after), (Liveness::Alive, Liveness::Dead));
     }
 }
 
@@ -292,7 +292,7 @@ fn release_after_all_descriptors_were_closed_frees_the_slot_and_its_byte() {
     });
     let token = segment.hear_token(0);
     let owners = segment.owners();
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
     let (file, _) = owners.private.file().unwrap();
     let locked = crate::liveness::byte_lock::is_locked(file, token.slot().unwrap());
     assert_eq!(locked, Some(false));
@@ -311,10 +311,10 @@ fn owner_that_closed_all_its_descriptors_before_its_first_write_says_it_has_no_l
     });
     let token = segment.hear_token(0);
     let owners = segment.owners();
-    assert!(owners.survey(segment.table())[0].is_lockless);
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+    assert!(owners.list(segment.table())[0].has_no_file_lock);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
     relocate(&segment, token.slot().unwrap());
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Unknowable);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Unknown);
     drop(child);
 }
 
@@ -345,12 +345,12 @@ fn owner_that_dumps_core_is_alive_until_it_is_done() {
     };
     // The disk may be busy.
     let (mut seen, deadline) = (0, Instant::now() + Duration::from_secs(300));
-    while owners.verdict(segment.table(), token) != Verdict::Dead {
+    while owners.liveness(segment.table(), token) != Liveness::Dead {
         assert!(Instant::now() < deadline);
         if dumps() {
-            let verdict = owners.verdict(segment.table(), token);
+            let liveness = owners.liveness(segment.table(), token);
             if dumps() {
-                assert_eq!(verdict, Verdict::Alive);
+                assert_eq!(liveness, Liveness::Alive);
                 seen += 1;
             }
         }

@@ -4,25 +4,25 @@
 //! never returns into the test harness. What it has to say it says through
 //! shared words behind the participant table.
 //!
-//! What can happen to an owner, and the test that shows the verdict on it:
+//! What can happen to an owner, and the test that shows the judgement on it:
 //!
 //! | case | test |
 //! |------|------|
 //! | fork; fork without exec | `forks::forked_child_writes_under_its_own_token`, `idle_child_does_not_keep_its_dead_parent_looking_alive` |
 //! | vfork or `posix_spawn`, and exec | `forks::spawned_program_inherits_nothing`, `lifetimes::what_an_earlier_program_of_this_process_held_is_dead` |
-//! | raw clone | `forks::raw_clone_never_takes_its_living_parent_for_dead`, `namespaces::raw_clone_into_a_new_namespace_finds_its_parent_alive` |
+//! | raw clone | `forks::raw_clone_never_takes_its_live_parent_for_dead`, `namespaces::raw_clone_into_a_new_namespace_finds_its_parent_alive` |
 //! | setuid after fork | `forks::child_that_dropped_its_privileges_registers_and_its_death_is_seen`, `child_without_any_lock_registers_and_its_death_is_seen` |
 //! | memfd over `SCM_RIGHTS` (one description) | `forks::received_descriptor_with_a_shared_description_does_not_confuse` |
-//! | equal pids in two namespaces; a foreign `/proc` | `namespaces::equal_pids_in_two_namespaces_are_two_processes`, `foreign_proc_does_not_make_the_living_dead` |
+//! | equal pids in two namespaces; a foreign `/proc` | `namespaces::equal_pids_in_two_namespaces_are_two_processes`, `foreign_proc_does_not_make_live_processes_look_dead` |
 //! | pid reuse | `lifetimes::process_that_got_the_pid_of_a_dead_owner_is_not_the_owner`, `another_process_under_the_same_pid_is_not_the_owner` |
 //! | zombie | `lifetimes::zombie_owner_is_dead` |
 //! | stopped, for 5 s or 60 s | `lifetimes::stopped_owner_is_alive_however_long` |
 //! | main thread gone | `lifetimes::owner_whose_main_thread_exited_is_alive_and_may_register` |
-//! | the same file opened and closed elsewhere | `lifetimes::owner_that_opened_and_closed_the_same_file_elsewhere_is_alive` |
+//! | the same file opened and closed in another place | `lifetimes::owner_that_opened_and_closed_the_same_file_again_is_alive` |
 //! | all descriptors closed | `lifetimes::owner_that_closed_all_its_descriptors_is_alive`, `…_is_dead_though_its_children_live`, `…_before_its_first_write_says_it_has_no_lock`, `forks::reused_descriptor_number_is_neither_probed_nor_closed` |
 //! | two threads, two handles | `registration::two_threads_and_two_handles_of_one_process_are_alive_to_each_other` |
 //! | read-only peer with locks of its own | `registration::read_only_peer_with_locks_of_its_own_keeps_nobody_from_writing` |
-//! | lost or replaced companion file | `registration::lost_or_replaced_companion_makes_nobody_look_dead` |
+//! | lost or replaced lock file | `registration::lost_or_replaced_lock_file_makes_nobody_look_dead` |
 //! | core dump in progress | `lifetimes::owner_that_dumps_core_is_alive_until_it_is_done` |
 //! | an earlier boot | `lifetimes::owner_of_an_earlier_boot_is_dead` |
 
@@ -35,8 +35,8 @@ mod registration;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::token::{Token, Verdict};
-use super::{LockPlace, Owners, Participant, SLOT_WORDS};
+use super::token::{Liveness, Token};
+use super::{LockPlace, Participant, Registration, SLOT_WORDS};
 use crate::sys::access::Access;
 use crate::sys::mapping::Mapping;
 use crate::sys::sync::{AtomicU64, Ordering};
@@ -74,8 +74,8 @@ impl Segment {
         Self { file, mapping }
     }
 
-    fn owners(&self) -> Owners {
-        Owners::new(LockPlace::File(self.file.as_fd()), ID, SLOTS)
+    fn owners(&self) -> Registration {
+        Registration::new(LockPlace::File(self.file.as_fd()), ID, SLOTS)
     }
 
     fn table(&self) -> &[AtomicU64] {
@@ -105,7 +105,7 @@ impl Segment {
     }
 
     /// Registers and says which token it got, or 1.
-    fn register_and_say(&self, owners: &Owners, index: usize) {
+    fn register_and_say(&self, owners: &Registration, index: usize) {
         let word = owners.token(self.table()).map_or(1, Token::to_word);
         self.say(index, word);
     }
@@ -230,6 +230,6 @@ fn stay() {
 }
 
 fn live(participants: &[Participant]) -> usize {
-    let is_alive = |found: &&Participant| found.owner.verdict() == Verdict::Alive;
+    let is_alive = |found: &&Participant| found.owner.liveness() == Liveness::Alive;
     participants.iter().filter(is_alive).count()
 }

@@ -23,32 +23,32 @@ fn equal_pids_in_two_namespaces_are_two_processes() {
         segment.say(asked + 2, 0);
         segment.say(asked + 1, token.to_word());
         match segment.hear(asked + 2) {
-            1 => Verdict::Alive,
-            2 => Verdict::Dead,
-            _ => Verdict::Unknowable,
+            1 => Liveness::Alive,
+            2 => Liveness::Dead,
+            _ => Liveness::Unknown,
         }
     };
     for token in [one, two] {
-        assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
-        assert_eq!(ask(0, token), Verdict::Alive);
-        assert_eq!(ask(10, token), Verdict::Alive);
+        assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
+        assert_eq!(ask(0, token), Liveness::Alive);
+        assert_eq!(ask(10, token), Liveness::Alive);
     }
     first.kill();
     wait_until("the end of a namespace", || {
-        owners.verdict(segment.table(), one) == Verdict::Dead
+        owners.liveness(segment.table(), one) == Liveness::Dead
     });
     // Process 1 lives in the second one's namespace; it is not that one.
-    assert_eq!(ask(10, one), Verdict::Dead);
-    assert_eq!(ask(10, two), Verdict::Alive);
+    assert_eq!(ask(10, one), Liveness::Dead);
+    assert_eq!(ask(10, two), Liveness::Alive);
     second.kill();
     wait_until("the end of the other namespace", || {
-        owners.verdict(segment.table(), two) == Verdict::Dead
+        owners.liveness(segment.table(), two) == Liveness::Dead
     });
 }
 
 /// In a new namespace whose `/proc` still shows the old one's numbers.
 #[test]
-fn foreign_proc_does_not_make_the_living_dead() {
+fn foreign_proc_does_not_make_live_processes_look_dead() {
     let segment = Segment::new();
     let Some(child) = namespaced_with(&segment, || {
         // Process 2 registers, process 1 judges; /proc/2 is a process of the outer namespace.
@@ -59,12 +59,12 @@ fn foreign_proc_does_not_make_the_living_dead() {
         });
         let token = segment.hear_token(1);
         let owners = segment.owners();
-        let alive = owners.verdict(segment.table(), token);
+        let alive = owners.liveness(segment.table(), token);
         inner.kill();
-        let dead = owners.verdict(segment.table(), token);
+        let dead = owners.liveness(segment.table(), token);
         segment.say(
             2,
-            1 + u64::from((alive, dead) == (Verdict::Alive, Verdict::Dead)),
+            1 + u64::from((alive, dead) == (Liveness::Alive, Liveness::Dead)),
         );
     }) else {
         println!("skipped: no permission to make pid namespaces");
@@ -86,8 +86,8 @@ fn raw_clone_into_a_new_namespace_finds_its_parent_alive() {
         let owners = segment.owners();
         let mine = owners.token(segment.table()).unwrap();
         let child = Child::raw_clone(libc::CLONE_NEWPID, || {
-            let parent = owners.verdict(segment.table(), mine);
-            segment.say(0, 1 + u64::from(parent == Verdict::Alive));
+            let parent = owners.liveness(segment.table(), mine);
+            segment.say(0, 1 + u64::from(parent == Liveness::Alive));
         });
         assert_eq!(segment.hear(0), 2);
         drop(child);
@@ -102,10 +102,10 @@ fn namespaced(segment: &Segment, base: usize) -> Option<Child> {
         loop {
             let token = segment.word(base + 1).swap(0, Ordering::AcqRel);
             if let Some(token) = Token::from_word(token) {
-                let answer = match owners.verdict(segment.table(), token) {
-                    Verdict::Alive => 1,
-                    Verdict::Dead => 2,
-                    Verdict::Unknowable => 3,
+                let answer = match owners.liveness(segment.table(), token) {
+                    Liveness::Alive => 1,
+                    Liveness::Dead => 2,
+                    Liveness::Unknown => 3,
                 };
                 segment.say(base + 2, answer);
             }

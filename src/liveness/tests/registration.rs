@@ -12,21 +12,21 @@ use crate::liveness::{RegisterError, byte_lock, lock_file};
 fn one_process_keeps_its_token_until_it_is_released() {
     let segment = Segment::new();
     let owners = segment.owners();
-    assert!(owners.survey(segment.table()).is_empty(), "not at open");
+    assert!(owners.list(segment.table()).is_empty(), "not at open");
     let token = owners.token(segment.table()).unwrap();
     assert_eq!(owners.token(segment.table()).unwrap(), token);
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
-    let survey = owners.survey(segment.table());
-    assert_eq!(survey.len(), 1);
-    assert!(survey[0].is_self && !survey[0].is_lockless && !survey[0].is_registering);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
+    let listed = owners.list(segment.table());
+    assert_eq!(listed.len(), 1);
+    assert!(listed[0].is_self && !listed[0].has_no_file_lock && !listed[0].is_registering);
     owners.release(segment.table());
     owners.release(segment.table());
-    assert!(owners.survey(segment.table()).is_empty());
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+    assert!(owners.list(segment.table()).is_empty());
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
     let again = owners.token(segment.table()).unwrap();
     assert_eq!(again.slot(), token.slot());
     assert_eq!(again.generation(), token.generation() + 1);
-    assert_eq!(owners.verdict(segment.table(), token), Verdict::Dead);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn threads_that_register_at_once_get_one_token() {
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });
     assert_eq!(tokens.len(), 1);
-    assert_eq!(owners.survey(segment.table()).len(), 1);
+    assert_eq!(owners.list(segment.table()).len(), 1);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn two_threads_and_two_handles_of_one_process_are_alive_to_each_other() {
         scope.spawn(|| {
             for owners in [&first, &second] {
                 for token in [token, other] {
-                    assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+                    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
                 }
             }
         });
@@ -85,11 +85,11 @@ fn sixty_four_processes_at_once_get_sixty_four_slots() {
         segment.word(63).load(Ordering::Acquire) == u64::from(SLOTS)
     });
     let owners = segment.owners();
-    let survey = owners.survey(segment.table());
-    assert_eq!((survey.len(), live(&survey)), (64, 64));
-    let pids: HashSet<_> = survey.iter().map(|p| p.owner.pid()).collect();
+    let listed = owners.list(segment.table());
+    assert_eq!((listed.len(), live(&listed)), (64, 64));
+    let pids: HashSet<_> = listed.iter().map(|p| p.owner.pid()).collect();
     assert_eq!(pids.len(), 64);
-    assert!(survey.iter().all(|p| !p.is_lockless));
+    assert!(listed.iter().all(|p| !p.has_no_file_lock));
 
     // The 65th is told what to do, and gets in as soon as one is dead.
     let error = owners.token(segment.table()).unwrap_err();
@@ -129,8 +129,8 @@ fn processes_killed_at_random_points_leak_no_slot() {
         assert!(dead.len() <= 1);
         seen_claiming += dead.iter().filter(|p| p.is_registering).count();
         reclaimed += dead.len();
-        let survey = owners.survey(segment.table());
-        assert_eq!((survey.len(), live(&survey)), (1, 1));
+        let listed = owners.list(segment.table());
+        assert_eq!((listed.len(), live(&listed)), (1, 1));
     }
     println!("500 kills: {reclaimed} slots to reclaim, {seen_claiming} in the middle of a claim");
     assert!(reclaimed > 0);
@@ -139,7 +139,7 @@ fn processes_killed_at_random_points_leak_no_slot() {
 /// Each step of a registration, and what a death after it leaves.
 #[test]
 fn death_after_each_step_of_a_registration_leaks_no_slot() {
-    for lockless in [false, true] {
+    for no_file_lock in [false, true] {
         for step in 0..3 {
             let segment = Segment::new();
             let child = Child::fork(|| {
@@ -147,13 +147,13 @@ fn death_after_each_step_of_a_registration_leaks_no_slot() {
                 let slot = Slot::of(segment.table(), 5).unwrap();
                 let me = Identity::of_this_process();
                 let (file, id) = mine.private.file().unwrap();
-                if !lockless {
+                if !no_file_lock {
                     byte_lock::lock(file, 5);
                 }
                 if step > 0 {
-                    let claim = slot.try_claim(slot.claim(), me.pid, lockless).unwrap();
+                    let claim = slot.try_claim(slot.claim(), me.pid, no_file_lock).unwrap();
                     if step > 1 {
-                        slot.publish(claim, Record::of(&me, (!lockless).then_some(id)));
+                        slot.publish(claim, Record::of(&me, (!no_file_lock).then_some(id)));
                     }
                 }
                 segment.say(0, 1);
@@ -165,7 +165,7 @@ fn death_after_each_step_of_a_registration_leaks_no_slot() {
             child.kill();
             let dead = owners.reclaim_dead(segment.table());
             assert_eq!(dead.len(), usize::from(step > 0), "step {step}");
-            assert!(owners.survey(segment.table()).is_empty());
+            assert!(owners.list(segment.table()).is_empty());
             let (file, _) = owners.private.file().unwrap();
             assert_eq!(byte_lock::lock(file, 5), byte_lock::Locking::Locked);
         }
@@ -190,25 +190,25 @@ fn read_only_peer_with_locks_of_its_own_keeps_nobody_from_writing() {
     segment.hear(0);
     let owners = segment.owners();
     let token = owners.token(segment.table()).unwrap();
-    assert!(owners.survey(segment.table())[0].is_lockless);
+    assert!(owners.list(segment.table())[0].has_no_file_lock);
     assert_eq!(
-        segment.owners().verdict(segment.table(), token),
-        Verdict::Alive
+        segment.owners().liveness(segment.table(), token),
+        Liveness::Alive
     );
     child.kill();
 }
 
 #[test]
-fn lost_or_replaced_companion_makes_nobody_look_dead() {
-    const COMPANION: [u64; 2] = [0xC0, 0xFFEE];
+fn lost_or_replaced_lock_file_makes_nobody_look_dead() {
+    const LOCK_FILE: [u64; 2] = [0xC0, 0xFFEE];
     let me = rustix::process::geteuid().as_raw();
-    let place = LockPlace::Companion {
+    let place = LockPlace::LockFile {
         owner: me,
         mode: 0o600,
     };
-    let _ = lock_file::remove(COMPANION);
+    let _ = lock_file::remove(LOCK_FILE);
     let segment = Segment::new();
-    let open = || Owners::new(place, COMPANION, SLOTS);
+    let open = || Registration::new(place, LOCK_FILE, SLOTS);
     let child = Child::fork(|| {
         let owners = open();
         segment.register_and_say(&owners, 0);
@@ -217,23 +217,23 @@ fn lost_or_replaced_companion_makes_nobody_look_dead() {
     let token = segment.hear_token(0);
     let index = token.slot().unwrap();
     let before = open();
-    lock_file::remove(COMPANION).unwrap();
+    lock_file::remove(LOCK_FILE).unwrap();
     let after = open();
     let file_of_child = Slot::of(segment.table(), index).unwrap().read();
     let file_of_child = file_of_child.record.unwrap().lock_file;
     assert_eq!(before.is_locked(index, file_of_child), Some(true));
     assert_eq!(after.is_locked(index, file_of_child), None, "another file");
     for owners in [&before, &after] {
-        assert_eq!(owners.verdict(segment.table(), token), Verdict::Alive);
+        assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
     }
     // As if it were of another pid namespace: only the right file may call it dead.
     relocate(&segment, index);
-    assert_eq!(before.verdict(segment.table(), token), Verdict::Alive);
-    assert_eq!(after.verdict(segment.table(), token), Verdict::Unknowable);
+    assert_eq!(before.liveness(segment.table(), token), Liveness::Alive);
+    assert_eq!(after.liveness(segment.table(), token), Liveness::Unknown);
     child.kill();
-    assert_eq!(before.verdict(segment.table(), token), Verdict::Dead);
-    assert_eq!(after.verdict(segment.table(), token), Verdict::Unknowable);
-    lock_file::remove(COMPANION).unwrap();
+    assert_eq!(before.liveness(segment.table(), token), Liveness::Dead);
+    assert_eq!(after.liveness(segment.table(), token), Liveness::Unknown);
+    lock_file::remove(LOCK_FILE).unwrap();
 }
 
 /// Rewrites a slot as if its holder were of a pid namespace that is not ours.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::Numbers;
-use crate::policy::learner::{LEARNER_WORDS, Learner, Memory};
+use crate::policy::estimator::{ESTIMATOR_WORDS, Estimator, Memory};
 use crate::policy::*;
 use crate::sys::sync::AtomicU64;
 
@@ -22,8 +22,8 @@ struct Set {
 /// As `evict` does it, without the locks.
 struct Sets {
     sets: Vec<Set>,
-    learner: Learner,
-    lessons: Vec<AtomicU64>,
+    estimator: Estimator,
+    counts: Vec<AtomicU64>,
     ghosts: Vec<AtomicU64>,
 }
 
@@ -33,8 +33,8 @@ impl Sets {
         let zeros = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {
             sets: vec![Set::default(); buckets],
-            learner: Learner::new(),
-            lessons: zeros(LEARNER_WORDS),
+            estimator: Estimator::new(),
+            counts: zeros(ESTIMATOR_WORDS),
             ghosts: zeros(buckets * Ghosts::WORDS),
         }
     }
@@ -45,12 +45,12 @@ impl Sets {
 
     /// Asks for a key and inserts it if it is not there. Whether it was a hit.
     fn ask(&mut self, key: u64) -> bool {
-        let hash = Dice::new(key, 1).0;
+        let hash = Rng::new(key, 1).0;
         let tag = hash as u8;
         let buckets = self.sets.len() as u64;
-        let home = ((hash >> 32) * buckets) >> 32;
+        let primary = ((hash >> 32) * buckets) >> 32;
         let rest = ((hash & 0xFFFF_FFFF) * (buckets - 1)) >> 32;
-        let pair = [home, rest + u64::from(rest >= home)];
+        let pair = [primary, rest + u64::from(rest >= primary)];
         for set in pair.map(|number| number as usize) {
             let set = &mut self.sets[set];
             if let Some(slot) = slots(set.occupied).find(|slot| set.keys[*slot as usize] == key) {
@@ -59,38 +59,43 @@ impl Sets {
             }
         }
         let memory = Memory {
-            learner: &self.learner,
-            lessons: &self.lessons,
+            estimator: &self.estimator,
+            counts: &self.counts,
             ghosts: &self.ghosts,
         };
-        let [at_home, away] = pair.map(|number| &self.sets[number as usize]);
-        let seen = |past| memory.learner.hit(past);
-        let dice = Dice::new(hash, at_home.version);
+        let [in_primary, in_secondary] = pair.map(|number| &self.sets[number as usize]);
+        let seen = |age_class| memory.estimator.hit(age_class);
+        let rng = Rng::new(hash, in_primary.version);
         let mut words = [
-            aged(at_home.words, at_home.occupied, dice, seen),
-            aged(away.words, away.occupied, dice.for_the_other(), seen),
+            aged(in_primary.words, in_primary.occupied, rng, seen),
+            aged(
+                in_secondary.words,
+                in_secondary.occupied,
+                rng.for_the_secondary(),
+                seen,
+            ),
         ];
-        let room = [at_home, away].map(|set| set.occupied.count_ones() < LIMIT);
+        let room = [in_primary, in_secondary].map(|set| set.occupied.count_ones() < LIMIT);
         let (chosen, gone, returned) = match room {
             [true, _] => (0, None, false),
             [_, true] => (1, None, false),
             _ => {
                 let candidates = [0, 1].map(|number| Candidates {
-                    occupied: [at_home, away][number].occupied,
+                    occupied: [in_primary, in_secondary][number].occupied,
                     stale: 0,
                     words: words[number],
                 });
-                let found = victim(candidates[0], candidates[1], &memory.ranks(), dice).unwrap();
-                let chosen = usize::from(found.is_away);
-                memory.evicted(past(words[chosen], found.slot));
+                let found = victim(candidates[0], candidates[1], &memory.ranks(), rng).unwrap();
+                let chosen = usize::from(found.is_in_secondary);
+                memory.evicted(age_class(words[chosen], found.slot));
                 let ghosts = pair.map(|number| memory.ghosts(number));
                 let returned = ghosts.iter().any(|ghosts| ghosts.know(tag));
-                let gone = [at_home, away][chosen].tags[found.slot as usize];
+                let gone = [in_primary, in_secondary][chosen].tags[found.slot as usize];
                 memory.set_ghosts(pair[chosen], ghosts[chosen].with(gone));
                 (chosen, Some(found.slot), returned)
             }
         };
-        let place = [at_home, away][chosen].occupied.trailing_ones();
+        let place = [in_primary, in_secondary][chosen].occupied.trailing_ones();
         words[chosen] = inserted(words[chosen], place, returned);
         for (number, words) in pair.into_iter().zip(words) {
             self.sets[number as usize].words = words;
@@ -155,7 +160,7 @@ fn a_loop_over_more_than_fits_gets_most_of_what_is_possible_where_lru_gets_nothi
 }
 
 #[test]
-fn popularity_is_learnt() {
+fn popularity_is_estimated() {
     let keys = zipf(20_000, 0.9, 90_000, &mut Numbers(10));
     let (ours, lru) = compare(300, &keys);
     assert!(ours > lru + 4.0, "ours {ours}, lru {lru}");
@@ -217,7 +222,7 @@ fn a_window_that_moves_on_is_followed() {
 }
 
 #[test]
-fn what_was_learnt_is_unlearnt() {
+fn an_estimate_is_revised() {
     // A loop, in which the old are to be kept; then recency, in which the young are.
     let mut keys: Vec<u64> = (0..45_000)
         .map(|number| (1 << 32) + number % 2000)
@@ -229,19 +234,19 @@ fn what_was_learnt_is_unlearnt() {
 }
 
 #[test]
-fn garbage_in_the_segment_costs_hits_and_is_forgotten() {
+fn invalid_bytes_in_the_segment_cost_hits_and_are_forgotten() {
     let keys = zipf(3_000, 1.0, 60_000, &mut Numbers(16));
     let (clean, _) = compare(300, &keys);
     let mut sets = Sets::new(300);
     let mut numbers = Numbers(17);
-    for word in sets.lessons.iter_mut().chain(&mut sets.ghosts) {
+    for word in sets.counts.iter_mut().chain(&mut sets.ghosts) {
         *word = AtomicU64::new(numbers.next());
     }
     let first = keys.len() / 3;
     for key in &keys[..first] {
         sets.ask(*key);
     }
-    // The counts fade by a tenth a lesson: from 2^32 it takes some hundred of them.
+    // The counts fade by a tenth an update: from 2^32 it takes some hundred of them.
     for _ in 0..4 {
         for key in &keys {
             sets.ask(*key);
@@ -249,5 +254,8 @@ fn garbage_in_the_segment_costs_hits_and_is_forgotten() {
     }
     let hits = keys[first..].iter().filter(|key| sets.ask(**key)).count();
     let hits = 100.0 * hits as f64 / (keys.len() - first) as f64;
-    assert!(hits > clean - 2.0, "{hits} after garbage, {clean} without");
+    assert!(
+        hits > clean - 2.0,
+        "{hits} after invalid bytes, {clean} without"
+    );
 }

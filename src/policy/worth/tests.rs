@@ -3,8 +3,8 @@ use crate::policy::tests::Numbers;
 
 fn nothing() -> Outcomes {
     Outcomes {
-        hits: [0.0; PASTS],
-        evictions: [0.0; PASTS],
+        hits: [0.0; AGE_CLASSES],
+        evictions: [0.0; AGE_CLASSES],
     }
 }
 
@@ -19,11 +19,11 @@ fn observed(
 ) {
     let mut left = count;
     for level in 0..levels {
-        let hits = left * (1.0 - (1.0 - hazard(level)).powf(Past::ticks(level) as f32));
-        to.hits[Past::of(class, level).index()] += hits;
+        let hits = left * (1.0 - (1.0 - hazard(level)).powf(AgeClass::ticks(level) as f32));
+        to.hits[AgeClass::of(class, level).index()] += hits;
         left -= hits;
     }
-    to.evictions[Past::of(class, levels - 1).index()] += left;
+    to.evictions[AgeClass::of(class, levels - 1).index()] += left;
 }
 
 fn assert_each_rank_once(ranks: Ranks) {
@@ -86,7 +86,7 @@ fn constant_hazards_are_worth_what_they_are() {
         let further = further_hits(&outcomes)[3];
         let worth = worth(&outcomes);
         for level in 0..12 {
-            let found = worth[Past::of(3, level).index()] / (1.0 + further);
+            let found = worth[AgeClass::of(3, level).index()] / (1.0 + further);
             let off_by = found / hazard;
             assert!(
                 (0.7..1.5).contains(&off_by),
@@ -124,7 +124,9 @@ fn where_the_young_are_hit_the_old_go() {
     let ranks = Ranks::taught_by(&outcomes);
     for class in 0..CLASSES {
         for level in 1..LEVELS {
-            assert!(ranks.of(Past::of(class, level)) < ranks.of(Past::of(class, level - 1)));
+            assert!(
+                ranks.of(AgeClass::of(class, level)) < ranks.of(AgeClass::of(class, level - 1))
+            );
         }
     }
 }
@@ -135,7 +137,7 @@ fn where_nobody_is_hit_the_young_go_so_that_some_get_old() {
     observed(&mut outcomes, 0, 1000.0, 9, |_| 0.0);
     let ranks = Ranks::taught_by(&outcomes);
     for old in 9..LEVELS {
-        assert!(ranks.of(Past::of(0, 0)) < ranks.of(Past::of(0, old)));
+        assert!(ranks.of(AgeClass::of(0, 0)) < ranks.of(AgeClass::of(0, old)));
     }
 }
 
@@ -149,10 +151,10 @@ fn where_the_old_are_hit_they_stay() {
     });
     let ranks = Ranks::taught_by(&outcomes);
     for level in 1..=22 {
-        assert!(ranks.of(Past::of(0, level - 1)) < ranks.of(Past::of(0, level)));
+        assert!(ranks.of(AgeClass::of(0, level - 1)) < ranks.of(AgeClass::of(0, level)));
     }
     assert!(
-        ranks.of(Past::of(0, 23)) < ranks.of(Past::of(0, 15)),
+        ranks.of(AgeClass::of(0, 23)) < ranks.of(AgeClass::of(0, 15)),
         "its time is over"
     );
 }
@@ -163,7 +165,7 @@ fn what_was_asked_for_often_stays_longer_if_that_predicts_more() {
     observed(&mut outcomes, 0, 1000.0, 12, |_| 0.001);
     observed(&mut outcomes, 3, 1000.0, 24, |_| 0.05);
     let ranks = Ranks::taught_by(&outcomes);
-    assert!(ranks.of(Past::of(0, 0)) < ranks.of(Past::of(3, 20)));
+    assert!(ranks.of(AgeClass::of(0, 0)) < ranks.of(AgeClass::of(3, 20)));
 }
 
 #[test]
@@ -176,8 +178,8 @@ fn evictions_are_no_evidence_against_those_who_were_not_evicted() {
     let after = worth(&outcomes);
     let further = |outcomes: &Outcomes| 1.0 + further_hits(outcomes)[2];
     for level in 6..16 {
-        let past = Past::of(1, level).index();
-        let ratio = after[past] / before[past];
+        let age_class = AgeClass::of(1, level).index();
+        let ratio = after[age_class] / before[age_class];
         assert!((0.99..1.01).contains(&ratio), "level {level}: {ratio}");
     }
     assert_eq!(further(&outcomes), further(&nothing()));

@@ -5,12 +5,12 @@ pub(super) const STATE: usize = 0;
 pub(super) const LOCK: usize = 1;
 pub(super) const TAGS: usize = 2;
 pub(super) const POLICY: usize = 4;
-pub(super) const AWAY: usize = 6;
+pub(super) const OVERFLOW: usize = 6;
 
 /// The word and the shift of the counter for a class of keys.
 #[inline(always)]
-pub(super) fn away_count(class: u32) -> (usize, u32) {
-    (AWAY + (class as usize >> 4 & 1), (class & 15) * 4)
+pub(super) fn overflow_counter(class: u32) -> (usize, u32) {
+    (OVERFLOW + (class as usize >> 4 & 1), (class & 15) * 4)
 }
 
 /// The word that readers depend on: how often the bucket was published, and which slots are in use.

@@ -2,26 +2,26 @@
 
 use core::mem::MaybeUninit;
 
-use super::header::{POLICY, STATE, Slot, SlotSet, State, TAGS, away_count};
+use super::header::{POLICY, STATE, Slot, SlotSet, State, TAGS, overflow_counter};
 use super::{Bucket, Search};
 use crate::liveness::token::LockWord;
 use crate::policy;
 use crate::protocol::shape::Shape;
-use crate::sys::copy::{self, Sink};
+use crate::sys::copy::{self, CopyBuf};
 use crate::sys::sync::{Ordering, fence, futex_wake_all, unsync_load};
 use crate::sys::tags::Tag;
 
 /// A bucket whose lock we hold. Dropping it unlocks.
 ///
 /// No code of the user's runs while one of these exists, and no thread sleeps.
-pub(crate) struct Locked<'a, S: Shape> {
+pub(crate) struct BucketGuard<'a, S: Shape> {
     bucket: Bucket<'a, S>,
 }
 
-impl<'a, S: Shape> Locked<'a, S> {
+impl<'a, S: Shape> BucketGuard<'a, S> {
     #[inline(always)]
     pub(super) fn new(bucket: Bucket<'a, S>) -> Self {
-        // Release: pairs with the Acquire fences in `confirms` and `unchanged`. Whoever
+        // Release: pairs with the Acquire fences in `validate_slot` and `validate`. Whoever
         // sees a word that we write from here on sees the states published before.
         fence(Ordering::Release);
         Self { bucket }
@@ -52,7 +52,7 @@ impl<'a, S: Shape> Locked<'a, S> {
 
     /// Copies the value in `slot`.
     #[inline(always)]
-    pub(crate) fn load_value<'s>(&self, slot: Slot, to: &'s mut Sink<'_>) -> &'s [u64] {
+    pub(crate) fn load_value<'s>(&self, slot: Slot, to: &'s mut CopyBuf<'_>) -> &'s [u64] {
         to.load(self.bucket.value(slot))
     }
 
@@ -136,27 +136,27 @@ impl<'a, S: Shape> Locked<'a, S> {
     #[inline(always)]
     pub(crate) fn publish(&self, occupied: SlotSet) {
         let next = self.state().next(occupied);
-        // Release: pairs with the Acquire fence in `begin`; makes the slots' words visible.
+        // Release: pairs with the Acquire fence in `read_begin`; makes the slots' words visible.
         self.bucket.words[STATE].store(next.0, Ordering::Release);
     }
 
-    /// Unlocks, but puts the word of the dead owner back from whom the lock was taken: for all
+    /// Unlocks, but puts the word of its dead owner back: for all
     /// others it is as if nobody had come.
-    pub(crate) fn give_back(self, dead: LockWord) {
+    pub(crate) fn restore(self, dead: LockWord) {
         let lock = self.bucket.lock_word();
         // Not unlocked by `drop`: the bucket would be anyone's for a moment.
         core::mem::forget(self);
         // Release: pairs with the Acquire in `take_over`. Who sleeps on our word wakes up and
-        // finds the dead one's.
+        // finds the word of its dead owner.
         if LockWord(lock.swap(dead.0, Ordering::Release)).has_waiters() {
             futex_wake_all(lock);
         }
     }
 
-    /// As [`Bucket::away`]; only we may change it.
+    /// As [`Bucket::overflow`]; only we may change it.
     #[inline(always)]
-    pub(crate) fn away(&self, class: u32) -> u64 {
-        let (word, shift) = away_count(class);
+    pub(crate) fn overflow(&self, class: u32) -> u64 {
+        let (word, shift) = overflow_counter(class);
         (unsync_load(&self.bucket.words[word]) >> shift) & 15
     }
 
@@ -166,20 +166,21 @@ impl<'a, S: Shape> Locked<'a, S> {
         fence(Ordering::Release);
     }
 
-    /// Counts one more key of `class` that lives away; before that key is published there.
-    pub(crate) fn raise_away(&self, class: u32) {
-        let (word, shift) = away_count(class);
+    /// Counts one more key of `class` that is in its secondary bucket; before that key is published
+    /// there.
+    pub(crate) fn increment_overflow(&self, class: u32) {
+        let (word, shift) = overflow_counter(class);
         let counts = unsync_load(&self.bucket.words[word]);
         if (counts >> shift) & 15 < 15 {
-            // Release: ordered before the publication in the other bucket in any case;
-            // stated here so that the pair with `lower_away` is one mechanism.
+            // Release: ordered before the publication in the secondary bucket in any case;
+            // stated here so that the pair with `decrement_overflow` is one mechanism.
             self.bucket.words[word].store(counts + (1 << shift), Ordering::Release);
         }
     }
 
-    /// Counts one key of `class` less; after it is gone from the other bucket, for all to see.
-    pub(crate) fn lower_away(&self, class: u32) {
-        let (word, shift) = away_count(class);
+    /// Counts one key of `class` less; after it is gone from the secondary bucket, for all to see.
+    pub(crate) fn decrement_overflow(&self, class: u32) {
+        let (word, shift) = overflow_counter(class);
         let counts = unsync_load(&self.bucket.words[word]);
         if matches!((counts >> shift) & 15, 1..15) {
             // Release: whoever sees the lower count sees the removal that came before.
@@ -188,7 +189,7 @@ impl<'a, S: Shape> Locked<'a, S> {
     }
 }
 
-impl<S: Shape> Drop for Locked<'_, S> {
+impl<S: Shape> Drop for BucketGuard<'_, S> {
     #[inline(always)]
     fn drop(&mut self) {
         let lock = self.bucket.lock_word();

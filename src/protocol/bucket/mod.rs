@@ -7,8 +7,8 @@
 //! word 3   tags      8 x 8 bits                  slots 8..16
 //! word 4   policy    see module `policy`         what a cache remembers about its entries;
 //! word 5   policy                                zero in a map
-//! word 6   away      16 x 4 bits                 how many keys at home here live elsewhere,
-//! word 7   away      16 x 4 bits                 for each of 32 classes of keys
+//! word 6   overflow  16 x 4 bits                 how many keys whose primary bucket this is
+//! word 7   overflow  16 x 4 bits                 are in their secondary one, by 32 classes
 //! word 8.. slots     key words, then value words, then metadata words (module `entry`)
 //! ```
 //!
@@ -38,16 +38,16 @@
 //!
 //! | who | access | why |
 //! |-----|--------|-----|
-//! | reader | `begin`: relaxed load of `state`, then `fence(Acquire)` | pairs with the `Release` store in `publish`: the slots of that version, and everything published before, are visible |
-//! | reader | `confirms`, `unchanged`: `fence(Acquire)`, then relaxed load of `state` | pairs with the `fence(Release)` in `try_lock`: if any word we copied was written by a later writer, the state published before that writer took the lock is visible, and it is not ours |
+//! | reader | `read_begin`: relaxed load of `state`, then `fence(Acquire)` | pairs with the `Release` store in `publish`: the slots of that version, and everything published before, are visible |
+//! | reader | `validate_slot`, `validate`: `fence(Acquire)`, then relaxed load of `state` | pairs with the `fence(Release)` in `try_lock`: if any word we copied was written by a later writer, the state published before that writer took the lock is visible, and it is not ours |
 //! | writer | `try_lock`: compare-exchange, `AcqRel` | `Acquire` pairs with the `Release` of the former owner's unlocking swap; `Release` with the fence in `Slot::named_by`: whoever sees our token sees our participant slot |
 //! | writer | `try_lock`: `fence(Release)` after it | see the reader's second fence |
 //! | writer | slots and tags: relaxed stores | ordered by the fence above and the publication below |
 //! | writer | `publish`: `Release` store of `state` | see the reader's first fence |
 //! | writer | `begin_next`: `fence(Release)` | the same for a second commit under one lock: between the first publication and the words of the second |
 //! | writer | `store_in_place`: `Release` store of the value | if a reader of a former occupant of the slot sees this value, it must also see that the version moved on |
-//! | writer | `raise_away`, `lower_away`: `Release` store | a reader that sees a lowered count sees the removal before it |
-//! | taker | `take_over`: compare-exchange, `AcqRel` | `Acquire` pairs with the `Release` swap in `give_back`: what an earlier taker changed is visible |
+//! | writer | `increment_overflow`, `decrement_overflow`: `Release` store | a reader that sees a lowered count sees the removal before it |
+//! | taker | `take_over`: compare-exchange, `AcqRel` | `Acquire` pairs with the `Release` swap in `restore`: what an earlier taker changed is visible |
 //! | writer | unlock: swap, `Release` | hands the bucket on; being a read-modify-write it also drains the store buffer before the call returns, so an operation that starts later, by the wall clock, sees the commit |
 //!
 //! A read-only mapping is read by relaxed loads and fences alone: an `Acquire` load or a
@@ -61,13 +61,13 @@ use core::mem::MaybeUninit;
 use crate::liveness::token::{LockWord, Token};
 use crate::policy;
 use crate::protocol::shape::{HEADER_WORDS, SLOTS, Shape};
-use crate::sys::copy::{self, Sink};
+use crate::sys::copy::{self, CopyBuf};
 use crate::sys::sync::{AtomicU64, Ordering, fence, prefetch, prefetch_at, spin_hint};
 use crate::sys::tags::{self, Tag};
 
-use self::header::{LOCK, POLICY, STATE, TAGS, away_count};
+use self::header::{LOCK, POLICY, STATE, TAGS, overflow_counter};
 pub(crate) use self::header::{Slot, SlotSet, State};
-pub(crate) use self::locked::Locked;
+pub(crate) use self::locked::BucketGuard;
 
 /// Words of a cache line.
 const LINE_WORDS: u32 = 8;
@@ -136,7 +136,7 @@ impl<'a, S: Shape> Bucket<'a, S> {
 
     /// Where a reader starts: the state that all it sees from here on must belong to.
     #[inline(always)]
-    pub(crate) fn begin(&self) -> State {
+    pub(crate) fn read_begin(&self) -> State {
         let state = self.words[STATE].load(Ordering::Relaxed);
         // Acquire: pairs with the Release store in `publish`.
         fence(Ordering::Acquire);
@@ -180,7 +180,7 @@ impl<'a, S: Shape> Bucket<'a, S> {
 
     /// Whether what was read of `slot` since `state` is whole (see the module's head).
     #[inline(always)]
-    pub(crate) fn confirms(&self, state: State, slot: Slot) -> bool {
+    pub(crate) fn validate_slot(&self, state: State, slot: Slot) -> bool {
         // Acquire: pairs with the Release fence in `try_lock`.
         fence(Ordering::Acquire);
         let now = State(self.words[STATE].load(Ordering::Relaxed));
@@ -189,17 +189,17 @@ impl<'a, S: Shape> Bucket<'a, S> {
 
     /// Whether nothing has been published here since `state`.
     #[inline(always)]
-    pub(crate) fn unchanged(&self, state: State) -> bool {
+    pub(crate) fn validate(&self, state: State) -> bool {
         // Acquire: pairs with the Release fence in `try_lock`.
         fence(Ordering::Acquire);
         State(self.words[STATE].load(Ordering::Relaxed)) == state
     }
 
-    /// How many keys of `class` that are at home here live in their other bucket:
+    /// How many keys of `class` whose primary bucket this is live in their secondary bucket:
     /// never too low, and 15 means "15 or more, for ever".
     #[inline(always)]
-    pub(crate) fn away(&self, class: u32) -> u64 {
-        let (word, shift) = away_count(class);
+    pub(crate) fn overflow(&self, class: u32) -> u64 {
+        let (word, shift) = overflow_counter(class);
         (self.words[word].load(Ordering::Relaxed) >> shift) & 15
     }
 
@@ -211,7 +211,7 @@ impl<'a, S: Shape> Bucket<'a, S> {
 
     /// Copies the value in `slot`; to be validated by the caller.
     #[inline(always)]
-    pub(crate) fn load_value(&self, slot: Slot, to: &mut Sink<'_>) {
+    pub(crate) fn load_value(&self, slot: Slot, to: &mut CopyBuf<'_>) {
         to.load(self.value(slot));
     }
 
@@ -247,7 +247,7 @@ impl<'a, S: Shape> Bucket<'a, S> {
     /// whether there is one.
     #[inline(always)]
     pub(crate) fn prefetch_slot(&self, tag: Tag) -> bool {
-        let slot = self.tagged(self.begin(), tag).next();
+        let slot = self.tagged(self.read_begin(), tag).next();
         if let Some(slot) = slot
             && let Some(word) = self.slot(slot).first()
         {
@@ -263,24 +263,24 @@ impl<'a, S: Shape> Bucket<'a, S> {
 
     /// Takes the lock if it is free and nobody waits for it.
     #[inline(always)]
-    pub(crate) fn try_lock_once(self, token: Token) -> Option<Locked<'a, S>> {
+    pub(crate) fn try_lock_once(self, token: Token) -> Option<BucketGuard<'a, S>> {
         self.try_lock_or_see(token).ok()
     }
 
     #[inline(always)]
-    fn try_lock_or_see(self, token: Token) -> Result<Locked<'a, S>, LockWord> {
-        // Acquire: pairs with the Release swap in `Locked::drop`. Release: our participant slot,
-        // written before the token was first used, is visible to whoever sees the token.
+    fn try_lock_or_see(self, token: Token) -> Result<BucketGuard<'a, S>, LockWord> {
+        // Acquire: pairs with the Release swap in `BucketGuard::drop`. Release: our participant
+        // slot, written before the token was first used, is visible to whoever sees the token.
         self.lock_word()
             .compare_exchange(0, token.to_word(), Ordering::AcqRel, Ordering::Relaxed)
-            .map(|_| Locked::new(self))
+            .map(|_| BucketGuard::new(self))
             .map_err(LockWord)
     }
 
     /// Tries to take the lock, spinning for a moment while somebody holds it. What it
     /// finds in the end is the answer: ours, or the word that stood there.
     #[inline(always)]
-    pub(crate) fn try_lock(self, token: Token, spins: u32) -> Result<Locked<'a, S>, LockWord> {
+    pub(crate) fn try_lock(self, token: Token, spins: u32) -> Result<BucketGuard<'a, S>, LockWord> {
         self.try_lock_or_see(token)
             .or_else(|found| self.try_lock_contended(token, spins, found))
     }
@@ -292,7 +292,7 @@ impl<'a, S: Shape> Bucket<'a, S> {
         token: Token,
         spins: u32,
         mut found: LockWord,
-    ) -> Result<Locked<'a, S>, LockWord> {
+    ) -> Result<BucketGuard<'a, S>, LockWord> {
         let lock = self.lock_word();
         for spin in 0..=spins {
             // A word without an owner is free, whatever else may stand in it.
@@ -300,7 +300,7 @@ impl<'a, S: Shape> Bucket<'a, S> {
                 let taken = found.taken_by(token).0;
                 // AcqRel: as in `try_lock`.
                 match lock.compare_exchange(found.0, taken, Ordering::AcqRel, Ordering::Relaxed) {
-                    Ok(_) => return Ok(Locked::new(self)),
+                    Ok(_) => return Ok(BucketGuard::new(self)),
                     Err(word) => found = LockWord(word),
                 }
             } else if spin < spins {
@@ -312,14 +312,14 @@ impl<'a, S: Shape> Bucket<'a, S> {
     }
 
     /// Takes the lock from a dead owner: only if exactly the word `dead` still stands there.
-    pub(crate) fn take_over(self, dead: LockWord, token: Token) -> Option<Locked<'a, S>> {
+    pub(crate) fn take_over(self, dead: LockWord, token: Token) -> Option<BucketGuard<'a, S>> {
         let taken = dead.taken_by(token).0;
-        // Acquire: pairs with the Release swap in `give_back`, whose caller may have changed
-        // the bucket. The dead process's own publications were ordered before its death by
+        // Acquire: pairs with the Release swap in `restore`, whose caller may have changed
+        // the bucket. A dead process's own publications were ordered before its death by
         // the kernel, whose answer the caller has. Release: as in `try_lock`.
         self.lock_word()
             .compare_exchange(dead.0, taken, Ordering::AcqRel, Ordering::Relaxed)
             .ok()
-            .map(|_| Locked::new(self))
+            .map(|_| BucketGuard::new(self))
     }
 }

@@ -3,63 +3,66 @@
 //! This is the top of the folder. Nothing below it knows of takeovers.
 
 use super::Table;
-use super::request::{Blocked, Edit, Obstacle, Outcome, Probe};
-use super::takeover::Burial;
-use super::writer::{Who, Writer};
-use crate::liveness::token::{LockWord, Verdict};
+use super::request::{Blocked, Conflict, Edit, HashedKey, Outcome};
+use super::takeover::Takeover;
+use super::writer::{LivenessCheck, Writer};
+use crate::liveness::token::{Liveness, LockWord};
 use crate::protocol::shape::Shape;
-use crate::sys::copy::Sink;
+use crate::sys::copy::CopyBuf;
 use crate::sys::sync::{Ordering, WAIT_SLICE_US, futex_wait};
 
 impl<'a, S: Shape> Table<'a, S> {
-    /// As [`edit_at_home`](Self::edit_at_home), wherever the key is and whoever is in the way.
+    /// As [`edit_in_primary`](Self::edit_in_primary), wherever the key is and whoever is in the
+    /// way.
     #[inline(never)]
-    pub(crate) fn edit<W: Who>(
+    pub(crate) fn edit<W: LivenessCheck>(
         &self,
         writer: &mut Writer<'_, W>,
-        key: Probe<'_>,
-        old: &mut Sink<'_>,
+        key: HashedKey<'_>,
+        old: &mut CopyBuf<'_>,
         new: &mut [u64],
         decide: &mut impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
     ) -> Result<Outcome, Blocked> {
         loop {
             match self.try_edit(writer.token, key, old, new, decide) {
                 Ok(outcome) => return Ok(outcome),
-                Err(Obstacle::Blocked(blocked)) => return Err(blocked),
-                Err(Obstacle::Locked { bucket, found }) => self.overcome(writer, bucket, found)?,
+                Err(Conflict::Blocked(blocked)) => return Err(blocked),
+                Err(Conflict::Locked { bucket, found }) => {
+                    self.resolve_conflict(writer, bucket, found)?
+                }
             }
         }
     }
 
-    /// Does what can be done about a lock that somebody else holds: takes it from the dead,
-    /// waits for the living. The caller holds nothing, and starts again afterwards.
+    /// Does what can be done about a lock that somebody else holds: takes it from a dead owner,
+    /// waits for live processes. The caller holds nothing, and starts again afterwards.
     #[cold]
     #[inline(never)]
-    pub(crate) fn overcome<W: Who>(
+    pub(crate) fn resolve_conflict<W: LivenessCheck>(
         &self,
         writer: &mut Writer<'_, W>,
         bucket: u64,
         found: LockWord,
     ) -> Result<(), Blocked> {
         let Some(owner) = found.owner() else {
-            return match writer.is_held_up() {
+            return match writer.is_out_of_rounds() {
                 true => Err(Blocked::Busy { bucket, found }),
                 false => Ok(()),
             };
         };
-        match writer.verdict(owner) {
-            Verdict::Dead => {
-                // The dead cost no patience, unless the living are in the way, or somebody
-                // forges locks of the dead without end.
-                let is_over = match self.bury(writer, bucket, found) {
-                    Burial::NotYet => writer.deadline.passed(),
-                    Burial::Released | Burial::Deduplicated(_) => writer.is_held_up(),
+        match writer.liveness(owner) {
+            Liveness::Dead => {
+                // Dead owners cost no retry budget, unless live processes are in the way, or
+                // somebody forges locks of dead processes without end.
+                let is_over = match self.take_over(writer, bucket, found) {
+                    Takeover::NotYet => writer.deadline.passed(),
+                    Takeover::Released | Takeover::Deduplicated(_) => writer.is_out_of_rounds(),
                 };
                 if is_over {
                     return Err(Blocked::Busy { bucket, found });
                 }
             }
-            Verdict::Alive | Verdict::Unknowable => {
+            Liveness::Alive | Liveness::Unknown => {
                 if writer.deadline.passed() {
                     return Err(Blocked::Busy { bucket, found });
                 }

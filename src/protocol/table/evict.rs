@@ -1,4 +1,4 @@
-//! Inserting into a full cache: an entry of the key's two buckets gives way.
+//! Inserting into a full cache: an entry of the key's two buckets is evicted.
 //!
 //! A cache never has more entries than it was made for: each bucket has a limit of its own, by
 //! its number, and the limits add up to the capacity. When both buckets of an absent key are at
@@ -9,35 +9,36 @@
 //!
 //! Nothing is displaced, so no entry is ever in two buckets, and a take-over has nothing to repair.
 //!
-//! A victim that lived away from its home was counted there. That count is lowered if the lock
-//! of its home can be had at once; if not, it stays too high by one, which costs misses of that
-//! class a look into a second bucket. It is never too low: it is lowered after the entry is gone.
+//! A victim that was in its secondary bucket was counted there. That count is lowered if the lock
+//! of its primary bucket can be had at once; if not, it stays too high by one, which costs misses
+//! of that class a look into a second bucket. It is never too low: it is lowered after the entry is
+//! gone.
 
 use crate::liveness::token::Token;
-use crate::policy::{self, Candidates, Dice, Ranks};
-use crate::protocol::bucket::{Locked, Slot, SlotSet};
-use crate::protocol::hash::Hashed;
+use crate::policy::{self, Candidates, Ranks, Rng};
+use crate::protocol::bucket::{BucketGuard, Slot, SlotSet};
+use crate::protocol::hash::KeyHash;
 use crate::protocol::replacement::{Replaced, Replacement};
 use crate::protocol::shape::Shape;
-use crate::protocol::table::{Outcome, Probe, Table};
+use crate::protocol::table::{HashedKey, Outcome, Table};
 use crate::sys::copy::Buffer;
 use crate::types::metadata::Meta;
 
-impl<'a, S: Shape> Locked<'a, S> {
+impl<'a, S: Shape> BucketGuard<'a, S> {
     /// Tells the policy of an entry that is about to be published in `slot`.
-    pub(crate) fn note_insert(&self, slot: Slot, hash: Hashed) {
-        let dice = Dice::new(hash.0, self.state().version());
+    pub(crate) fn note_insert(&self, slot: Slot, hash: KeyHash) {
+        let rng = Rng::new(hash.0, self.state().version());
         let before = self.policy();
-        let after = policy::inserted(self.aged(before, dice), slot.index() as u32, false);
+        let after = policy::inserted(self.aged(before, rng), slot.index() as u32, false);
         self.set_policy(before, after);
     }
 
     /// What the policy makes of the bucket at an insertion.
-    fn aged(&self, words: policy::Words, dice: Dice) -> policy::Words {
+    fn aged(&self, words: policy::Words, rng: Rng) -> policy::Words {
         let memory = self.shape().replacement().and_then(|by| by.memory);
-        policy::aged(words, self.state().occupied().bits(), dice, |past| {
+        policy::aged(words, self.state().occupied().bits(), rng, |age_class| {
             if let Some(memory) = memory {
-                memory.learner.hit(past);
+                memory.estimator.hit(age_class);
             }
         })
     }
@@ -52,26 +53,26 @@ impl<'a, S: Shape> Locked<'a, S> {
 
 impl<'a, S: Shape> Table<'a, S> {
     /// Inserts a key both of whose buckets, locked, are at their limits. `None` if neither has an
-    /// entry that could give way, which cannot be.
+    /// entry that could be evicted, which cannot be.
     #[cold]
     #[inline(never)]
     pub(crate) fn replace(
         &self,
         token: Token,
-        home: &Locked<'a, S>,
-        other: &Locked<'a, S>,
-        key: Probe<'_>,
+        primary: &BucketGuard<'a, S>,
+        secondary: &BucketGuard<'a, S>,
+        key: HashedKey<'_>,
         value: &[u64],
     ) -> Option<Outcome> {
         let shape = self.shape();
         let replacement = shape.replacement()?;
         let memory = replacement.memory;
-        let pair = [home, other];
-        let dice = Dice::new(key.hash.0, home.state().version());
-        let before = pair.map(Locked::policy);
+        let pair = [primary, secondary];
+        let rng = Rng::new(key.hash.0, primary.state().version());
+        let before = pair.map(BucketGuard::policy);
         let mut after = [
-            home.aged(before[0], dice),
-            other.aged(before[1], dice.for_the_other()),
+            primary.aged(before[0], rng),
+            secondary.aged(before[1], rng.for_the_secondary()),
         ];
         let candidates = [0, 1].map(|number| {
             let occupied = pair[number].state().occupied();
@@ -82,8 +83,8 @@ impl<'a, S: Shape> Table<'a, S> {
             }
         });
         let ranks = memory.map_or(Ranks::UNTAUGHT, |memory| memory.ranks());
-        let victim = policy::victim(candidates[0], candidates[1], &ranks, dice)?;
-        let chosen = usize::from(victim.is_away);
+        let victim = policy::victim(candidates[0], candidates[1], &ranks, rng)?;
+        let chosen = usize::from(victim.is_in_secondary);
         let (bucket, slot) = (pair[chosen], Slot::new(victim.slot));
         let is_stale = candidates[chosen].stale >> victim.slot & 1 != 0;
         replacement.replaced.set(Some(match is_stale {
@@ -98,11 +99,11 @@ impl<'a, S: Shape> Table<'a, S> {
         let mut buffer = shape.key_buffer();
         let gone = self.hash_of(bucket.load_key(slot, buffer.words()));
 
-        if victim.is_away {
-            home.raise_away(key.hash.class());
+        if victim.is_in_secondary {
+            primary.increment_overflow(key.hash.class());
         }
         let occupied = bucket.state().occupied();
-        let place = match occupied.free(bucket.preferred(key.hash.choice())) {
+        let place = match occupied.free(bucket.preferred(key.hash.preferred_slot())) {
             Some(spare) => spare,
             None => {
                 // No bucket of ours is that full. First out, then in.
@@ -113,10 +114,10 @@ impl<'a, S: Shape> Table<'a, S> {
         };
         let mut returned = false;
         if let Some(memory) = memory {
-            memory.evicted(policy::past(after[chosen], victim.slot));
+            memory.evicted(policy::age_class(after[chosen], victim.slot));
             let indexes = [
-                key.hash.home(self.buckets()),
-                key.hash.other(self.buckets()),
+                key.hash.primary(self.buckets()),
+                key.hash.secondary(self.buckets()),
             ];
             let ghosts = indexes.map(|index| memory.ghosts(index));
             returned = ghosts
@@ -130,12 +131,12 @@ impl<'a, S: Shape> Table<'a, S> {
         }
         bucket.fill(place, key.hash.tag(), key.words, value);
         bucket.publish(occupied.without(slot).with(place));
-        self.count_the_gone(token, key.hash, pair, chosen, gone);
+        self.release_overflow_count(token, key.hash, pair, chosen, gone);
         Some(Outcome::Inserted)
     }
 
     /// The entries of a bucket that are out of date.
-    fn stale(&self, bucket: &Locked<'a, S>, occupied: SlotSet, by: &Replacement<'_>) -> u16 {
+    fn stale(&self, bucket: &BucketGuard<'a, S>, occupied: SlotSet, by: &Replacement<'_>) -> u16 {
         if !by.may_be_stale {
             return 0;
         }
@@ -150,25 +151,26 @@ impl<'a, S: Shape> Table<'a, S> {
             .fold(0, |stale, slot| stale | 1 << slot.index())
     }
 
-    /// Lowers the count of keys away from home for one that is `gone` from the bucket `pair[from]`,
-    /// if it was counted and its home can be locked at once. The pair is that of the key `hash`.
-    fn count_the_gone(
+    /// Lowers the count of keys in their secondary bucket for one that is `gone` from the bucket
+    /// `pair[from]`, if it was counted and its primary bucket can be locked at once. The pair is
+    /// that of the key `hash`.
+    fn release_overflow_count(
         &self,
         token: Token,
-        hash: Hashed,
-        pair: [&Locked<'a, S>; 2],
+        hash: KeyHash,
+        pair: [&BucketGuard<'a, S>; 2],
         from: usize,
-        gone: Hashed,
+        gone: KeyHash,
     ) {
-        let indexes = [hash.home(self.buckets()), hash.other(self.buckets())];
-        let home = gone.home(self.buckets());
-        if gone.other(self.buckets()) != indexes[from] {
-            return; // It was at home, or nowhere that a writer of ours would have put it.
+        let indexes = [hash.primary(self.buckets()), hash.secondary(self.buckets())];
+        let primary = gone.primary(self.buckets());
+        if gone.secondary(self.buckets()) != indexes[from] {
+            return; // It was in the primary bucket, or nowhere that a writer of ours would have put it.
         }
-        if home == indexes[1 - from] {
-            pair[1 - from].lower_away(gone.class());
-        } else if let Some(home) = self.bucket(home).try_lock_once(token) {
-            home.lower_away(gone.class());
+        if primary == indexes[1 - from] {
+            pair[1 - from].decrement_overflow(gone.class());
+        } else if let Some(primary) = self.bucket(primary).try_lock_once(token) {
+            primary.decrement_overflow(gone.class());
         }
     }
 }

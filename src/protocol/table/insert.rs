@@ -2,10 +2,10 @@
 //! moves.
 
 use super::Table;
-use super::request::{Blocked, Obstacle, Outcome, Probe};
+use super::request::{Blocked, Conflict, HashedKey, Outcome};
 use crate::liveness::token::Token;
-use crate::protocol::bucket::{Locked, Slot};
-use crate::protocol::hash::Hashed;
+use crate::protocol::bucket::{BucketGuard, Slot};
+use crate::protocol::hash::KeyHash;
 use crate::protocol::move_log::Direction;
 use crate::protocol::shape::Shape;
 use crate::sys::copy::Buffer;
@@ -13,120 +13,125 @@ use crate::sys::copy::Buffer;
 impl<'a, S: Shape> Table<'a, S> {
     /// Where one more entry may go in the bucket number `index`, if anywhere.
     #[inline(always)]
-    fn room(&self, bucket: &Locked<'a, S>, index: u64, hash: Hashed) -> Option<Slot> {
-        let preferred = bucket.preferred(hash.choice());
+    fn room(&self, bucket: &BucketGuard<'a, S>, index: u64, hash: KeyHash) -> Option<Slot> {
+        let preferred = bucket.preferred(hash.preferred_slot());
         bucket
             .state()
             .occupied()
             .room(self.shape().limit(index), preferred)
     }
 
-    /// Inserts a key that is absent, its home locked, if there is room at home.
+    /// Inserts a key that is absent, its primary bucket locked, if there is room in the primary
+    /// bucket.
     #[inline(always)]
-    pub(super) fn insert_at_home(
+    pub(super) fn insert_in_primary(
         &self,
-        home: &Locked<'a, S>,
-        key: Probe<'_>,
+        primary: &BucketGuard<'a, S>,
+        key: HashedKey<'_>,
         value: &[u64],
     ) -> Option<Outcome> {
-        let slot = self.room(home, key.hash.home(self.buckets()), key.hash)?;
-        home.fill(slot, key.hash.tag(), key.words, value);
+        let slot = self.room(primary, key.hash.primary(self.buckets()), key.hash)?;
+        primary.fill(slot, key.hash.tag(), key.words, value);
         if self.shape().replacement().is_some() {
-            home.note_insert(slot, key.hash);
+            primary.note_insert(slot, key.hash);
         }
-        home.publish(home.state().occupied().with(slot));
+        primary.publish(primary.state().occupied().with(slot));
         Some(Outcome::Inserted)
     }
 
-    /// Inserts a key that is absent, its home locked; `other` if that is locked already.
+    /// Inserts a key that is absent, its primary bucket locked; `secondary` if that is locked
+    /// already.
     pub(super) fn insert(
         &self,
         token: Token,
-        home: &Locked<'a, S>,
-        other: Option<Locked<'a, S>>,
-        key: Probe<'_>,
+        primary: &BucketGuard<'a, S>,
+        secondary: Option<BucketGuard<'a, S>>,
+        key: HashedKey<'_>,
         value: &[u64],
-    ) -> Result<Outcome, Obstacle> {
-        match self.insert_at_home(home, key, value) {
+    ) -> Result<Outcome, Conflict> {
+        match self.insert_in_primary(primary, key, value) {
             Some(outcome) => Ok(outcome),
-            None => self.insert_away(token, home, other, key, value),
+            None => self.insert_in_secondary(token, primary, secondary, key, value),
         }
     }
 
-    fn insert_away(
+    fn insert_in_secondary(
         &self,
         token: Token,
-        home: &Locked<'a, S>,
-        other: Option<Locked<'a, S>>,
-        key: Probe<'_>,
+        primary: &BucketGuard<'a, S>,
+        secondary: Option<BucketGuard<'a, S>>,
+        key: HashedKey<'_>,
         value: &[u64],
-    ) -> Result<Outcome, Obstacle> {
-        let index = key.hash.other(self.buckets());
-        let other = match other {
+    ) -> Result<Outcome, Conflict> {
+        let index = key.hash.secondary(self.buckets());
+        let secondary = match secondary {
             Some(locked) => locked,
             None => self.try_lock(index, token)?,
         };
-        let occupied = other.state().occupied();
-        if let Some(slot) = self.room(&other, index, key.hash) {
-            home.raise_away(key.hash.class());
-            other.fill(slot, key.hash.tag(), key.words, value);
+        let occupied = secondary.state().occupied();
+        if let Some(slot) = self.room(&secondary, index, key.hash) {
+            primary.increment_overflow(key.hash.class());
+            secondary.fill(slot, key.hash.tag(), key.words, value);
             if self.shape().replacement().is_some() {
-                other.note_insert(slot, key.hash);
+                secondary.note_insert(slot, key.hash);
             }
-            other.publish(occupied.with(slot));
+            secondary.publish(occupied.with(slot));
             return Ok(Outcome::Inserted);
         }
         if self.shape().replacement().is_some() {
             return self
-                .replace(token, home, &other, key, value)
+                .replace(token, primary, &secondary, key, value)
                 .ok_or_else(|| self.damaged(index));
         }
-        self.displace(token, home, &other, key, value)
+        self.displace(token, primary, &secondary, key, value)
     }
 
     /// Inserts a key both of whose buckets are full, by moving one of their entries.
     ///
-    /// Entries that live away go first: moving one brings it home. A first pass peeks before
-    /// it locks; only if that finds no room anywhere, a second one asks every bucket under
-    /// its lock, so that "full" is a fact and not an impression.
+    /// Entries in their secondary bucket go first: moving one brings it to its primary bucket. A
+    /// first pass peeks before it locks; only if that finds no room anywhere, a second one asks
+    /// every bucket under its lock, so that "full" is a fact and not an impression.
     #[cold]
     #[inline(never)]
     fn displace(
         &self,
         token: Token,
-        home: &Locked<'a, S>,
-        other: &Locked<'a, S>,
-        key: Probe<'_>,
+        primary: &BucketGuard<'a, S>,
+        secondary: &BucketGuard<'a, S>,
+        key: HashedKey<'_>,
         value: &[u64],
-    ) -> Result<Outcome, Obstacle> {
-        let home_index = key.hash.home(self.buckets());
-        let other_index = key.hash.other(self.buckets());
-        let mut obstacle = None;
+    ) -> Result<Outcome, Conflict> {
+        let primary_index = key.hash.primary(self.buckets());
+        let secondary_index = key.hash.secondary(self.buckets());
+        let mut conflict = None;
         let mut buffer = self.shape().key_buffer();
         for certain in [false, true] {
-            for going_home in [true, false] {
-                for (index, bucket) in [(home_index, home), (other_index, other)] {
+            for to_primary in [true, false] {
+                for (index, bucket) in [(primary_index, primary), (secondary_index, secondary)] {
                     for slot in bucket.state().occupied() {
                         let hash = self.hash_of(bucket.load_key(slot, buffer.words()));
-                        let Some(mate) = self.mate(hash, index) else {
+                        let Some(alternate) = self.alternate(hash, index) else {
                             continue; // An entry that no writer of ours put here.
                         };
-                        let is_home = hash.home(self.buckets()) == mate;
-                        if is_home != going_home || mate == home_index || mate == other_index {
+                        let is_to_primary = hash.primary(self.buckets()) == alternate;
+                        if is_to_primary != to_primary
+                            || alternate == primary_index
+                            || alternate == secondary_index
+                        {
                             continue;
                         }
-                        let peeked = self.bucket(mate).begin().occupied();
+                        let peeked = self.bucket(alternate).read_begin().occupied();
                         if !certain && peeked.len() >= self.shape().usable() {
                             continue;
                         }
-                        let target = match self.try_lock(mate, token) {
+                        let target = match self.try_lock(alternate, token) {
                             Ok(locked) => locked,
                             Err(locked) => {
-                                obstacle = Some(locked);
+                                conflict = Some(locked);
                                 continue;
                             }
                         };
-                        let Some(place) = self.room(&target, mate, hash) else {
+                        let Some(place) = self.room(&target, alternate, hash) else {
                             continue;
                         };
                         let moving = Moving {
@@ -135,48 +140,54 @@ impl<'a, S: Shape> Table<'a, S> {
                             slot,
                             to: &target,
                             place,
-                            is_home,
+                            is_to_primary,
                         };
-                        return self.exchange(moving, home, index == other_index, key, value);
+                        return self.exchange(
+                            moving,
+                            primary,
+                            index == secondary_index,
+                            key,
+                            value,
+                        );
                     }
                 }
             }
         }
         // A bucket that we could not lock may have room: then it is not full, but busy.
-        Err(obstacle.unwrap_or(Obstacle::Blocked(Blocked::Full)))
+        Err(conflict.unwrap_or(Conflict::Blocked(Blocked::Full)))
     }
 
-    /// Moves an entry to its other bucket and puts the new key into its old one.
+    /// Moves an entry to its alternate bucket and puts the new key into its old one.
     fn exchange(
         &self,
         moving: Moving<'_, 'a, S>,
-        home: &Locked<'a, S>,
-        key_is_away: bool,
-        key: Probe<'_>,
+        primary: &BucketGuard<'a, S>,
+        key_is_in_secondary: bool,
+        key: HashedKey<'_>,
         value: &[u64],
-    ) -> Result<Outcome, Obstacle> {
+    ) -> Result<Outcome, Conflict> {
         let Moving {
             hash,
             from,
             slot,
             to,
             place,
-            is_home,
+            is_to_primary,
         } = moving;
         let occupied = from.state().occupied();
         self.moves.record(
             hash,
-            if is_home {
-                Direction::Home
+            if is_to_primary {
+                Direction::ToPrimary
             } else {
-                Direction::Away
+                Direction::ToSecondary
             },
         );
-        if !is_home {
-            from.raise_away(hash.class());
+        if !is_to_primary {
+            from.increment_overflow(hash.class());
         }
-        if key_is_away {
-            home.raise_away(key.hash.class());
+        if key_is_in_secondary {
+            primary.increment_overflow(key.hash.class());
         }
         to.fill_from(place, hash.tag(), from, slot);
         to.publish(to.state().occupied().with(place));
@@ -194,20 +205,20 @@ impl<'a, S: Shape> Table<'a, S> {
                 from.publish(occupied);
             }
         }
-        if is_home {
-            to.lower_away(hash.class());
+        if is_to_primary {
+            to.decrement_overflow(hash.class());
         }
         Ok(Outcome::Inserted)
     }
 }
 
-/// An entry on its way to its other bucket.
+/// An entry on its way to its alternate bucket.
 struct Moving<'l, 'a, S: Shape> {
-    hash: Hashed,
-    from: &'l Locked<'a, S>,
+    hash: KeyHash,
+    from: &'l BucketGuard<'a, S>,
     slot: Slot,
-    to: &'l Locked<'a, S>,
+    to: &'l BucketGuard<'a, S>,
     place: Slot,
-    /// Whether the move brings it home.
-    is_home: bool,
+    /// Whether the move brings it to its primary bucket.
+    is_to_primary: bool,
 }

@@ -2,22 +2,25 @@
 //!
 //! # Where a key lives
 //!
-//! Its hash names two different buckets, *home* and *other* (Azar, Broder, Karlin and Upfal,
-//! "Balanced allocations", 1994, with a preference). A key goes home while there is room,
-//! else to its other bucket; if both are full, one entry of the two moves to *its* other
-//! bucket ("cuckoo hashing", Pagh and Rodler, 2001, one step of it). So nothing ever touches
-//! more than two buckets to find a key and three to insert one, whatever a segment contains.
+//! Its hash names two different buckets, *primary* and *secondary* (Azar, Broder, Karlin and Upfal,
+//! "Balanced allocations", 1994, with a preference). A key goes to its primary bucket while there
+//! is room, else to its secondary bucket; if both are full, one entry of the two moves to *its*
+//! alternate bucket ("cuckoo hashing", Pagh and Rodler, 2001, one step of it). So nothing ever
+//! touches more than two buckets to find a key and three to insert one, whatever a segment
+//! contains.
 //!
-//! The `away` counters in the header line of a bucket say, for each of 32 classes of
-//! keys, how many that are at home here live elsewhere: never too low. A zero ends a search
-//! after one bucket, which it does for some nineteen misses of twenty in a full table.
+//! The `overflow` counters in the header line of a bucket say, for each of 32 classes of
+//! keys, how many whose primary bucket this is are in their secondary bucket: never too low. A zero
+//! ends a search after one bucket, which it does for some nineteen misses of twenty in a full
+//! table.
 //!
 //! # Who locks what
 //!
-//! The home's lock guards the *presence* of its keys: a key is inserted, and moves between its
-//! buckets, only under the lock of its home. The lock of the bucket that holds an entry guards
-//! the entry. So with the home locked, "absent" stays true; inserting at home takes one
-//! lock, updating an entry at home takes one, everything else two (three to displace).
+//! The primary bucket's lock guards the *presence* of its keys: a key is inserted, and moves
+//! between its buckets, only under the lock of its primary bucket. The lock of the bucket that
+//! holds an entry guards the entry. So with the primary bucket locked, "absent" stays true;
+//! inserting in the primary bucket takes one lock, updating an entry in the primary bucket takes
+//! one, everything else two (three to displace).
 //!
 //! Locks beyond the first are tried for a moment and never waited for: whoever cannot have
 //! one lets go of all, waits for that one holding nothing, and begins again. So there is no
@@ -27,7 +30,8 @@
 //!
 //! See [`crate::protocol::bucket`] for one bucket. A hit depends on the bucket that it was found in, and a
 //! miss on both: they must both still be as first read. (A miss that ends at a zero counter
-//! depends on the home alone: at the moment that the zero was read, the key was in neither.)
+//! depends on the primary bucket alone: at the moment that the zero was read, the key was in
+//! neither.)
 //!
 //! # Displacing
 //!
@@ -49,22 +53,22 @@ pub(crate) mod writer;
 use zerocopy::IntoBytes;
 
 use crate::liveness::token::Token;
-use crate::protocol::bucket::{Bucket, Locked, Search};
-use crate::protocol::buckets::Area;
-use crate::protocol::hash::{Hashed, KeyHasher};
+use crate::protocol::bucket::{Bucket, BucketGuard, Search};
+use crate::protocol::buckets::Buckets;
+use crate::protocol::hash::{KeyHash, KeyHasher};
 use crate::protocol::move_log::Moves;
 use crate::protocol::shape::Shape;
 use crate::sys::sync::{LOCK_SPINS, READ_TRIES, spin_hint};
 use crate::sys::tags::Tag;
 
-use self::request::Obstacle;
-pub(crate) use self::request::{Blocked, Edit, Lookup, Outcome, Probe};
-pub(crate) use self::writer::{Who, Writer};
+use self::request::Conflict;
+pub(crate) use self::request::{Blocked, Edit, HashedKey, Lookup, Outcome};
+pub(crate) use self::writer::{LivenessCheck, Writer};
 
 /// The buckets of a segment, with what is needed to find one's way in them.
 #[derive(Clone, Copy)]
 pub(crate) struct Table<'a, S> {
-    area: Area<'a, S>,
+    area: Buckets<'a, S>,
     hasher: KeyHasher<'a>,
     moves: Moves<'a>,
 }
@@ -72,7 +76,7 @@ pub(crate) struct Table<'a, S> {
 impl<'a, S: Shape> Table<'a, S> {
     /// A table whose entries are in `area`.
     #[inline(always)]
-    pub(crate) fn new(area: Area<'a, S>, hasher: KeyHasher<'a>, moves: Moves<'a>) -> Self {
+    pub(crate) fn new(area: Buckets<'a, S>, hasher: KeyHasher<'a>, moves: Moves<'a>) -> Self {
         Self {
             area,
             hasher,
@@ -95,7 +99,7 @@ impl<'a, S: Shape> Table<'a, S> {
         self.moves
     }
 
-    /// As [`Area::bucket`].
+    /// As [`Buckets::bucket`].
     #[inline(always)]
     pub(crate) fn bucket(&self, index: u64) -> Bucket<'a, S> {
         self.area.bucket(index)
@@ -103,13 +107,13 @@ impl<'a, S: Shape> Table<'a, S> {
 
     /// The hash of a key, given all its bytes.
     #[inline(always)]
-    pub(crate) fn hash(&self, key: &[u8]) -> Hashed {
+    pub(crate) fn hash(&self, key: &[u8]) -> KeyHash {
         self.hasher.hash(key)
     }
 
     /// The hash of a key that was copied out of a slot.
     #[inline(always)]
-    pub(crate) fn hash_of(&self, key: &[u64]) -> Hashed {
+    pub(crate) fn hash_of(&self, key: &[u64]) -> KeyHash {
         let bytes = key.as_bytes();
         // A buffer holds whole words, so it is never shorter than the key.
         self.hasher
@@ -118,21 +122,21 @@ impl<'a, S: Shape> Table<'a, S> {
 
     /// Asks for the lines that a search for this key touches first.
     #[inline(always)]
-    pub(crate) fn prefetch(&self, hash: Hashed) {
-        let home = self.area.home(hash);
-        home.prefetch();
-        home.prefetch_preferred(hash.choice());
+    pub(crate) fn prefetch(&self, hash: KeyHash) {
+        let primary = self.area.primary(hash);
+        primary.prefetch();
+        primary.prefetch_preferred(hash.preferred_slot());
     }
 
     /// Asks for the line of the entry that a search for this key probably finds, or for those of its
-    /// other bucket. Looks at the header, so it is worth its while some time after `prefetch`.
+    /// secondary bucket. Looks at the header, so it is worth its while some time after `prefetch`.
     #[inline(always)]
-    pub(crate) fn prefetch_slot(&self, hash: Hashed) {
-        let home = self.area.home(hash);
-        if !home.prefetch_slot(hash.tag()) && home.away(hash.class()) != 0 {
-            let other = self.area.other(hash);
-            other.prefetch();
-            other.prefetch_preferred(hash.choice());
+    pub(crate) fn prefetch_slot(&self, hash: KeyHash) {
+        let primary = self.area.primary(hash);
+        if !primary.prefetch_slot(hash.tag()) && primary.overflow(hash.class()) != 0 {
+            let secondary = self.area.secondary(hash);
+            secondary.prefetch();
+            secondary.prefetch_preferred(hash.preferred_slot());
         }
     }
 
@@ -140,9 +144,9 @@ impl<'a, S: Shape> Table<'a, S> {
     pub(crate) fn search_bucket(&self, index: u64, tag: Tag, key: &[u64]) -> Option<Search> {
         let bucket = self.bucket(index);
         for _ in 0..READ_TRIES {
-            let state = bucket.begin();
+            let state = bucket.read_begin();
             let found = bucket.search(state, tag, key);
-            if bucket.unchanged(state) {
+            if bucket.validate(state) {
                 return Some(found);
             }
             spin_hint();
@@ -151,22 +155,22 @@ impl<'a, S: Shape> Table<'a, S> {
     }
 
     /// The other one of the two buckets of a hash, if `index` is one of them.
-    pub(crate) fn mate(&self, hash: Hashed, index: u64) -> Option<u64> {
-        let (home, other) = (hash.home(self.buckets()), hash.other(self.buckets()));
-        if index == home {
-            Some(other)
-        } else if index == other {
-            Some(home)
+    pub(crate) fn alternate(&self, hash: KeyHash, index: u64) -> Option<u64> {
+        let (primary, secondary) = (hash.primary(self.buckets()), hash.secondary(self.buckets()));
+        if index == primary {
+            Some(secondary)
+        } else if index == secondary {
+            Some(primary)
         } else {
             None
         }
     }
 
     #[inline(always)]
-    fn try_lock(&self, bucket: u64, token: Token) -> Result<Locked<'a, S>, Obstacle> {
+    fn try_lock(&self, bucket: u64, token: Token) -> Result<BucketGuard<'a, S>, Conflict> {
         self.bucket(bucket)
             .try_lock(token, LOCK_SPINS)
-            .map_err(|found| Obstacle::Locked { bucket, found })
+            .map_err(|found| Conflict::Locked { bucket, found })
     }
 }
 

@@ -1,12 +1,12 @@
 //! What is asked of a table, and what came of it.
 
 use crate::liveness::token::LockWord;
-use crate::protocol::hash::Hashed;
+use crate::protocol::hash::KeyHash;
 
 /// A key as the table needs it: hashed, and as words.
 #[derive(Clone, Copy)]
-pub(crate) struct Probe<'k> {
-    pub(crate) hash: Hashed,
+pub(crate) struct HashedKey<'k> {
+    pub(crate) hash: KeyHash,
     pub(crate) words: &'k [u64],
 }
 
@@ -55,11 +55,11 @@ pub(crate) enum Blocked {
     /// A lock could not be had in time; the word that stood there last.
     Busy { bucket: u64, found: LockWord },
     /// The bucket's state is none that this protocol writes.
-    Damaged { bucket: u64 },
+    Corrupted { bucket: u64 },
 }
 
 /// Why an attempt has to start again.
-pub(crate) enum Obstacle {
+pub(crate) enum Conflict {
     /// Somebody else holds the lock of this bucket.
     Locked { bucket: u64, found: LockWord },
     /// Final.

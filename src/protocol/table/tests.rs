@@ -5,20 +5,20 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::*;
-use crate::liveness::token::Verdict;
-use crate::protocol::hash::{HashKind, Secret};
+use crate::liveness::token::Liveness;
+use crate::protocol::hash::{HashFunction, Secret};
 use crate::protocol::move_log::ring_words;
 use crate::protocol::shape::Typed;
 use crate::sys::copy::Buffer;
 use crate::sys::sync::AtomicU64;
-use crate::types::image::{Image, decode};
+use crate::types::image::{WordBuf, decode};
 
 /// Nobody else is there.
 struct Alone;
 
-impl Who for Alone {
-    fn verdict(&self, _: Token) -> Verdict {
-        Verdict::Unknowable
+impl LivenessCheck for Alone {
+    fn liveness(&self, _: Token) -> Liveness {
+        Liveness::Unknown
     }
 }
 
@@ -46,8 +46,8 @@ impl Memory {
 
     fn table(&self) -> Table<'_, Pair> {
         Table::new(
-            Area::new(&self.area, self.buckets, Pair::SHAPE),
-            KeyHasher::new(HashKind::Rapid, &self.secret),
+            Buckets::new(&self.area, self.buckets, Pair::SHAPE),
+            KeyHasher::new(HashFunction::Rapid, &self.secret),
             Moves::new(&self.ring),
         )
     }
@@ -55,16 +55,16 @@ impl Memory {
     fn get(&self, key: u64) -> Option<[u64; 2]> {
         let table = self.table();
         let words = [key];
-        let mut value = Image::<[u64; 2]>::uninit();
+        let mut value = WordBuf::<[u64; 2]>::uninit();
         let mut value = value.sink();
         let hash = table.hash_of(&words);
-        let probe = Probe {
+        let hashed = HashedKey {
             hash,
             words: &words,
         };
         let mut take = |bucket: Bucket<'_, Pair>, slot| bucket.load_value(slot, &mut value);
-        let lookup = table.glance(probe, &mut take);
-        match lookup.unwrap_or_else(|| table.read_elsewhere(probe, &mut take)) {
+        let lookup = table.probe_primary(hashed, &mut take);
+        match lookup.unwrap_or_else(|| table.read_slow(hashed, &mut take)) {
             Lookup::Hit => decode(value.words()).map(|value| *value),
             Lookup::Miss => None,
             Lookup::Contended => panic!("nobody else is there"),
@@ -74,18 +74,18 @@ impl Memory {
     fn edit(&self, key: u64, edit: Edit, value: [u64; 2]) -> Result<Outcome, Blocked> {
         let table = self.table();
         let words = [key];
-        let mut old = Image::<[u64; 2]>::uninit();
+        let mut old = WordBuf::<[u64; 2]>::uninit();
         let mut new = value;
         let mut writer = Writer::new(&Alone, Token::new(0, 1), Duration::from_millis(50));
-        let probe = Probe {
+        let hashed = HashedKey {
             hash: table.hash_of(&words),
             words: &words,
         };
         let mut old = old.sink();
         let mut decide = |_: Option<&[u64]>, _: &mut [u64]| edit;
-        match table.edit_at_home(writer.token(), probe, &mut old, &mut new, &mut decide) {
+        match table.edit_in_primary(writer.token(), hashed, &mut old, &mut new, &mut decide) {
             Some(outcome) => Ok(outcome),
-            None => table.edit(&mut writer, probe, &mut old, &mut new, &mut decide),
+            None => table.edit(&mut writer, hashed, &mut old, &mut new, &mut decide),
         }
     }
 
@@ -94,29 +94,30 @@ impl Memory {
         let mut keys = Vec::new();
         for index in 0..self.buckets {
             let bucket = table.bucket(index);
-            for slot in bucket.begin().occupied() {
-                let mut key = Image::<u64>::uninit();
+            for slot in bucket.read_begin().occupied() {
+                let mut key = WordBuf::<u64>::uninit();
                 keys.push(bucket.load_key(slot, key.words())[0]);
             }
         }
         keys
     }
 
-    /// Every counter of keys away from home, derived from the entries.
-    fn assert_away_counts_are_exact(&self) {
+    /// Every counter of keys in their secondary bucket, derived from the entries.
+    fn assert_overflow_counts_are_exact(&self) {
         let table = self.table();
         let mut expected: HashMap<(u64, u32), u64> = HashMap::new();
         for key in self.keys() {
             let hash = table.hash_of(&[key]);
-            let home = hash.home(self.buckets);
-            let at_home = table.search_bucket(home, hash.tag(), &[key]) != Some(Search::Absent);
-            *expected.entry((home, hash.class())).or_default() += u64::from(!at_home);
+            let primary = hash.primary(self.buckets);
+            let in_primary =
+                table.search_bucket(primary, hash.tag(), &[key]) != Some(Search::Absent);
+            *expected.entry((primary, hash.class())).or_default() += u64::from(!in_primary);
         }
         for index in 0..self.buckets {
             for class in 0..32 {
                 let count = expected.get(&(index, class)).copied().unwrap_or(0);
                 assert_eq!(
-                    table.bucket(index).away(class),
+                    table.bucket(index).overflow(class),
                     count,
                     "bucket {index} class {class}"
                 );
@@ -152,7 +153,7 @@ fn table_agrees_with_a_hash_map_at_every_load_up_to_full() {
                         assert!(!model.contains_key(&key));
                         full += 1;
                     }
-                    other => panic!("unexpected {other:?}"),
+                    outcome => panic!("unexpected {outcome:?}"),
                 },
                 4..6 => {
                     let removed = model.remove(&key).is_some();
@@ -165,7 +166,7 @@ fn table_agrees_with_a_hash_map_at_every_load_up_to_full() {
             assert_eq!(memory.get(probed), model.get(&probed).copied());
             assert_eq!(memory.get(key), model.get(&key).copied());
             if step % 1000 == 0 {
-                memory.assert_away_counts_are_exact();
+                memory.assert_overflow_counts_are_exact();
             }
         }
         let mut keys = memory.keys();
@@ -173,7 +174,7 @@ fn table_agrees_with_a_hash_map_at_every_load_up_to_full() {
         let mut expected: Vec<u64> = model.keys().copied().collect();
         expected.sort_unstable();
         assert_eq!(keys, expected, "no key twice, none lost");
-        memory.assert_away_counts_are_exact();
+        memory.assert_overflow_counts_are_exact();
         let displaced = memory.table().moves().head();
         assert!(
             displaced > 0 || buckets == 2,
@@ -228,18 +229,18 @@ fn a_held_lock_makes_writers_busy_and_leaves_readers_alone() {
 /// Lives when it is first asked about, and is dead from then on.
 struct Dying(std::cell::Cell<u32>);
 
-impl Who for Dying {
-    fn verdict(&self, _: Token) -> Verdict {
+impl LivenessCheck for Dying {
+    fn liveness(&self, _: Token) -> Liveness {
         let asked = self.0.replace(self.0.get() + 1);
         if asked == 0 {
-            Verdict::Alive
+            Liveness::Alive
         } else {
-            Verdict::Dead
+            Liveness::Dead
         }
     }
 }
 
-/// The owner dies while the writer sleeps, and by the time that the writer looks again its patience
+/// The owner dies while the writer sleeps, and by the time that the writer looks again its timeout
 /// is over as well: it must not be told that a dead process keeps it from writing.
 #[test]
 fn an_owner_that_dies_as_the_deadline_passes_is_taken_over_and_not_called_busy() {
@@ -248,20 +249,20 @@ fn an_owner_that_dies_as_the_deadline_passes_is_taken_over_and_not_called_busy()
     let table = memory.table();
     let words = [1];
     let hash = table.hash_of(&words);
-    let home = table.bucket(hash.home(memory.buckets));
-    core::mem::forget(home.try_lock_once(Token::new(1, 7)).expect("it is free"));
+    let primary = table.bucket(hash.primary(memory.buckets));
+    core::mem::forget(primary.try_lock_once(Token::new(1, 7)).expect("it is free"));
     let dying = Dying(std::cell::Cell::new(0));
     // Less than it sleeps; under loom, where a millisecond is a turn, one turn.
-    let patience = Duration::from_millis(1);
-    let mut writer = Writer::new(&dying, Token::new(0, 1), patience);
-    let mut old = Image::<[u64; 2]>::uninit();
+    let timeout = Duration::from_millis(1);
+    let mut writer = Writer::new(&dying, Token::new(0, 1), timeout);
+    let mut old = WordBuf::<[u64; 2]>::uninit();
     let mut old = old.sink();
-    let probe = Probe {
+    let hashed = HashedKey {
         hash,
         words: &words,
     };
     let mut put = |_: Option<&[u64]>, _: &mut [u64]| Edit::Put;
-    let outcome = table.edit(&mut writer, probe, &mut old, &mut [2, 2], &mut put);
+    let outcome = table.edit(&mut writer, hashed, &mut old, &mut [2, 2], &mut put);
     assert_eq!(outcome, Ok(Outcome::Replaced));
     assert_eq!(memory.get(1), Some([2, 2]));
     assert!(dying.0.get() >= 2, "it was asked again after the deadline");

@@ -12,7 +12,7 @@ fn directory_of(scratch: &Scratch) -> Vec<String> {
 }
 
 fn create_by(strategy: Strategy, scratch: &Scratch) -> Result<Attached, SegmentError> {
-    Place::of_file(scratch, &scratch.path()).create(&options(), &blueprint(), strategy)
+    Place::of_file(scratch, &scratch.path()).create(&options(), &new_segment(), strategy)
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn a_file_without_o_tmpfile_is_built_aside_and_leaves_no_trace() {
     let scratch = Scratch::file();
     let attached = create_by(Strategy::Named, &scratch).unwrap();
     maker(&attached);
-    scratch.is_current(attached.identity).unwrap();
+    scratch.ensure_current(attached.identity).unwrap();
     assert_eq!(scratch.metadata().unwrap().mode, 0o600);
     assert_eq!(directory_of(&scratch), ["segment"]);
     maker(&open(&scratch).unwrap());
@@ -33,13 +33,15 @@ fn both_ways_of_creation_refuse_a_name_that_was_taken_meanwhile() {
         let path = scratch.path();
         // Taken after the first look at the name, while the segment is being filled.
         let init = &|_: &[AtomicU64]| std::fs::write(&path, "theirs").unwrap();
-        let blueprint = Blueprint {
+        let new_segment = NewSegment {
             len: LEN,
             magic: MAGIC,
             init,
         };
         let place = Place::of_file(&scratch, &path);
-        let error = place.create(&options(), &blueprint, strategy).unwrap_err();
+        let error = place
+            .create(&options(), &new_segment, strategy)
+            .unwrap_err();
         assert!(
             matches!(error, SegmentError::AlreadyExists { .. }),
             "{error}"
@@ -58,14 +60,14 @@ fn nobody_sees_a_segment_before_it_is_complete() {
             assert!(matches!(open(&scratch), Err(SegmentError::NotFound { .. })));
             stamp(words);
         };
-        let blueprint = Blueprint {
+        let new_segment = NewSegment {
             len: LEN,
             magic: MAGIC,
             init,
         };
         let path = scratch.path();
         let place = Place::of_file(&scratch, &path);
-        place.create(&options(), &blueprint, strategy).unwrap();
+        place.create(&options(), &new_segment, strategy).unwrap();
         maker(&open(&scratch).unwrap());
     }
 }
@@ -75,7 +77,7 @@ fn a_creator_that_is_killed_leaves_nothing() {
     const NAME: &str = "a_creator_that_is_killed_leaves_nothing";
     if role().is_some() {
         given_segment()
-            .create(&options(), &stuck_blueprint())
+            .create(&options(), &stuck_new_segment())
             .unwrap();
         return;
     }
@@ -96,20 +98,20 @@ fn a_creator_that_is_killed_leaves_nothing() {
 fn an_initialisation_that_panics_leaves_nothing() {
     for scratch in Scratch::each() {
         let init = &|_: &[AtomicU64]| panic!("as the test wants it");
-        let blueprint = Blueprint {
+        let new_segment = NewSegment {
             len: LEN,
             magic: MAGIC,
             init,
         };
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            scratch.create(&options(), &blueprint).map(drop)
+            scratch.create(&options(), &new_segment).map(drop)
         }));
         assert!(result.is_err());
         assert!(!scratch.exists().unwrap());
     }
     let scratch = Scratch::file();
     let init = &|_: &[AtomicU64]| panic!("as the test wants it");
-    let blueprint = Blueprint {
+    let new_segment = NewSegment {
         len: LEN,
         magic: MAGIC,
         init,
@@ -118,7 +120,7 @@ fn an_initialisation_that_panics_leaves_nothing() {
     let place = Place::of_file(&scratch, &path);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         place
-            .create(&options(), &blueprint, Strategy::Named)
+            .create(&options(), &new_segment, Strategy::Named)
             .map(drop)
     }));
     assert!(result.is_err());
@@ -141,7 +143,7 @@ fn a_full_file_system_is_an_error_at_creation_and_nothing_stays() {
             let segment = given_segment();
             let place = Place::of_file(&segment, &place);
             let error = place
-                .create(&options(), &blueprint_of(4 << 20), strategy)
+                .create(&options(), &new_segment_of(4 << 20), strategy)
                 .unwrap_err();
             assert!(
                 matches!(
@@ -157,9 +159,9 @@ fn a_full_file_system_is_an_error_at_creation_and_nothing_stays() {
         }
         // All the space is there again.
         given_segment()
-            .create(&options(), &blueprint_of(1000 << 10))
+            .create(&options(), &new_segment_of(1000 << 10))
             .unwrap();
-        tell("done");
+        notify("done");
         return;
     }
     on_a_small_tmpfs(NAME);
@@ -202,7 +204,7 @@ fn holes_are_filled_for_writers_or_refused_when_the_file_system_is_full() {
         use std::os::unix::fs::MetadataExt;
         const HALF: usize = 500 << 10;
         let segment = given_segment();
-        let attached = segment.create(&options(), &blueprint_of(HALF)).unwrap();
+        let attached = segment.create(&options(), &new_segment_of(HALF)).unwrap();
         let file = attached.file.as_ref().unwrap();
         let punch = || {
             let flags =
@@ -238,7 +240,7 @@ fn holes_are_filled_for_writers_or_refused_when_the_file_system_is_full() {
         let error = opened.fill_holes().unwrap_err();
         assert!(matches!(error, SegmentError::Holes { needed, .. } if needed == HALF as u64));
         assert!(error.to_string().contains("has holes"), "{error}");
-        tell("done");
+        notify("done");
         return;
     }
     on_a_small_tmpfs(NAME);
@@ -260,8 +262,8 @@ fn more_than_dev_shm_can_hold_is_an_error_at_creation() {
         return;
     }
     let scratch = Scratch::shm();
-    let blueprint = blueprint_of(all + (1 << 20));
-    let error = scratch.create(&options(), &blueprint).unwrap_err();
+    let new_segment = new_segment_of(all + (1 << 20));
+    let error = scratch.create(&options(), &new_segment).unwrap_err();
     assert!(matches!(error, SegmentError::NoSpace { .. }), "{error}");
     assert!(!scratch.exists().unwrap());
 }
@@ -269,11 +271,11 @@ fn more_than_dev_shm_can_hold_is_an_error_at_creation() {
 #[test]
 fn lengths_beyond_all_limits_are_errors() {
     for scratch in Scratch::each() {
-        let blueprint = blueprint_of(usize::MAX & !7);
-        let error = scratch.create(&options(), &blueprint).unwrap_err();
+        let new_segment = new_segment_of(usize::MAX & !7);
+        let error = scratch.create(&options(), &new_segment).unwrap_err();
         assert!(matches!(error, SegmentError::TooLarge { .. }), "{error}");
-        let blueprint = blueprint_of(isize::MAX as usize & !7);
-        let error = scratch.create(&options(), &blueprint).unwrap_err();
+        let new_segment = new_segment_of(isize::MAX as usize & !7);
+        let error = scratch.create(&options(), &new_segment).unwrap_err();
         assert!(
             matches!(
                 error,

@@ -37,7 +37,7 @@ fn create_refuses_a_name_that_is_taken() {
             "{error}"
         );
         assert!(error.to_string().contains(&scratch.to_string()));
-        scratch.is_current(first.identity).unwrap();
+        scratch.ensure_current(first.identity).unwrap();
     }
 }
 
@@ -69,9 +69,9 @@ fn open_says_that_nothing_is_there() {
 #[test]
 fn open_or_create_creates_once() {
     for scratch in Scratch::each() {
-        let (first, created) = scratch.open_or_create(&options(), &blueprint()).unwrap();
+        let (first, created) = scratch.open_or_create(&options(), &new_segment()).unwrap();
         assert_eq!(created, Created::Yes);
-        let (second, created) = scratch.open_or_create(&options(), &blueprint()).unwrap();
+        let (second, created) = scratch.open_or_create(&options(), &new_segment()).unwrap();
         assert_eq!(created, Created::No);
         assert_eq!(first.identity, second.identity);
     }
@@ -89,9 +89,9 @@ fn a_store_through_a_read_only_handle_is_stopped_by_the_kernel() {
         let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
         let attached = open_read_only(&given_segment()).unwrap();
         assert_eq!(attached.mapping.access(), Access::ReadOnly);
-        tell("open");
+        notify("open");
         attached.mapping.words()[1].store(0, Ordering::Relaxed);
-        tell("stored");
+        notify("stored");
         return;
     }
     for scratch in Scratch::each() {
@@ -148,12 +148,12 @@ fn descriptors_are_closed_on_exec() {
 fn a_removed_segment_serves_those_who_have_it_open() {
     for scratch in Scratch::each() {
         let attached = create(&scratch).unwrap();
-        scratch.is_current(attached.identity).unwrap();
+        scratch.ensure_current(attached.identity).unwrap();
         scratch.remove().unwrap();
         maker(&attached);
         assert!(!scratch.exists().unwrap());
-        let error = scratch.is_current(attached.identity).unwrap_err();
-        let now = NameNow::Removed;
+        let error = scratch.ensure_current(attached.identity).unwrap_err();
+        let now = NameStatus::Removed;
         assert!(matches!(error, SegmentError::NotCurrent { now: found, .. } if found == now));
         assert!(error.to_string().contains("was removed"), "{error}");
     }
@@ -165,10 +165,10 @@ fn a_handle_can_tell_that_its_name_means_another_segment() {
         let old = create(&scratch).unwrap();
         scratch.remove().unwrap();
         let new = create(&scratch).unwrap();
-        let error = scratch.is_current(old.identity).unwrap_err();
-        let now = NameNow::Replaced;
+        let error = scratch.ensure_current(old.identity).unwrap_err();
+        let now = NameStatus::Replaced;
         assert!(matches!(error, SegmentError::NotCurrent { now: found, .. } if found == now));
-        scratch.is_current(new.identity).unwrap();
+        scratch.ensure_current(new.identity).unwrap();
     }
 }
 
@@ -201,12 +201,16 @@ fn metadata_tells_what_the_kernel_knows() {
 fn what_is_too_short_or_no_whole_number_of_words_is_refused() {
     for scratch in Scratch::each() {
         for len in [0, 8, 4088] {
-            let error = scratch.create(&options(), &blueprint_of(len)).unwrap_err();
+            let error = scratch
+                .create(&options(), &new_segment_of(len))
+                .unwrap_err();
             assert!(
                 matches!(error, SegmentError::TooSmall { needed: 4096, found, .. } if found == len as u64)
             );
         }
-        let error = scratch.create(&options(), &blueprint_of(4100)).unwrap_err();
+        let error = scratch
+            .create(&options(), &new_segment_of(4100))
+            .unwrap_err();
         assert!(matches!(error, SegmentError::OddLength { found: 4100, .. }));
         assert!(!scratch.exists().unwrap());
     }
@@ -222,7 +226,7 @@ fn contents_that_are_none_of_ours_are_left_to_the_validation() {
     let scratch = Scratch::file();
     std::fs::write(scratch.path(), [0xAB; 8192]).unwrap();
     let attached = open(&scratch).unwrap();
-    let (again, created) = scratch.open_or_create(&options(), &blueprint()).unwrap();
+    let (again, created) = scratch.open_or_create(&options(), &new_segment()).unwrap();
     assert_eq!(created, Created::No);
     for attached in [attached, again] {
         assert_eq!(attached.mapping.len(), 8192);

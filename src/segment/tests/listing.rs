@@ -6,11 +6,11 @@ use super::*;
 const LISTED: u64 = u64::from_ne_bytes(*b"listing!");
 
 fn create_listed(segment: &Segment) -> Attached {
-    let blueprint = Blueprint {
+    let new_segment = NewSegment {
         magic: LISTED,
-        ..blueprint()
+        ..new_segment()
     };
-    segment.create(&options(), &blueprint).unwrap()
+    segment.create(&options(), &new_segment).unwrap()
 }
 
 fn list() -> Vec<Segment> {
@@ -57,7 +57,7 @@ fn list_shows_a_removed_system_v_segment_by_its_identifier() {
     let scratch = Scratch::sysv();
     let attached = create_listed(&scratch);
     scratch.remove().unwrap();
-    let Identity::SysV { shmid } = attached.identity else {
+    let SegmentId::SysV { shmid } = attached.identity else {
         panic!("not System V")
     };
     let by_id: Segment = format!("sysv-id:{shmid}").parse().unwrap();

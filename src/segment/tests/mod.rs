@@ -30,13 +30,13 @@ fn stamp(words: &[AtomicU64]) {
     }
 }
 
-fn blueprint() -> Blueprint<'static> {
-    blueprint_of(LEN)
+fn new_segment() -> NewSegment<'static> {
+    new_segment_of(LEN)
 }
 
-fn blueprint_of(len: usize) -> Blueprint<'static> {
+fn new_segment_of(len: usize) -> NewSegment<'static> {
     let init = &stamp;
-    Blueprint {
+    NewSegment {
         len,
         magic: MAGIC,
         init,
@@ -60,7 +60,7 @@ fn options() -> SegmentOptions {
 }
 
 fn create(segment: &Segment) -> Result<Attached, SegmentError> {
-    segment.create(&options(), &blueprint())
+    segment.create(&options(), &new_segment())
 }
 
 fn open(segment: &Segment) -> Result<Attached, SegmentError> {
@@ -166,7 +166,7 @@ fn set_up_child(command: &mut Command, module: &str, name: &str, role: &str, seg
 }
 
 /// Tells the parent something, in one write.
-fn tell(line: &str) {
+fn notify(line: &str) {
     let line = format!("\n> {line}\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
@@ -209,15 +209,15 @@ fn start_until_ready(mut command: Command) -> Child {
     child
 }
 
-/// A blueprint that never gets done: the creator says "ready" in the middle, and stays.
-fn stuck_blueprint() -> Blueprint<'static> {
+/// An initializer that never gets done: the creator says "ready" in the middle, and stays.
+fn stuck_new_segment() -> NewSegment<'static> {
     let init = &|words: &[AtomicU64]| {
         words[1].store(1, Ordering::Relaxed);
-        tell("ready");
+        notify("ready");
         wait_for_parent();
         panic!("the parent should have killed this process");
     };
-    Blueprint {
+    NewSegment {
         len: LEN,
         magic: MAGIC,
         init,

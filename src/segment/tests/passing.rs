@@ -48,7 +48,7 @@ fn a_memfd_goes_by_its_descriptor_and_its_length_is_fixed() {
         rustix::fs::fcntl_add_seals(file, write).is_err(),
         "nor sealed any further"
     );
-    attached.segment.is_current(attached.identity).unwrap();
+    attached.segment.ensure_current(attached.identity).unwrap();
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_memfd_cannot_be_found_by_its_label() {
         segment.remove(),
         Err(SegmentError::Unsupported { .. })
     ));
-    let (other, created) = segment.open_or_create(&options(), &blueprint()).unwrap();
+    let (other, created) = segment.open_or_create(&options(), &new_segment()).unwrap();
     assert_eq!(created, Created::Yes);
     assert_ne!(other.identity, _attached.identity);
 }
@@ -89,7 +89,7 @@ fn a_handle_outlives_the_descriptor_that_it_was_opened_by() {
     drop(file);
     assert_ne!(opened.segment, segment);
     assert_eq!(opened.identity, identity);
-    opened.segment.is_current(identity).unwrap();
+    opened.segment.ensure_current(identity).unwrap();
     maker(&open(&opened.segment).unwrap());
 }
 

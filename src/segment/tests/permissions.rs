@@ -14,7 +14,9 @@ fn the_mode_is_what_was_asked_for_whatever_the_umask() {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o777));
         let segment = given_segment();
         for mode in [0o600, 0o640, 0o666, 0o400, 0o000, 0o777] {
-            let attached = segment.create(&options().mode(mode), &blueprint()).unwrap();
+            let attached = segment
+                .create(&options().mode(mode), &new_segment())
+                .unwrap();
             // The name of a memfd is known only now.
             let named = &attached.segment;
             assert_eq!(named.metadata().unwrap().mode, mode, "{named}");
@@ -26,7 +28,7 @@ fn the_mode_is_what_was_asked_for_whatever_the_umask() {
             let build = crate::segment::build::Strategy::Named;
             let place = Place::of_file(&segment, path.as_path());
             place
-                .create(&options().mode(0o640), &blueprint(), build)
+                .create(&options().mode(0o640), &new_segment(), build)
                 .unwrap();
             assert_eq!(segment.metadata().unwrap().mode, 0o640);
         }
@@ -47,7 +49,7 @@ fn the_mode_is_what_was_asked_for_whatever_the_umask() {
 fn a_mode_beyond_the_permission_bits_is_refused() {
     for scratch in Scratch::each() {
         let error = scratch
-            .create(&options().mode(0o4600), &blueprint())
+            .create(&options().mode(0o4600), &new_segment())
             .unwrap_err();
         assert!(
             matches!(error, SegmentError::InvalidMode { mode: 0o4600 }),
@@ -101,8 +103,8 @@ fn as_nobody(name: &str, role: &str, segment: &Segment) -> Option<Vec<String>> {
 /// Opens the given segment and tells how that went.
 fn try_to_open(options: &SegmentOptions) {
     match given_segment().open(options, Access::ReadWrite, MAGIC) {
-        Ok(_) => tell("opened"),
-        Err(error) => tell(&error.to_string()),
+        Ok(_) => notify("opened"),
+        Err(error) => notify(&error.to_string()),
     }
 }
 
@@ -146,7 +148,7 @@ fn a_refusal_tells_mode_and_owner() {
                 matches!(error, SegmentError::PermissionDenied { euid: NOBODY, .. }),
                 "{error}"
             );
-            tell(&error.to_string());
+            notify(&error.to_string());
         }
         // Who may not read it still sees what everybody can see.
         let metadata = given_segment().metadata().unwrap();
@@ -217,7 +219,7 @@ fn an_acl_decides_who_may_open_and_the_refusal_says_so() {
     // zero, which are the ACL's mask: then Linux looks at the bits for others instead.)
     let scratch = Scratch::shm();
     scratch
-        .create(&options().mode(0o666), &blueprint())
+        .create(&options().mode(0o666), &new_segment())
         .unwrap();
     assert!(setfacl(&format!("u:{NOBODY}:---"), &scratch));
     let lines = as_nobody(NAME, "any", &scratch).unwrap();

@@ -37,16 +37,16 @@ fn of_32_processes_that_open_or_create_one_creates_and_all_share() {
     const NAME: &str = "of_32_processes_that_open_or_create_one_creates_and_all_share";
     if role().is_some() {
         let segment = given_segment();
-        tell("ready");
+        notify("ready");
         wait_for_parent();
-        let (attached, created) = segment.open_or_create(&options(), &blueprint()).unwrap();
+        let (attached, created) = segment.open_or_create(&options(), &new_segment()).unwrap();
         // Before anything else: is it complete?
         let maker = maker(&attached);
         assert_eq!(
             created == Created::Yes,
             maker == u64::from(std::process::id())
         );
-        return tell(&format!("{:?} {maker} {created:?}", attached.identity));
+        return notify(&format!("{:?} {maker} {created:?}", attached.identity));
     }
     for scratch in Scratch::each() {
         for _ in 0..3 {
@@ -70,11 +70,11 @@ fn of_32_processes_that_create_one_succeeds() {
     const NAME: &str = "of_32_processes_that_create_one_succeeds";
     if role().is_some() {
         let segment = given_segment();
-        tell("ready");
+        notify("ready");
         wait_for_parent();
         return match create(&segment) {
-            Ok(_) => tell("created"),
-            Err(SegmentError::AlreadyExists { .. }) => tell("exists"),
+            Ok(_) => notify("created"),
+            Err(SegmentError::AlreadyExists { .. }) => notify("exists"),
             Err(error) => panic!("{error}"),
         };
     }
@@ -90,10 +90,10 @@ fn processes_that_create_and_remove_all_the_time_never_see_half_a_segment() {
     const NAME: &str = "processes_that_create_and_remove_all_the_time_never_see_half_a_segment";
     if role().is_some() {
         let segment = given_segment();
-        tell("ready");
+        notify("ready");
         wait_for_parent();
         for _ in 0..200 {
-            let (attached, _) = segment.open_or_create(&options(), &blueprint()).unwrap();
+            let (attached, _) = segment.open_or_create(&options(), &new_segment()).unwrap();
             maker(&attached);
             match segment.remove() {
                 Ok(()) | Err(SegmentError::NotFound { .. }) => {}
@@ -112,7 +112,7 @@ fn of_32_processes_that_find_remains_one_creates_and_all_share() {
     const NAME: &str = "of_32_processes_that_find_remains_one_creates_and_all_share";
     match role().as_deref() {
         Some("die") => {
-            let _ = given_segment().create(&options(), &stuck_blueprint());
+            let _ = given_segment().create(&options(), &stuck_new_segment());
             return;
         }
         Some("reserve and die") => {
@@ -123,11 +123,11 @@ fn of_32_processes_that_find_remains_one_creates_and_all_share() {
             return;
         }
         Some(_) => {
-            tell("ready");
+            notify("ready");
             wait_for_parent();
             let segment = given_segment();
-            let (attached, created) = segment.open_or_create(&options(), &blueprint()).unwrap();
-            return tell(&format!("{} {created:?}", maker(&attached)));
+            let (attached, created) = segment.open_or_create(&options(), &new_segment()).unwrap();
+            return notify(&format!("{} {created:?}", maker(&attached)));
         }
         None => {}
     }
@@ -160,7 +160,7 @@ fn of_64_processes_some_of_which_are_killed_all_others_share_one_segment() {
     const CROWD: usize = 64;
     if role().is_some() {
         let segment = given_segment();
-        tell("ready");
+        notify("ready");
         wait_for_parent();
         // Slowly enough that it can be killed anywhere in between.
         let init = &|words: &[AtomicU64]| {
@@ -172,13 +172,13 @@ fn of_64_processes_some_of_which_are_killed_all_others_share_one_segment() {
                 std::thread::sleep(std::time::Duration::from_micros(100));
             }
         };
-        let blueprint = Blueprint {
+        let new_segment = NewSegment {
             len: LEN,
             magic: MAGIC,
             init,
         };
-        let (attached, _) = segment.open_or_create(&options(), &blueprint).unwrap();
-        return tell(&format!("{:?} {}", attached.identity, maker(&attached)));
+        let (attached, _) = segment.open_or_create(&options(), &new_segment).unwrap();
+        return notify(&format!("{:?} {}", attached.identity, maker(&attached)));
     }
     let rounds = if std::env::var_os("SHMKV_LONG").is_some() {
         40
@@ -204,7 +204,7 @@ fn of_64_processes_some_of_which_are_killed_all_others_share_one_segment() {
                 assert_eq!(lines.next().as_deref(), Some("ready"));
             }
             drop(opener);
-            // Whoever creates is among the living or among the killed, and of these at any
+            // Whoever creates is among those alive or among the killed, and of these at any
             // point: three of four are killed one after the other, from the first moment on.
             let mut state = 1 + kind as u64 * 1000 + round;
             let mut random = |end: u64| {
@@ -222,7 +222,7 @@ fn of_64_processes_some_of_which_are_killed_all_others_share_one_segment() {
                 std::thread::sleep(std::time::Duration::from_micros(random(1500)));
                 children[victim].kill().unwrap();
             }
-            // Nobody hangs: the pipe ends when the last of them has ended.
+            // Nobody hangs: the pipe ends when the last of them has exited.
             let lines: Vec<String> = lines.collect();
             for &survivor in spared {
                 let status = children[survivor].wait().unwrap();

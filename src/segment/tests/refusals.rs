@@ -11,7 +11,7 @@ fn all_ways(segment: &Segment) -> Vec<SegmentError> {
         open(segment).unwrap_err(),
         open_read_only(segment).unwrap_err(),
         segment
-            .open_or_create(&options(), &blueprint())
+            .open_or_create(&options(), &new_segment())
             .unwrap_err(),
     ];
     errors.extend(segment.metadata().err());
@@ -47,7 +47,7 @@ fn a_symbolic_link_is_not_followed() {
         let attached = create(&target).unwrap();
         std::os::unix::fs::symlink(target.path(), scratch.path()).unwrap();
         assert_not_regular(&scratch, FileKind::Symlink);
-        target.is_current(attached.identity).unwrap();
+        target.ensure_current(attached.identity).unwrap();
         std::fs::remove_file(scratch.path()).unwrap();
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::segment::sysv::BUILDING;
 use crate::sys::shm;
 
-fn impatient() -> SegmentOptions {
+fn with_short_timeout() -> SegmentOptions {
     options().creation_timeout(Duration::from_millis(50))
 }
 
@@ -25,7 +25,7 @@ fn half_create(segment: &Segment, how_far: &str) {
             let id = shm::shmget_new(key(segment), LEN, 0o600).unwrap();
             shm::shmat(id, LEN, Access::ReadWrite).unwrap();
         }
-        "building" => drop(segment.create(&options(), &stuck_blueprint())),
+        "building" => drop(segment.create(&options(), &stuck_new_segment())),
         other => panic!("{other}?"),
     }
 }
@@ -68,7 +68,7 @@ fn the_remains_of_a_dead_creator_are_taken_over() {
 
         leave_half(NAME, how_far, &scratch);
         let start = Instant::now();
-        let (attached, created) = scratch.open_or_create(&options(), &blueprint()).unwrap();
+        let (attached, created) = scratch.open_or_create(&options(), &new_segment()).unwrap();
         assert_eq!(created, Created::Yes);
         assert!(
             start.elapsed() < Duration::from_millis(500),
@@ -83,8 +83,8 @@ fn the_remains_of_a_dead_creator_are_taken_over() {
 }
 
 #[test]
-fn a_creator_that_is_alive_is_waited_for_and_never_robbed() {
-    const NAME: &str = "a_creator_that_is_alive_is_waited_for_and_never_robbed";
+fn a_creator_that_is_alive_is_waited_for_and_never_replaced() {
+    const NAME: &str = "a_creator_that_is_alive_is_waited_for_and_never_replaced";
     if let Some(how_far) = role() {
         return half_create(&given_segment(), &how_far);
     }
@@ -94,13 +94,13 @@ fn a_creator_that_is_alive_is_waited_for_and_never_robbed() {
     let identity = scratch.metadata().unwrap().identity;
     for error in [
         scratch
-            .open(&impatient(), Access::ReadWrite, MAGIC)
+            .open(&with_short_timeout(), Access::ReadWrite, MAGIC)
             .unwrap_err(),
         scratch
-            .open(&impatient(), Access::ReadOnly, MAGIC)
+            .open(&with_short_timeout(), Access::ReadOnly, MAGIC)
             .unwrap_err(),
         scratch
-            .open_or_create(&impatient(), &blueprint())
+            .open_or_create(&with_short_timeout(), &new_segment())
             .unwrap_err(),
     ] {
         match error {
@@ -117,7 +117,7 @@ fn a_creator_that_is_alive_is_waited_for_and_never_robbed() {
         create(&scratch),
         Err(SegmentError::AlreadyExists { .. })
     ));
-    scratch.is_current(identity).unwrap();
+    scratch.ensure_current(identity).unwrap();
     creator.kill().unwrap();
     creator.wait().unwrap();
 }
@@ -134,12 +134,12 @@ fn a_slow_creator_is_waited_for() {
                 std::thread::sleep(Duration::from_millis(100));
                 stamp(words);
             };
-            let blueprint = Blueprint {
+            let new_segment = NewSegment {
                 len: LEN,
                 magic: MAGIC,
                 init,
             };
-            segment.create(&options(), &blueprint).unwrap();
+            segment.create(&options(), &new_segment).unwrap();
         });
         begun.wait();
         maker(&open_read_only(&scratch).unwrap());
@@ -166,17 +166,17 @@ fn a_segment_of_another_program_is_never_removed_or_written() {
         run(child(module_path!(), NAME, what, &scratch));
         let identity = scratch.metadata().unwrap().identity;
         let error = scratch
-            .open_or_create(&impatient(), &blueprint())
+            .open_or_create(&with_short_timeout(), &new_segment())
             .unwrap_err();
         assert!(
             matches!(error, SegmentError::NotReady { .. }),
             "{what}: {error}"
         );
-        scratch.is_current(identity).unwrap();
+        scratch.ensure_current(identity).unwrap();
     }
     let scratch = Scratch::sysv();
     run(child(module_path!(), NAME, "other magic", &scratch));
-    let (attached, created) = scratch.open_or_create(&options(), &blueprint()).unwrap();
+    let (attached, created) = scratch.open_or_create(&options(), &new_segment()).unwrap();
     assert_eq!(created, Created::No);
     assert_eq!(attached.mapping.words()[0].load(Ordering::Relaxed), 7);
     assert_eq!(attached.mapping.words()[1].load(Ordering::Relaxed), 0);
@@ -193,11 +193,11 @@ fn an_empty_segment_that_somebody_has_attached_is_not_removed() {
     let id = shm::shmget(key(&scratch)).unwrap();
     let theirs = shm::shmat(id, LEN, Access::ReadOnly).unwrap();
     let error = scratch
-        .open_or_create(&impatient(), &blueprint())
+        .open_or_create(&with_short_timeout(), &new_segment())
         .unwrap_err();
     assert!(matches!(error, SegmentError::NotReady { .. }), "{error}");
     drop(theirs);
-    let (_, created) = scratch.open_or_create(&options(), &blueprint()).unwrap();
+    let (_, created) = scratch.open_or_create(&options(), &new_segment()).unwrap();
     assert_eq!(created, Created::Yes);
 }
 
@@ -209,7 +209,7 @@ fn a_mark_of_a_live_process_is_respected() {
     for word in [0, BUILDING] {
         mapping.words()[0].store(word, Ordering::Relaxed);
         let error = scratch
-            .open(&impatient(), Access::ReadWrite, MAGIC)
+            .open(&with_short_timeout(), Access::ReadWrite, MAGIC)
             .unwrap_err();
         assert!(matches!(error, SegmentError::NotReady { .. }), "{error}");
     }
@@ -224,7 +224,7 @@ fn a_short_segment_under_our_key_is_too_small() {
     for error in [
         open(&scratch).unwrap_err(),
         scratch
-            .open_or_create(&options(), &blueprint())
+            .open_or_create(&options(), &new_segment())
             .unwrap_err(),
     ] {
         assert!(
@@ -238,7 +238,7 @@ fn a_short_segment_under_our_key_is_too_small() {
 fn an_identifier_names_the_same_segment_as_its_key() {
     let scratch = Scratch::sysv();
     let attached = create(&scratch).unwrap();
-    let Identity::SysV { shmid } = attached.identity else {
+    let SegmentId::SysV { shmid } = attached.identity else {
         panic!("not System V")
     };
     let by_id: Segment = format!("sysv-id:{shmid}").parse().unwrap();
@@ -248,15 +248,15 @@ fn an_identifier_names_the_same_segment_as_its_key() {
         create(&by_id),
         Err(SegmentError::Unsupported { .. })
     ));
-    by_id.is_current(attached.identity).unwrap();
+    by_id.ensure_current(attached.identity).unwrap();
     by_id.remove().unwrap();
     // Still attached, by us, and yet gone for everybody else.
     assert!(!by_id.exists().unwrap());
     assert!(!scratch.exists().unwrap());
     assert!(matches!(open(&by_id), Err(SegmentError::NotFound { .. })));
-    let result = by_id.open_or_create(&options(), &blueprint());
+    let result = by_id.open_or_create(&options(), &new_segment());
     assert!(matches!(result, Err(SegmentError::NotFound { .. })));
-    assert!(by_id.is_current(attached.identity).is_err());
+    assert!(by_id.ensure_current(attached.identity).is_err());
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn a_succession_of_creators_is_not_taken_for_one_that_is_stuck() {
     let mut id = reserve();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // Six times the opener's patience in all, half of it each.
+            // Six times the opener's timeout in all, half of it each.
             for _ in 0..12 {
                 std::thread::sleep(Duration::from_millis(100));
                 let Some(old) = id else {
@@ -304,7 +304,7 @@ fn a_succession_of_creators_is_not_taken_for_one_that_is_stuck() {
             id.map(shm::remove);
         });
         let options = options().creation_timeout(Duration::from_millis(200));
-        let (attached, _) = scratch.open_or_create(&options, &blueprint()).unwrap();
+        let (attached, _) = scratch.open_or_create(&options, &new_segment()).unwrap();
         maker(&attached);
     });
 }

@@ -1,13 +1,13 @@
 //! A digest of everything that a table holds.
 //!
-//! Of each bucket: its state, the counts of keys away from home, and of each slot in use its
-//! number, its tag and its words. Not: locks, slots that are not in use, recency bits, what
+//! Of each bucket: its state, the counts of keys in their secondary bucket, and of each slot in use
+//! its number, its tag and its words. Not: locks, slots that are not in use, recency bits, what
 //! participants and moves have written; none of these says anything about an entry.
 
 use zerocopy::IntoBytes;
 
 use super::record;
-use crate::store::Shared;
+use crate::store::Store;
 use crate::sys::sync::{AtomicU64, Ordering, fence};
 
 /// What was seen of a table in which nobody wrote.
@@ -18,13 +18,13 @@ pub(super) struct Seen {
 }
 
 /// The digest, if every bucket was unlocked and stood still. Copies one bucket at a time.
-pub(super) fn digest(shared: &Shared) -> Option<Seen> {
+pub(super) fn digest(shared: &Store) -> Option<Seen> {
     walk(shared, true)
 }
 
 /// Whether nothing has been published since. (A value that was replaced in place changes no
 /// state; then the digest does not fit the content any more, as after any later write.)
-pub(super) fn is_unchanged(shared: &Shared, seen: &Seen) -> bool {
+pub(super) fn is_unchanged(shared: &Store, seen: &Seen) -> bool {
     fence(Ordering::Acquire);
     let sum = (0..shared.layout.counts.buckets as usize)
         .map(|bucket| words_of(shared, bucket)[0].load(Ordering::Relaxed))
@@ -34,18 +34,18 @@ pub(super) fn is_unchanged(shared: &Shared, seen: &Seen) -> bool {
 
 /// Whether the content is the one that was synced last. Locks do not matter: those that
 /// stand there are of the former boot.
-pub(super) fn is_sealed(shared: &Shared) -> bool {
+pub(super) fn is_sealed(shared: &Store) -> bool {
     // Without a record there is no need to look.
     record::sealed(shared)
         .is_some_and(|(digest, _)| walk(shared, false).is_some_and(|seen| seen.digest == digest))
 }
 
-pub(super) fn words_of(shared: &Shared, bucket: usize) -> &[AtomicU64] {
+pub(super) fn words_of(shared: &Store, bucket: usize) -> &[AtomicU64] {
     let step = shared.layout.counts.bucket_words() as usize;
     &shared.mapping.buckets()[bucket * step..(bucket + 1) * step]
 }
 
-fn walk(shared: &Shared, unlocked: bool) -> Option<Seen> {
+fn walk(shared: &Store, unlocked: bool) -> Option<Seen> {
     let slot_words = shared.layout.counts.slot_words() as usize;
     let mut seen = Seen {
         digest: shared.layout.segment_id[0],

@@ -10,7 +10,7 @@
 //! `msync(MS_SYNC)` returns when all that was dirty at the call is on stable storage. It is no
 //! barrier: any page may reach the disk at any time before, in any order, and again afterwards
 //! with later stores in it. So no order of stores and syncs can make the words of a running table
-//! consistent on the disk; and a mark "clean" that has to be *taken away* before the first store
+//! consistent on the disk; and a mark "clean" that has to be *removed* before the first store
 //! after it would have to be waited for (by all writers, at each first store after any sync).
 //!
 //! # The seal of the content
@@ -20,7 +20,7 @@
 //! the digest ([`record`]). A segment that has seen a crash of the machine is trusted if, and only
 //! if, its content *has* that digest: then it is the content that was synced, byte for byte,
 //! however it came to be on the disk. Nothing has to be ordered for that to be true, nobody
-//! has to take a mark away, and a process that dies at any instruction of a sync leaves either a
+//! has to remove a mark, and a process that dies at any instruction of a sync leaves either a
 //! digest that fits or one that does not. Writers pay nothing: their first store makes the digest
 //! a wrong one.
 //!
@@ -57,21 +57,21 @@ mod salvage;
 
 use std::time::{Duration, SystemTime};
 
-use crate::liveness::admission_lock::DoorError;
-use crate::liveness::{Participant, Verdict};
+use crate::liveness::admission_lock::AdmissionLockError;
+use crate::liveness::{Liveness, Participant};
 use crate::protocol::shape::Shape;
 use crate::protocol::table::Table;
 use crate::segment::{self, Segment, SegmentError};
-use crate::store::Shared;
+use crate::store::Store;
 use crate::store::error::OpenError;
 use crate::sys::access::Access;
 use crate::sys::boot::boot_id;
 use crate::sys::sync::{Ordering, fence};
 
-pub use self::report::{Dropped, Reason, Salvage};
+pub use self::report::{DropReason, DroppedEntry, SalvageReport};
 
 /// How long one who opens waits for another one who admits the segment.
-const DOOR_PATIENCE: Duration = Duration::from_secs(60);
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often a sync looks for a moment in which nobody writes.
 const SYNC_TRIES: u32 = 4;
@@ -81,14 +81,14 @@ const SYNC_TRIES: u32 = 4;
 /// since, is taken as it is.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum AfterMachineCrash {
+pub enum CrashPolicy {
     /// Opening fails with [`OpenError::MachineCrash`].
     #[default]
     Refuse,
     /// Every bucket and every entry is checked, what does not pass is dropped, and
     /// [`salvage`](crate::ReadOnlyMap::salvage) tells about it. A value can be checked by its type
     /// only: it may be an older one, or a mixture if its type allows that.
-    Keep,
+    Salvage,
     /// The segment is emptied, as if it had been created anew.
     Discard,
 }
@@ -96,7 +96,7 @@ pub enum AfterMachineCrash {
 /// What a [`sync`](crate::Map::sync) achieved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Synced {
+pub enum SyncOutcome {
     /// Everything is on the disk, and sealed: if nobody writes from here on, the segment is trusted
     /// after a crash of the machine.
     Clean,
@@ -108,7 +108,7 @@ pub enum Synced {
 }
 
 /// Whether anything of the segment can outlive the machine.
-fn is_on_disk(shared: &Shared) -> bool {
+fn is_on_disk(shared: &Store) -> bool {
     match (&shared.segment, &shared.file) {
         (Segment::File(_), _) => true,
         // A memfd, or a file that somebody has opened for us.
@@ -118,9 +118,9 @@ fn is_on_disk(shared: &Shared) -> bool {
 }
 
 /// Writes everything to the disk, and seals it if nobody writes meanwhile.
-pub(crate) fn sync(shared: &Shared) -> Result<Synced, SegmentError> {
+pub(crate) fn sync(shared: &Store) -> Result<SyncOutcome, SegmentError> {
     if !is_on_disk(shared) {
-        return Ok(Synced::InMemory);
+        return Ok(SyncOutcome::InMemory);
     }
     let failed = |error| SegmentError::io("sync", &shared.segment, error);
     for _ in 0..SYNC_TRIES {
@@ -134,10 +134,10 @@ pub(crate) fn sync(shared: &Shared) -> Result<Synced, SegmentError> {
             let words = places.shared..places.participants;
             shared.mapping.sync_words(words).map_err(failed)?;
             sync_name(&shared.segment);
-            return Ok(Synced::Clean);
+            return Ok(SyncOutcome::Clean);
         }
     }
-    Ok(Synced::InUse)
+    Ok(SyncOutcome::InUse)
 }
 
 /// Makes the file's name outlive the machine too.
@@ -156,13 +156,13 @@ fn sync_name(segment: &Segment) {
 }
 
 /// What a writer does when it has given its slot back: the last one closes the segment cleanly.
-pub(crate) fn close(shared: &Shared) {
+pub(crate) fn close(shared: &Store) {
     if !is_on_disk(shared) {
         return;
     }
     let Some(owners) = &shared.owners else { return };
-    let is_in_use = |found: &Participant| found.owner.verdict() != Verdict::Dead;
-    if !owners.survey(shared.participants()).iter().any(is_in_use) {
+    let is_in_use = |found: &Participant| found.owner.liveness() != Liveness::Dead;
+    if !owners.list(shared.participants()).iter().any(is_in_use) {
         // Nobody is there to hear of an error. The segment is not sealed then, and the next one
         // who opens it after a crash hears of that.
         let _ = sync(shared);
@@ -172,11 +172,11 @@ pub(crate) fn close(shared: &Shared) {
 /// Lets an open segment pass if it is of this boot, or was admitted in it, and else admits it.
 /// `check` says what is wrong with an entry's key and value, given as words.
 pub(crate) fn admit<S: Shape>(
-    shared: &Shared,
+    shared: &Store,
     shape: S,
-    policy: AfterMachineCrash,
-    check: impl Fn(&[u64], &[u64]) -> Option<Reason>,
-) -> Result<Option<Salvage>, OpenError> {
+    policy: CrashPolicy,
+    check: impl Fn(&[u64], &[u64]) -> Option<DropReason>,
+) -> Result<Option<SalvageReport>, OpenError> {
     if !is_on_disk(shared) {
         return Ok(None);
     }
@@ -196,16 +196,18 @@ pub(crate) fn admit<S: Shape>(
             Err(refusal(shared, true))
         };
     };
-    let door = owners.door(DOOR_PATIENCE).map_err(|error| match error {
-        DoorError::Taken => OpenError::BeingChecked {
-            segment: shared.segment.clone(),
-            waited: DOOR_PATIENCE,
-        },
-        DoorError::Impossible(error) => {
-            OpenError::Segment(SegmentError::io("lock", &shared.segment, error))
-        }
-    })?;
-    // Somebody else may have done it while we waited for the door.
+    let admission_lock = owners
+        .admission_lock(ADMISSION_TIMEOUT)
+        .map_err(|error| match error {
+            AdmissionLockError::Taken => OpenError::BeingChecked {
+                segment: shared.segment.clone(),
+                waited: ADMISSION_TIMEOUT,
+            },
+            AdmissionLockError::Impossible(error) => {
+                OpenError::Segment(SegmentError::io("lock", &shared.segment, error))
+            }
+        })?;
+    // Somebody else may have done it while we waited for the admission lock.
     if is_admitted(shared, now) {
         return Ok(None);
     }
@@ -216,19 +218,19 @@ pub(crate) fn admit<S: Shape>(
         None
     } else {
         match policy {
-            AfterMachineCrash::Refuse => return Err(refusal(shared, false)),
-            AfterMachineCrash::Keep => Some(salvage::keep(shared, table, check)),
-            AfterMachineCrash::Discard => Some(salvage::discard(shared, table)),
+            CrashPolicy::Refuse => return Err(refusal(shared, false)),
+            CrashPolicy::Salvage => Some(salvage::keep(shared, table, check)),
+            CrashPolicy::Discard => Some(salvage::discard(shared, table)),
         }
     };
-    owners.forget_all(participants, &door);
+    owners.reset(participants, &admission_lock);
     record::admit(shared, now);
     Ok(salvage)
 }
 
 /// Whether no crash of the machine lies between the last use of the segment and now, as far as
 /// can be told: where `/proc` is missing, nothing can.
-fn is_admitted(shared: &Shared, now: [u8; 16]) -> bool {
+fn is_admitted(shared: &Store, now: [u8; 16]) -> bool {
     let created = shared.layout.boot_id;
     let admitted = now == [0; 16]
         || created == [0; 16]
@@ -240,7 +242,7 @@ fn is_admitted(shared: &Shared, now: [u8; 16]) -> bool {
     admitted
 }
 
-fn refusal(shared: &Shared, read_only: bool) -> OpenError {
+fn refusal(shared: &Store, read_only: bool) -> OpenError {
     OpenError::MachineCrash {
         segment: shared.segment.clone(),
         synced_at: record::sealed(shared).map(|(_, at)| SystemTime::UNIX_EPOCH + at),

@@ -17,11 +17,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use zerocopy::IntoBytes;
 
 use crate::format::shared_page::{BOOT_RECORD, SYNC_RECORD};
-use crate::store::Shared;
+use crate::store::Store;
 use crate::sys::sync::{AtomicU64, Ordering};
 
 /// Records that the content has this digest, and is on the disk.
-pub(super) fn seal(shared: &Shared, digest: u64) {
+pub(super) fn seal(shared: &Store, digest: u64) {
     let at = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -30,13 +30,13 @@ pub(super) fn seal(shared: &Shared, digest: u64) {
 }
 
 /// The digest of the content at the last sync, and when that was since 1970.
-pub(super) fn sealed(shared: &Shared) -> Option<(u64, Duration)> {
+pub(super) fn sealed(shared: &Store) -> Option<(u64, Duration)> {
     let [digest, at] = read(words(shared, SYNC_RECORD))?;
     Some((digest, Duration::from_nanos(at)))
 }
 
 /// Records that the segment may be used in this boot.
-pub(super) fn admit(shared: &Shared, boot: [u8; 16]) {
+pub(super) fn admit(shared: &Store, boot: [u8; 16]) {
     let boot = u128::from_be_bytes(boot);
     write(
         words(shared, BOOT_RECORD),
@@ -45,12 +45,12 @@ pub(super) fn admit(shared: &Shared, boot: [u8; 16]) {
 }
 
 /// The boot for which it was admitted last.
-pub(super) fn admitted(shared: &Shared) -> Option<[u8; 16]> {
+pub(super) fn admitted(shared: &Store) -> Option<[u8; 16]> {
     let [high, low] = read(words(shared, BOOT_RECORD))?;
     Some((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
 }
 
-fn words(shared: &Shared, record: Range<usize>) -> &[AtomicU64] {
+fn words(shared: &Store, record: Range<usize>) -> &[AtomicU64] {
     let start = shared.layout.places.shared;
     &shared.mapping.words()[start + record.start..start + record.end]
 }

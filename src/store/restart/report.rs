@@ -8,7 +8,7 @@ const MAX_LISTED: usize = 1000;
 /// Why an entry was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum DropReason {
     /// Its key does not belong into the bucket where it was.
     Misplaced,
     /// Its fingerprint is not that of its key.
@@ -21,7 +21,7 @@ pub enum Reason {
     InvalidValue,
     /// Its key is in the same bucket once more.
     Twice,
-    /// Its key is in its other bucket as well; the one at home was kept.
+    /// Its key is in its alternate bucket as well; the one in the primary bucket was kept.
     Duplicate,
     /// More slots of the bucket were in use than may be.
     Overfull,
@@ -30,37 +30,37 @@ pub enum Reason {
 /// An entry that was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Dropped {
+pub struct DroppedEntry {
     /// The bucket in which it was.
     pub bucket: u64,
     /// The hash of its key, as it was found.
     pub key_hash: u64,
     /// Why.
-    pub reason: Reason,
+    pub reason: DropReason,
 }
 
 /// What became of a segment that was in use when the machine crashed; see
-/// [`AfterMachineCrash`](crate::AfterMachineCrash).
+/// [`CrashPolicy`](crate::CrashPolicy).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Salvage {
+pub struct SalvageReport {
     /// Entries that passed all checks.
     pub kept: u64,
     /// Entries that did not, or (if they were to be discarded) were not looked at.
     pub dropped: u64,
-    /// Locks of processes of the former boot that were taken away.
+    /// Locks of processes of the former boot that were removed.
     pub locks: u64,
-    /// Buckets whose counts of keys away from home were put right.
+    /// Buckets whose counts of keys in their secondary bucket were put right.
     pub recounted: u64,
     /// The single entries that were dropped, the first thousand.
-    pub entries: Vec<Dropped>,
+    pub entries: Vec<DroppedEntry>,
 }
 
-impl Salvage {
-    pub(super) fn drop_entry(&mut self, bucket: u64, key_hash: u64, reason: Reason) {
+impl SalvageReport {
+    pub(super) fn drop_entry(&mut self, bucket: u64, key_hash: u64, reason: DropReason) {
         self.dropped += 1;
         if self.entries.len() < MAX_LISTED {
-            self.entries.push(Dropped {
+            self.entries.push(DroppedEntry {
                 bucket,
                 key_hash,
                 reason,
@@ -69,7 +69,7 @@ impl Salvage {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Misplaced => "its key does not belong there",
@@ -78,13 +78,13 @@ impl fmt::Display for Reason {
             Self::InvalidKey => "its key is not valid",
             Self::InvalidValue => "its value is not valid",
             Self::Twice => "its key is there twice",
-            Self::Duplicate => "its key is in its home as well",
+            Self::Duplicate => "its key is in its primary bucket as well",
             Self::Overfull => "the bucket was overfull",
         })
     }
 }
 
-impl fmt::Display for Dropped {
+impl fmt::Display for DroppedEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             bucket,
@@ -99,11 +99,11 @@ impl fmt::Display for Dropped {
 }
 
 /// A line of counts, then a line for each entry that was dropped.
-impl fmt::Display for Salvage {
+impl fmt::Display for SalvageReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "after a crash of the machine: {} entries kept, {} dropped, {} locks taken away, \
+            "after a crash of the machine: {} entries kept, {} dropped, {} locks removed, \
              {} buckets recounted",
             self.kept, self.dropped, self.locks, self.recounted
         )?;

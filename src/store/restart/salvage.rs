@@ -1,29 +1,29 @@
 //! Keeping what passes a check of a table whose pages are of different times.
 //!
-//! Only whoever holds the door works here, and nobody else has the segment: so plain loads and
-//! stores do, and there is nothing to retry. What is checked of an entry:
+//! Only whoever holds the admission lock works here, and nobody else has the segment: so plain
+//! loads and stores do, and there is nothing to retry. What is checked of an entry:
 //!
 //! | check | what it finds |
 //! |-------|---------------|
-//! | the padding of the key is zero, the key is valid by its type | garbage, a key half written |
+//! | the padding of the key is zero, the key is valid by its type | invalid bytes, a key half written |
 //! | the key's hash names this bucket | another key's half, a slot of another time |
 //! | the tag in the header line is that of the hash | a header line of another time than the slot |
-//! | the key is not in this bucket already, nor at home if it is away | an entry of two times, half a move |
-//! | the value is valid by its type | garbage, as far as the type knows |
+//! | the key is not in this bucket already, nor in the primary bucket if it is in its secondary bucket | an entry of two times, half a move |
+//! | the value is valid by its type | invalid bytes, as far as the type knows |
 //!
 //! Each step can be done again: who dies in the middle leaves a table of which less will be
 //! dropped.
 
 use std::collections::BTreeMap;
 
-use super::report::{Reason, Salvage};
-use crate::format::Kind;
+use super::report::{DropReason, SalvageReport};
+use crate::format::StoreKind;
 use crate::format::shared_page::is_in_use;
 use crate::protocol::bucket::Search;
-use crate::protocol::hash::Hashed;
+use crate::protocol::hash::KeyHash;
 use crate::protocol::shape::{SLOTS, Shape};
 use crate::protocol::table::Table;
-use crate::store::Shared;
+use crate::store::Store;
 use crate::sys::sync::{AtomicU64, Ordering};
 
 /// Classes of keys that a bucket counts.
@@ -31,7 +31,7 @@ const CLASSES: u32 = 32;
 /// A count that says "so many or more, for ever".
 const COUNT_MAX: u64 = 15;
 
-/// Takes all locks away.
+/// Releases all locks.
 pub(super) fn unlock_all<S: Shape>(table: Table<'_, S>) -> u64 {
     let locks = (0..table.buckets())
         .map(|index| table.bucket(index).lock_word().swap(0, Ordering::Relaxed));
@@ -39,10 +39,10 @@ pub(super) fn unlock_all<S: Shape>(table: Table<'_, S>) -> u64 {
 }
 
 /// Empties the table.
-pub(super) fn discard<S: Shape>(shared: &Shared, table: Table<'_, S>) -> Salvage {
-    let mut salvage = Salvage {
+pub(super) fn discard<S: Shape>(shared: &Store, table: Table<'_, S>) -> SalvageReport {
+    let mut salvage = SalvageReport {
         locks: unlock_all(table),
-        ..Salvage::default()
+        ..SalvageReport::default()
     };
     for index in 0..table.buckets() {
         let bucket = Words::of(shared, index);
@@ -50,43 +50,43 @@ pub(super) fn discard<S: Shape>(shared: &Shared, table: Table<'_, S>) -> Salvage
         bucket.occupy(0);
         (2..8).for_each(|word| bucket.store(word, 0));
     }
-    blank_the_rest(shared);
+    zero_unused(shared);
     salvage
 }
 
 /// Drops what does not pass the checks.
 pub(super) fn keep<S: Shape>(
-    shared: &Shared,
+    shared: &Store,
     table: Table<'_, S>,
-    check: impl Fn(&[u64], &[u64]) -> Option<Reason>,
-) -> Salvage {
-    let mut salvage = Salvage {
+    check: impl Fn(&[u64], &[u64]) -> Option<DropReason>,
+) -> SalvageReport {
+    let mut salvage = SalvageReport {
         locks: unlock_all(table),
-        ..Salvage::default()
+        ..SalvageReport::default()
     };
     for index in 0..table.buckets() {
         keep_in_bucket(shared, table, index, &check, &mut salvage);
     }
-    let mut away = BTreeMap::new();
+    let mut overflow = BTreeMap::new();
     for index in 0..table.buckets() {
-        salvage.kept += drop_second_copies(shared, table, index, &mut away, &mut salvage);
+        salvage.kept += drop_second_copies(shared, table, index, &mut overflow, &mut salvage);
     }
     for index in 0..table.buckets() {
-        salvage.recounted += u64::from(recount(shared, index, &away));
+        salvage.recounted += u64::from(recount(shared, index, &overflow));
     }
-    blank_the_rest(shared);
+    zero_unused(shared);
     salvage
 }
 
 fn keep_in_bucket<S: Shape>(
-    shared: &Shared,
+    shared: &Store,
     table: Table<'_, S>,
     index: u64,
-    check: impl Fn(&[u64], &[u64]) -> Option<Reason>,
-    salvage: &mut Salvage,
+    check: impl Fn(&[u64], &[u64]) -> Option<DropReason>,
+    salvage: &mut SalvageReport,
 ) {
     let bucket = Words::of(shared, index);
-    if shared.layout.kind == Kind::Map {
+    if shared.layout.kind == StoreKind::Map {
         // Recency and reserved.
         (4..6).for_each(|word| bucket.store(word, 0));
     }
@@ -98,21 +98,21 @@ fn keep_in_bucket<S: Shape>(
         let (key, value) = entry.split_at(shape.key_words());
         let hash = table.hash_of(key);
         let reason = if !is_padded(key, shape.key_len()) {
-            Some(Reason::BadPadding)
-        } else if table.mate(hash, index).is_none() {
-            Some(Reason::Misplaced)
+            Some(DropReason::BadPadding)
+        } else if table.alternate(hash, index).is_none() {
+            Some(DropReason::Misplaced)
         } else if bucket.tag(slot) != hash.tag().in_slot(slot as usize) {
-            Some(Reason::WrongTag)
-        } else if kept.iter().any(|(_, other)| other == key) {
-            Some(Reason::Twice)
+            Some(DropReason::WrongTag)
+        } else if kept.iter().any(|(_, seen)| seen == key) {
+            Some(DropReason::Twice)
         } else if kept.len() as u32 >= shape.limit(index) {
-            Some(Reason::Overfull)
+            Some(DropReason::Overfull)
         } else {
             check(key, value)
         };
         match reason {
             Some(reason) => {
-                let Hashed(key_hash) = hash;
+                let KeyHash(key_hash) = hash;
                 salvage.drop_entry(index, key_hash, reason);
             }
             None => kept.push((slot, key.to_vec())),
@@ -124,14 +124,14 @@ fn keep_in_bucket<S: Shape>(
     }
 }
 
-/// Of entries that are in both their buckets, drops the one that is away; counts the others that
-/// are away, and all that stay.
+/// Of entries that are in both their buckets, drops the one that is in its secondary bucket; counts
+/// the others that are in their secondary bucket, and all that stay.
 fn drop_second_copies<S: Shape>(
-    shared: &Shared,
+    shared: &Store,
     table: Table<'_, S>,
     index: u64,
-    away: &mut BTreeMap<(u64, u32), u64>,
-    salvage: &mut Salvage,
+    overflow: &mut BTreeMap<(u64, u32), u64>,
+    salvage: &mut SalvageReport,
 ) -> u64 {
     let bucket = Words::of(shared, index);
     let mut kept = 0;
@@ -140,16 +140,16 @@ fn drop_second_copies<S: Shape>(
         let key = &entry[..table.shape().key_words()];
         let hash = table.hash_of(key);
         kept += 1;
-        let home = hash.home(table.buckets());
-        if home == index {
+        let primary = hash.primary(table.buckets());
+        if primary == index {
             continue;
         }
-        let view = table.bucket(home);
-        if view.search(view.begin(), hash.tag(), key) == Search::Absent {
-            *away.entry((home, hash.class())).or_default() += 1;
+        let view = table.bucket(primary);
+        if view.search(view.read_begin(), hash.tag(), key) == Search::Absent {
+            *overflow.entry((primary, hash.class())).or_default() += 1;
         } else {
-            let Hashed(key_hash) = hash;
-            salvage.drop_entry(index, key_hash, Reason::Duplicate);
+            let KeyHash(key_hash) = hash;
+            salvage.drop_entry(index, key_hash, DropReason::Duplicate);
             bucket.occupy(bucket.load(0) as u16 & !(1 << slot));
             kept -= 1;
         }
@@ -158,10 +158,10 @@ fn drop_second_copies<S: Shape>(
 }
 
 /// Puts the counts of a bucket right; says whether they were not.
-fn recount(shared: &Shared, index: u64, away: &BTreeMap<(u64, u32), u64>) -> bool {
+fn recount(shared: &Store, index: u64, overflow: &BTreeMap<(u64, u32), u64>) -> bool {
     let bucket = Words::of(shared, index);
     let mut counts = [0_u64; 2];
-    for (&(_, class), &found) in away.range((index, 0)..(index, CLASSES)) {
+    for (&(_, class), &found) in overflow.range((index, 0)..(index, CLASSES)) {
         counts[class as usize / 16] |= found.min(COUNT_MAX) << (class % 16 * 4);
     }
     let before = [6, 7].map(|word| bucket.load(word));
@@ -173,13 +173,13 @@ fn recount(shared: &Shared, index: u64, away: &BTreeMap<(u64, u32), u64>) -> boo
 
 /// Zeros in what belongs to no entry: records of moves, of which nobody looks for old ones, and
 /// what is reserved.
-fn blank_the_rest(shared: &Shared) {
+fn zero_unused(shared: &Store) {
     let places = &shared.layout.places;
     let words = shared.mapping.words();
     for word in &words[places.moves..places.buckets] {
         word.store(0, Ordering::Relaxed);
     }
-    if shared.layout.kind == Kind::Map {
+    if shared.layout.kind == StoreKind::Map {
         let shared_part = &words[places.shared..places.participants];
         for (at, word) in shared_part.iter().enumerate() {
             if !is_in_use(at, false) {
@@ -202,7 +202,7 @@ struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    fn of(shared: &'a Shared, index: u64) -> Self {
+    fn of(shared: &'a Store, index: u64) -> Self {
         Self {
             words: super::content::words_of(shared, index as usize),
             slot_words: shared.layout.counts.slot_words() as usize,

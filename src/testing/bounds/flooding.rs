@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use rapidhash::v3::{DEFAULT_RAPID_SECRETS, rapidhash_v3};
 
-use crate::{HashKind, Map, Segment};
+use crate::{HashFunction, Map, Segment};
 
 const KEYS: u64 = 100_000;
 
@@ -58,13 +58,13 @@ struct Cost {
     /// Accesses to words, of one `get` of each key in sum, and of the dearest one.
     accesses: u64,
     dearest: u64,
-    /// Entries that live in the bucket which is not their home.
-    away: u64,
+    /// Entries that live in the bucket which is not their primary bucket.
+    overflow: u64,
     /// Entries that had to make room while the map was filled.
     displaced: u64,
 }
 
-fn cost_of(keys: &[Key], hash: HashKind) -> Cost {
+fn cost_of(keys: &[Key], hash: HashFunction) -> Cost {
     let map: Map<Key, u64> = Map::builder()
         .capacity(keys.len())
         .hash(hash)
@@ -92,11 +92,11 @@ fn cost_of(keys: &[Key], hash: HashKind) -> Cost {
         accesses += count;
         dearest = dearest.max(count);
     }
-    assert!(dearest <= super::Stated::of(map.shared()).read(false));
+    assert!(dearest <= super::StepBounds::of(map.shared()).read(false));
     Cost {
         accesses,
         dearest,
-        away: map.check().away,
+        overflow: map.check().overflow,
         displaced: map.stats().displaced,
     }
 }
@@ -104,7 +104,7 @@ fn cost_of(keys: &[Key], hash: HashKind) -> Cost {
 #[test]
 fn a_hundred_thousand_keys_that_collide_without_the_secret_cost_what_random_ones_do() {
     let keys = colliding();
-    for hash in [HashKind::Rapid, HashKind::Sip] {
+    for hash in [HashFunction::Rapid, HashFunction::Sip] {
         let (flooded, usual) = (cost_of(&keys, hash), cost_of(&random(KEYS), hash));
         println!("{hash:?}: {flooded:?}, random keys: {usual:?}");
         // Counts of 1e5 keys: their spread from one secret to the next is far below this.
@@ -112,7 +112,7 @@ fn a_hundred_thousand_keys_that_collide_without_the_secret_cost_what_random_ones
             one.abs_diff(other) as f64 <= share * other as f64 + some as f64
         };
         assert!(is_alike(flooded.accesses, usual.accesses, 0.02, 0));
-        assert!(is_alike(flooded.away, usual.away, 0.1, 0));
+        assert!(is_alike(flooded.overflow, usual.overflow, 0.1, 0));
         assert!(is_alike(flooded.displaced, usual.displaced, 0.5, 200));
         assert!(flooded.dearest <= usual.dearest + 20);
     }

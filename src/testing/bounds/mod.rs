@@ -3,25 +3,25 @@
 //!
 //! Time proves nothing here, so accesses are counted ([`crate::sys::watched`]): by the tests below, and
 //! by the fuzz target `scribble`. The numbers are made of the limits that the loops have; none is
-//! measured, and none holds for a handle whose caller waits for the living (`lock_timeout` is
-//! zero there, so that each obstacle is met twice).
+//! measured, and none holds for a handle whose caller waits for live processes (`lock_timeout` is
+//! zero there, so that each conflict is met twice).
 
 use crate::protocol::shape::SLOTS;
 use crate::protocol::table::writer::FREE_ROUNDS;
-use crate::store::Shared;
+use crate::store::Store;
 use crate::sys::sync::{READ_TRIES, READ_TRIES_READ_ONLY};
 
 /// The stated bounds, of a segment with `buckets` buckets of `words` words and `moves` records.
 #[derive(Clone, Copy, Debug)]
-pub struct Stated {
+pub struct StepBounds {
     buckets: u64,
     words: u64,
     participants: u64,
     moves: u64,
 }
 
-impl Stated {
-    pub(crate) fn of(shared: &Shared) -> Self {
+impl StepBounds {
+    pub(crate) fn of(shared: &Store) -> Self {
         let counts = &shared.layout.counts;
         Self {
             buckets: counts.buckets,
@@ -44,14 +44,15 @@ impl Stated {
     /// Every operation on one key that may write, after the first of the process.
     pub fn write(self, restless: bool) -> u64 {
         let looks = if restless { READ_TRIES.into() } else { 1 };
-        // What is looked at in the other bucket of each entry of a bucket of the dead.
-        let burial = SLOTS as u64 * (looks + 1) * self.words + 300;
+        // What is looked at in the alternate bucket of each entry of a bucket with an orphaned
+        // lock.
+        let takeover = SLOTS as u64 * (looks + 1) * self.words + 300;
         // Up to 128 locks are tried for a displacement, each for a moment.
         let attempt = (looks + 8) * self.words + 128 * (80 + self.words);
-        u64::from(FREE_ROUNDS + 3) * (burial + attempt) + 80 * self.participants
+        u64::from(FREE_ROUNDS + 3) * (takeover + attempt) + 80 * self.participants
     }
 
-    /// The same for those that read, ask the caller and compare: twice the patience.
+    /// The same for those that read, ask the caller and compare: twice the retry budget.
     pub fn transform(self, restless: bool) -> u64 {
         2 * (self.read(restless) + 2 * self.write(restless))
     }
@@ -64,14 +65,14 @@ impl Stated {
             1
         };
         // A key that moves is looked up once, in two buckets.
-        let suspects = 64
+        let moved_keys = 64
             + if restless {
                 self.buckets * self.moves
             } else {
                 0
             };
         self.buckets * (looks * self.words + 3 * (self.moves + 64) + 2)
-            + suspects * 2 * looks * self.words
+            + moved_keys * 2 * looks * self.words
     }
 
     /// One complete check.
@@ -89,8 +90,8 @@ impl Stated {
     /// One recovery.
     pub fn recover(self, restless: bool) -> u64 {
         let looks = if restless { READ_TRIES.into() } else { 1 };
-        let burial = SLOTS as u64 * (looks + 1) * self.words + 300;
-        self.buckets * 257 * (burial + 100) + 3 * 80 * self.participants
+        let takeover = SLOTS as u64 * (looks + 1) * self.words + 300;
+        self.buckets * 257 * (takeover + 100) + 3 * 80 * self.participants
     }
 
     /// `clear` and `retain`: an iteration, each entry of which costs one write at most.

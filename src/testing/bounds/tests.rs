@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Stated;
+use super::StepBounds;
 use crate::protocol::shape::HEADER_WORDS;
 use crate::sys::sync::{AtomicU64, Ordering};
 use crate::sys::watched::watch;
@@ -19,7 +19,7 @@ type Adversary = Box<dyn FnMut(&[AtomicU64], usize)>;
 struct Scene<K, V> {
     map: Map<K, V>,
     reader: ReadOnlyMap<K, V>,
-    stated: Stated,
+    step_bounds: StepBounds,
 }
 
 impl<K: Key, V: Value> Scene<K, V> {
@@ -37,11 +37,11 @@ impl<K: Key, V: Value> Scene<K, V> {
         let reader = Map::builder()
             .open_read_only(map.segment().clone())
             .unwrap();
-        let stated = Stated::of(map.shared());
+        let step_bounds = StepBounds::of(map.shared());
         Self {
             map,
             reader,
-            stated,
+            step_bounds,
         }
     }
 
@@ -128,18 +128,18 @@ impl<K: Key, V: Value> Attack<'_, K, V> {
         let Scene {
             map,
             reader,
-            stated,
+            step_bounds,
         } = self.scene;
-        let read = stated.read(restless);
+        let read = step_bounds.read(restless);
         self.assert_ends("get", read, || reader.get(&key));
         self.assert_ends("contains_key", read, || reader.contains_key(&key));
-        let with_lock = read + stated.write(restless);
+        let with_lock = read + step_bounds.write(restless);
         self.assert_ends("get of a writer", with_lock, || map.get(&key));
         // The batch asks for lines ahead of time, a header each.
-        self.assert_ends("get_many", 3 * (read + stated.words), || {
+        self.assert_ends("get_many", 3 * (read + step_bounds.words), || {
             reader.get_many(&[key; 3], &mut [None; 3])
         });
-        let write = stated.write(restless);
+        let write = step_bounds.write(restless);
         self.assert_ends("insert", write, || map.insert(key, value));
         self.assert_ends("try_insert", write, || map.try_insert(key, value));
         self.assert_ends("compare_exchange", write, || {
@@ -147,21 +147,21 @@ impl<K: Key, V: Value> Attack<'_, K, V> {
         });
         self.assert_ends("remove", write, || map.remove(&key));
         self.assert_ends("insert again", write, || map.insert(key, value));
-        let transform = stated.transform(restless);
+        let transform = step_bounds.transform(restless);
         self.assert_ends("update", transform, || map.update(&key, |_| value));
         self.assert_ends("remove_if", transform, || map.remove_if(&key, |_| true));
         self.assert_ends("fetch_update", transform, || {
             map.fetch_update(&key, |_| Some(value))
         });
-        self.assert_ends("len", stated.count(), || reader.len());
-        self.assert_ends("stats", stated.count(), || reader.stats());
-        let walk = stated.walk(restless);
+        self.assert_ends("len", step_bounds.count(), || reader.len());
+        self.assert_ends("stats", step_bounds.count(), || reader.stats());
+        let walk = step_bounds.walk(restless);
         self.assert_ends("iter", walk, || reader.iter().for_each(drop));
-        self.assert_ends("check", stated.check(restless), || reader.check());
-        self.assert_ends("recover", stated.recover(restless), || map.recover());
-        let clear = stated.sweep(restless, write);
+        self.assert_ends("check", step_bounds.check(restless), || reader.check());
+        self.assert_ends("recover", step_bounds.recover(restless), || map.recover());
+        let clear = step_bounds.sweep(restless, write);
         self.assert_ends("clear", clear, || map.clear());
-        let retain = stated.sweep(restless, transform);
+        let retain = step_bounds.sweep(restless, transform);
         self.assert_ends("retain", retain, || map.retain(|_, _| false));
     }
 }
@@ -170,12 +170,12 @@ fn at_rest() -> Adversary {
     Box::new(|_, _| ())
 }
 
-fn garbage_at_rest<K: Key, V: Value>(entry: impl Fn(u64) -> (K, V)) {
+fn invalid_bytes_at_rest<K: Key, V: Value>(entry: impl Fn(u64) -> (K, V)) {
     for seed in 0..40 {
         let scene = Scene::new(40, &entry);
         let token = scene.map.shared().token().unwrap().to_word();
         let mut state = seed;
-        let places = scene.map.layout().places;
+        let places = scene.map.header().places;
         let words = scene.words();
         let area = match seed % 3 {
             0 => places.buckets..places.end,
@@ -184,8 +184,8 @@ fn garbage_at_rest<K: Key, V: Value>(entry: impl Fn(u64) -> (K, V)) {
         };
         for (index, word) in words.iter().enumerate().take(area.end).skip(area.start) {
             let in_bucket = index >= places.buckets
-                && (index - places.buckets) % scene.stated.words as usize >= HEADER_WORDS;
-            // Keys that are found, and their duplicates, need some order among the garbage.
+                && (index - places.buckets) % scene.step_bounds.words as usize >= HEADER_WORDS;
+            // Keys that are found, and their duplicates, need some order among the invalid bytes.
             let spare = seed % 2 == 0 && in_bucket && !random(&mut state).is_multiple_of(4);
             if !spare {
                 word.store(nasty(&mut state, token), Ordering::Relaxed);
@@ -194,7 +194,7 @@ fn garbage_at_rest<K: Key, V: Value>(entry: impl Fn(u64) -> (K, V)) {
         for number in 0..4 {
             Attack {
                 scene: &scene,
-                what: "garbage at rest",
+                what: "invalid bytes at rest",
                 adversary: &at_rest,
             }
             .run(false, entry(number));
@@ -203,28 +203,28 @@ fn garbage_at_rest<K: Key, V: Value>(entry: impl Fn(u64) -> (K, V)) {
 }
 
 #[test]
-fn garbage_at_rest_costs_no_more_than_a_few_looks() {
-    garbage_at_rest(|number| (number, number));
-    garbage_at_rest(|number| (number, [number; 3]));
+fn invalid_bytes_at_rest_cost_no_more_than_a_few_looks() {
+    invalid_bytes_at_rest(|number| (number, number));
+    invalid_bytes_at_rest(|number| (number, [number; 3]));
 }
 
 /// An adversary that the loops of readers are made for: no look is ever confirmed.
-fn publishes_before_each_access(stated: Stated, first: usize) -> Adversary {
+fn publishes_before_each_access(step_bounds: StepBounds, first: usize) -> Adversary {
     let mut version = 1u64 << 40;
     Box::new(move |words, index| {
         if let Some(index) = index.checked_sub(first) {
             version += 1 << 17;
-            let bucket = first + index / stated.words as usize * stated.words as usize;
+            let bucket = first + index / step_bounds.words as usize * step_bounds.words as usize;
             words[bucket].store(version | 0xFFFF, Ordering::Relaxed);
         }
     })
 }
 
 /// No lock is ever taken, though all are free: an exchange finds another word each time.
-fn loses_every_race(stated: Stated, first: usize) -> Adversary {
+fn loses_every_race(step_bounds: StepBounds, first: usize) -> Adversary {
     let mut flag = 0u64;
     Box::new(move |words, index| {
-        if index >= first && (index - first) % stated.words as usize == 1 {
+        if index >= first && (index - first) % step_bounds.words as usize == 1 {
             flag ^= 1;
             words[index].store(flag, Ordering::Relaxed);
         }
@@ -232,10 +232,10 @@ fn loses_every_race(stated: Stated, first: usize) -> Adversary {
 }
 
 /// Every lock belongs to somebody who never was: as soon as one is free again, the next one has it.
-fn is_always_dead(stated: Stated, first: usize) -> Adversary {
+fn is_always_dead(step_bounds: StepBounds, first: usize) -> Adversary {
     let mut generation = 5u64;
     Box::new(move |words, index| {
-        let is_lock = index >= first && (index - first) % stated.words as usize == 1;
+        let is_lock = index >= first && (index - first) % step_bounds.words as usize == 1;
         if is_lock && words[index].load(Ordering::Relaxed) == 0 {
             generation += 1;
             words[index].store(generation << 17 | 0xFFF << 1, Ordering::Relaxed);
@@ -244,12 +244,16 @@ fn is_always_dead(stated: Stated, first: usize) -> Adversary {
 }
 
 /// The same, and whatever is repaired is doubled again: all buckets are as they were at first.
-fn doubles_what_is_repaired(stated: Stated, first: usize, picture: Rc<Vec<u64>>) -> Adversary {
-    let mut dies = is_always_dead(stated, first);
+fn doubles_what_is_repaired(
+    step_bounds: StepBounds,
+    first: usize,
+    picture: Rc<Vec<u64>>,
+) -> Adversary {
+    let mut dies = is_always_dead(step_bounds, first);
     Box::new(move |words, index| {
-        if index >= first && (index - first) % stated.words as usize == 1 {
+        if index >= first && (index - first) % step_bounds.words as usize == 1 {
             for (place, value) in picture.iter().enumerate() {
-                let is_lock = place % stated.words as usize == 1;
+                let is_lock = place % step_bounds.words as usize == 1;
                 if !is_lock {
                     words[first + place].store(*value, Ordering::Relaxed);
                 }
@@ -260,14 +264,14 @@ fn doubles_what_is_repaired(stated: Stated, first: usize, picture: Rc<Vec<u64>>)
 }
 
 /// The ring of moves is always ahead, and names every key.
-fn moves_all_the_time(stated: Stated, moves: usize, first: usize) -> Adversary {
+fn moves_all_the_time(step_bounds: StepBounds, moves: usize, first: usize) -> Adversary {
     let mut head = 0u64;
     Box::new(move |words, index| {
         if index == moves {
-            head += stated.moves / 2;
+            head += step_bounds.moves / 2;
             words[moves].store(head, Ordering::Relaxed);
         } else if index > moves && index < first {
-            let number = head.wrapping_sub(index as u64 % stated.moves);
+            let number = head.wrapping_sub(index as u64 % step_bounds.moves);
             words[index].store(number << 1, Ordering::Relaxed);
         }
     })
@@ -285,7 +289,7 @@ fn anything(seed: u64, token: u64, often: u64, behind: usize) -> Adversary {
 fn rewritten_all_the_time<K: Key, V: Value>(entry: impl Fn(u64) -> (K, V)) {
     // Few buckets: some of these bounds are a quarter of a million looks for each.
     let scene = || Scene::new(26, &entry);
-    let first = |scene: &Scene<K, V>| scene.map.layout().places.buckets;
+    let first = |scene: &Scene<K, V>| scene.map.header().places.buckets;
     let token = |scene: &Scene<K, V>| scene.map.shared().token().unwrap().to_word();
 
     let attack = |scene: &Scene<K, V>, what: &str, adversary: &dyn Fn() -> Adversary| {
@@ -298,29 +302,30 @@ fn rewritten_all_the_time<K: Key, V: Value>(entry: impl Fn(u64) -> (K, V)) {
     };
 
     let restless = scene();
-    let (stated, start) = (restless.stated, first(&restless));
+    let (step_bounds, start) = (restless.step_bounds, first(&restless));
     attack(&restless, "published all the time", &|| {
-        publishes_before_each_access(stated, start)
+        publishes_before_each_access(step_bounds, start)
     });
 
     let unlucky = scene();
-    let (stated, start) = (unlucky.stated, first(&unlucky));
+    let (step_bounds, start) = (unlucky.step_bounds, first(&unlucky));
     attack(&unlucky, "every race lost", &|| {
-        loses_every_race(stated, start)
+        loses_every_race(step_bounds, start)
     });
 
     let dead = scene();
-    let (stated, start) = (dead.stated, first(&dead));
-    attack(&dead, "always dead", &|| is_always_dead(stated, start));
+    let (step_bounds, start) = (dead.step_bounds, first(&dead));
+    attack(&dead, "always dead", &|| is_always_dead(step_bounds, start));
 
     let doubled = scene();
-    let (stated, start) = (doubled.stated, first(&doubled));
-    // Two buckets with the same entries, all of them at home in one and away in the other.
+    let (step_bounds, start) = (doubled.step_bounds, first(&doubled));
+    // Two buckets with the same entries, all of them in their primary bucket in one, but not in the
+    // other.
     let words = &doubled.words()[start..];
-    let bucket = stated.words as usize;
+    let bucket = step_bounds.words as usize;
     for index in 0..bucket {
         let word = words[index].load(Ordering::Relaxed);
-        for copy in 1..stated.buckets as usize {
+        for copy in 1..step_bounds.buckets as usize {
             words[copy * bucket + index].store(word, Ordering::Relaxed);
         }
     }
@@ -330,19 +335,19 @@ fn rewritten_all_the_time<K: Key, V: Value>(entry: impl Fn(u64) -> (K, V)) {
         .collect();
     let picture = Rc::new(picture);
     attack(&doubled, "doubled all the time", &|| {
-        doubles_what_is_repaired(stated, start, Rc::clone(&picture))
+        doubles_what_is_repaired(step_bounds, start, Rc::clone(&picture))
     });
 
     let moving = scene();
-    let (stated, start) = (moving.stated, first(&moving));
-    let moves = moving.map.layout().places.moves;
+    let (step_bounds, start) = (moving.step_bounds, first(&moving));
+    let moves = moving.map.header().places.moves;
     attack(&moving, "moving all the time", &|| {
-        moves_all_the_time(stated, moves, start)
+        moves_all_the_time(step_bounds, moves, start)
     });
 
     for seed in 0..12 {
         let wild = scene();
-        let (token, behind) = (token(&wild), wild.map.layout().places.shared);
+        let (token, behind) = (token(&wild), wild.map.header().places.shared);
         attack(&wild, "anything", &|| {
             anything(seed, token, 1 + seed * seed, behind)
         });
@@ -360,11 +365,11 @@ fn rewriting_long_values_between_any_two_accesses_ends_every_operation_in_time()
 }
 
 #[test]
-fn locks_of_the_dead_that_are_forged_without_end_are_taken_over_so_often_and_no_more() {
+fn locks_of_dead_processes_that_are_forged_without_end_are_taken_over_so_often_and_no_more() {
     let scene: Scene<u64, u64> = Scene::new(26, |number| (number, number));
-    let (stated, first) = (scene.stated, scene.map.layout().places.buckets);
+    let (step_bounds, first) = (scene.step_bounds, scene.map.header().places.buckets);
     let (answer, taken) = (Cell::new(None), Rc::new(Cell::new(0u64)));
-    let (mut dies, taken_over) = (is_always_dead(stated, first), Rc::clone(&taken));
+    let (mut dies, taken_over) = (is_always_dead(step_bounds, first), Rc::clone(&taken));
     let adversary = move |words: &[AtomicU64], index: usize| {
         let lock = words[index].load(Ordering::Relaxed);
         dies(words, index);
@@ -399,7 +404,7 @@ fn a_read_of_an_honest_segment_takes_the_accesses_that_it_needs() {
     assert_eq!(scenes.iter().map(accesses).min(), Some(6));
     let [scene, ..] = scenes;
     // And no header is among them, nor anything else in front of the buckets.
-    let start = scene.map.layout().places.buckets;
+    let start = scene.map.header().places.buckets;
     let behind = move |_: &[AtomicU64], index: usize| assert!(index >= start);
     scene.count(Box::new(behind), None, || {
         for key in 0..10 {
@@ -412,7 +417,7 @@ fn a_read_of_an_honest_segment_takes_the_accesses_that_it_needs() {
 #[test]
 fn no_operation_looks_at_the_header_again() {
     let scene: Scene<u64, u64> = Scene::new(60, |number| (number, number));
-    let header = scene.map.layout().places.shared;
+    let header = scene.map.header().places.shared;
     let refuse = move |_: &[AtomicU64], index: usize| {
         assert!(index >= header, "word {index} belongs to the header");
     };

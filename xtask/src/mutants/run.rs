@@ -90,10 +90,10 @@ pub(crate) fn mutant() -> u32 {
 "#;
 
 /// Far beyond what all models take on a busy machine. A mutant may stand still for ever.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Seconds of a processor's time, several times what all models take. A mutant may loop for ever.
-const PATIENCE_CPU: u32 = 600;
+const TIMEOUT_CPU: u32 = 600;
 
 /// What a process is sent that has used up its time.
 const SIGXCPU: i32 = 24;
@@ -235,7 +235,7 @@ impl Program {
         })
     }
 
-    /// Runs the tests whose paths contain one of the filters (all, if there is none) on a mutant;
+    /// Runs the tests whose paths contain one of the filters (all, if absent) on a mutant;
     /// 0 is none. What failed first, if anything.
     pub(crate) fn run(&self, mutant: usize, filters: &[String]) -> Option<Noticed> {
         let filters = if self.kind == Kind::Real {
@@ -244,7 +244,7 @@ impl Program {
             filters
         };
         // The limit is the shell's affair, since the standard library has no word for it.
-        let limited = format!("ulimit -t {PATIENCE_CPU}; exec \"$0\" \"$@\"");
+        let limited = format!("ulimit -t {TIMEOUT_CPU}; exec \"$0\" \"$@\"");
         let mut child = Command::new("sh")
             .args(["-c", &limited])
             .arg(&self.path)
@@ -269,7 +269,7 @@ impl Program {
         let status = loop {
             match child.try_wait() {
                 Ok(Some(status)) => break Some(status),
-                Ok(None) if started.elapsed() < PATIENCE => {
+                Ok(None) if started.elapsed() < TIMEOUT => {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 _ => {

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use shmkv::{HashKind, Key, Map, Schema, Segment, Str, Value};
+use shmkv::{HashFunction, Key, Map, Schema, Segment, Str, Value};
 use shmkv_fuzz::segment::file_of;
 
 fn main() -> std::io::Result<()> {
@@ -19,7 +19,7 @@ fn main() -> std::io::Result<()> {
         fs::write(directory.join(format!("seed-{count:03}")), bytes)
     };
 
-    for hash in [HashKind::Rapid, HashKind::Sip] {
+    for hash in [HashFunction::Rapid, HashFunction::Sip] {
         for mode in 0..3 {
             for header in [
                 header::<u8, ()>(hash),
@@ -127,7 +127,7 @@ fn types() -> Vec<String> {
 }
 
 /// The header of a map, as the library writes it.
-fn header<K: Key, V: Value>(hash: HashKind) -> Vec<u8> {
+fn header<K: Key, V: Value>(hash: HashFunction) -> Vec<u8> {
     let map: Map<K, V> = Map::builder()
         .capacity(20)
         .max_writers(3)

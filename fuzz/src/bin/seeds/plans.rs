@@ -4,7 +4,7 @@
 use shmkv_fuzz::encode::encoded;
 use shmkv_fuzz::plan::{
     Attack, CachePlan, CacheStep, CorruptPlan, CorruptStep, Scribble, ScribblePlan, Strike, Target,
-    Times, Wild,
+    Times, ForgedWord,
 };
 use shmkv_fuzz::{CacheOp, Op};
 
@@ -51,12 +51,12 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
 /// Everything that is written to fields by their meaning: the same field with one value after the
 /// other.
 fn scribbles() -> Vec<Scribble> {
-    let values = [Wild::Ones, Wild::Zero, Wild::Small(3), Wild::AllSlots(1)];
-    let with_each = |write: &dyn Fn(Wild) -> Scribble| values.map(write);
+    let values = [ForgedWord::Ones, ForgedWord::Zero, ForgedWord::Small(3), ForgedWord::AllSlots(1)];
+    let with_each = |write: &dyn Fn(ForgedWord) -> Scribble| values.map(write);
     let mut all = Vec::new();
     for word in 0..32 {
         all.extend(with_each(&|value| Scribble::Geometry { word, value }));
-        all.extend(with_each(&|value| Scribble::Shared { word, value }));
+        all.extend(with_each(&|value| Scribble::Store { word, value }));
     }
     for (bucket, word) in (0..2).flat_map(|bucket| (0..8).map(move |word| (bucket, word))) {
         all.extend(with_each(&|value| Scribble::Header {
@@ -97,7 +97,7 @@ fn attackers() -> Vec<Vec<Strike>> {
             commits: 1,
             occupied: 0,
         }],
-        vec![Target::This(Wild::Ones), Target::Restore],
+        vec![Target::This(ForgedWord::Ones), Target::Restore],
         vec![
             Target::Publish {
                 commits: 1,
@@ -105,7 +105,7 @@ fn attackers() -> Vec<Vec<Strike>> {
             },
             Target::Restore,
         ],
-        vec![Target::Near(1, Wild::Any(0x0101_0101_0101_0101))],
+        vec![Target::Near(1, ForgedWord::Any(0x0101_0101_0101_0101))],
         vec![Target::Somewhere(Scribble::LockOfTheLiving {
             bucket: 0,
             slot: 0,
@@ -113,10 +113,10 @@ fn attackers() -> Vec<Vec<Strike>> {
         })],
     ];
     for value in [
-        Wild::Ones,
-        Wild::Zero,
-        Wild::Small(1),
-        Wild::Any(0x5A5A_0000_0000_5A5A),
+        ForgedWord::Ones,
+        ForgedWord::Zero,
+        ForgedWord::Small(1),
+        ForgedWord::Any(0x5A5A_0000_0000_5A5A),
     ] {
         blows.push(vec![Target::This(value)]);
         blows.extend((0..8).map(|word| vec![Target::Line(word, value)]));

@@ -42,7 +42,7 @@ pub(crate) fn late_taker_gives_back_what_another_death_left<V: Val>(stage: &Stag
     let way = stage.record_all(&taker);
     let first = way.regions[0].start;
     // It has seen the two copies, and has not yet looked whose lock it is that it needs: to find
-    // out whether he is dead, it makes system calls next. Which of the long stretches between
+    // out whether it is dead, it makes system calls next. Which of the long stretches between
     // two system calls that is, is not known here: so in each of them.
     let (reach, stride) = if is_long() { (2000, 20) } else { (420, 60) };
     let calls: Vec<usize> = (0..first)

@@ -2,7 +2,7 @@
 //!
 //! Each process counts in private memory and adds that to the segment's counts once in
 //! [`BATCH`] of its evictions, so insertions of several processes do not fight for the same lines. Whoever
-//! brings the number of evictions since the last lesson to a few for each bucket computes the
+//! brings the number of evictions since the last update to a few for each bucket computes the
 //! ranks anew, for all, and lets the counts fade.
 //!
 //! Threads and processes may overwrite each other's additions: nothing here is locked or atomic
@@ -10,21 +10,21 @@
 //! make the ranks useless, which costs hits.
 //!
 //! ```text
-//! word 0           evictions since the last lesson
+//! word 0           evictions since the last update
 //! words 1..16      reserved, zero
-//! words 16..32     ranks, a byte for each past (class x 32 + level)
-//! words 32..160    outcomes of each past: evictions:32 | hits:32, in sixteenths
+//! words 16..32     ranks, a byte for each age class (class x 32 + level)
+//! words 32..160    outcomes of each age class: evictions:32 | hits:32, in sixteenths
 //! words 160..512   reserved, zero
 //! ```
 
 use core::sync::atomic::AtomicU32;
 
 use super::worth::{Outcomes, Ranks};
-use super::{Ghosts, PASTS, Past};
+use super::{AGE_CLASSES, AgeClass, Ghosts};
 use crate::sys::sync::{AtomicU64, Ordering};
 
 /// Words of the segment.
-pub(crate) const LEARNER_WORDS: usize = 512;
+pub(crate) const ESTIMATOR_WORDS: usize = 512;
 
 const EVICTIONS: usize = 0;
 const RANKS: usize = 16;
@@ -36,12 +36,12 @@ const BATCH: u32 = 64;
 /// One outcome, in the unit of the segment: fine enough to fade.
 const UNIT: u64 = 16;
 
-/// How many evictions make a lesson.
-fn lesson(buckets: u64) -> u64 {
+/// How many evictions make an update.
+fn update_interval(buckets: u64) -> u64 {
     (buckets.saturating_mul(4)).clamp(250, 20_000)
 }
 
-/// What a lesson leaves of a count.
+/// What an update leaves of a count.
 fn faded(count: u64) -> u64 {
     count * 9 / 10
 }
@@ -49,44 +49,44 @@ fn faded(count: u64) -> u64 {
 /// What this process has counted. Private, so these are no atomics of the façade: under loom they
 /// are none of the model's business.
 #[derive(Debug)]
-pub(crate) struct Learner {
-    hits: [AtomicU32; PASTS],
-    evictions: [AtomicU32; PASTS],
+pub(crate) struct Estimator {
+    hits: [AtomicU32; AGE_CLASSES],
+    evictions: [AtomicU32; AGE_CLASSES],
     pending: AtomicU32,
 }
 
-impl Learner {
+impl Estimator {
     pub(crate) const fn new() -> Self {
         Self {
-            hits: [const { AtomicU32::new(0) }; PASTS],
-            evictions: [const { AtomicU32::new(0) }; PASTS],
+            hits: [const { AtomicU32::new(0) }; AGE_CLASSES],
+            evictions: [const { AtomicU32::new(0) }; AGE_CLASSES],
             pending: AtomicU32::new(0),
         }
     }
 
     /// An entry with this past was hit.
     #[inline(always)]
-    pub(crate) fn hit(&self, past: Past) {
-        add(&self.hits[past.index()], 1);
+    pub(crate) fn hit(&self, age_class: AgeClass) {
+        add(&self.hits[age_class.index()], 1);
     }
 
     /// An entry with this past was evicted, from one of `buckets`. `words` are those of the segment.
-    fn evicted(&self, past: Past, words: &[AtomicU64], buckets: u64) {
-        add(&self.evictions[past.index()], 1);
+    fn evicted(&self, age_class: AgeClass, words: &[AtomicU64], buckets: u64) {
+        add(&self.evictions[age_class.index()], 1);
         if add(&self.pending, 1) >= BATCH {
-            self.tell(words, buckets);
+            self.publish(words, buckets);
         }
     }
 
     /// Adds the private counts to the segment's.
     #[cold]
     #[inline(never)]
-    fn tell(&self, words: &[AtomicU64], buckets: u64) {
-        let Some(words) = words.first_chunk::<LEARNER_WORDS>() else {
+    fn publish(&self, words: &[AtomicU64], buckets: u64) {
+        let Some(words) = words.first_chunk::<ESTIMATOR_WORDS>() else {
             return;
         };
         let evictions = u64::from(self.pending.swap(0, Ordering::Relaxed));
-        let outcomes = &words[OUTCOMES..OUTCOMES + PASTS];
+        let outcomes = &words[OUTCOMES..OUTCOMES + AGE_CLASSES];
         for (word, (hits, evictions)) in outcomes.iter().zip(self.hits.iter().zip(&self.evictions))
         {
             let take = |count: &AtomicU32| match count.load(Ordering::Relaxed) {
@@ -104,19 +104,19 @@ impl Learner {
         }
         let since = words[EVICTIONS].load(Ordering::Relaxed);
         let since = since.saturating_add(evictions);
-        if since < lesson(buckets) {
+        if since < update_interval(buckets) {
             words[EVICTIONS].store(since, Ordering::Relaxed);
             return;
         }
         words[EVICTIONS].store(0, Ordering::Relaxed);
         let mut all = Outcomes {
-            hits: [0.0; PASTS],
-            evictions: [0.0; PASTS],
+            hits: [0.0; AGE_CLASSES],
+            evictions: [0.0; AGE_CLASSES],
         };
-        for (past, word) in outcomes.iter().enumerate() {
+        for (age_class, word) in outcomes.iter().enumerate() {
             let count = Count::from_word(word.load(Ordering::Relaxed));
-            all.hits[past] = count.hits as f32 / UNIT as f32;
-            all.evictions[past] = count.evictions as f32 / UNIT as f32;
+            all.hits[age_class] = count.hits as f32 / UNIT as f32;
+            all.evictions[age_class] = count.evictions as f32 / UNIT as f32;
             let left = Count {
                 hits: faded(count.hits),
                 evictions: faded(count.evictions),
@@ -133,9 +133,9 @@ impl Learner {
 /// All that the policy remembers beyond a bucket's header.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory<'a> {
-    pub(crate) learner: &'a Learner,
+    pub(crate) estimator: &'a Estimator,
     /// The part of the segment that is laid out above.
-    pub(crate) lessons: &'a [AtomicU64],
+    pub(crate) counts: &'a [AtomicU64],
     /// [`Ghosts`] of each bucket.
     pub(crate) ghosts: &'a [AtomicU64],
 }
@@ -144,16 +144,17 @@ impl Memory<'_> {
     /// The ranks that all have arrived at. They may be half old and half new, or anything.
     pub(crate) fn ranks(&self) -> Ranks {
         let load = |number: usize| {
-            let word = self.lessons.get(RANKS + number);
+            let word = self.counts.get(RANKS + number);
             word.map_or(0, |word| word.load(Ordering::Relaxed))
         };
         Ranks::from_words(core::array::from_fn(load))
     }
 
     /// Counts an eviction.
-    pub(crate) fn evicted(&self, past: Past) {
+    pub(crate) fn evicted(&self, age_class: AgeClass) {
         let buckets = self.ghosts.len() / Ghosts::WORDS;
-        self.learner.evicted(past, self.lessons, buckets as u64);
+        self.estimator
+            .evicted(age_class, self.counts, buckets as u64);
     }
 
     /// What a bucket gave up. Written only under its lock, but any other value would do as well.

@@ -20,8 +20,8 @@ fn one_entry<V: Number>() -> Draft<V> {
     draft
 }
 
-/// Smallest interesting schedule: both find the lock of the dead; the second takes it from
-/// the dead, too, when it is the first one's.
+/// Smallest interesting schedule: both find the lock of dead processes; the second takes it from
+/// dead processes, too, when it is the first one's.
 #[test]
 fn two_takers_of_one_lock_lose_no_update() {
     let (k, mut draft) = (k(), one_entry::<Wide>());
@@ -59,10 +59,10 @@ fn taker_under_a_reader() {
     );
 }
 
-/// Smallest interesting schedule: the owner stands still; the other's patience ends.
+/// Smallest interesting schedule: the owner stands still; the other's timeout ends.
 #[test]
-fn living_owner_is_never_robbed() {
-    for fate in [Fate::Alive, Fate::Unknowable] {
+fn lock_of_a_live_owner_is_never_stolen() {
+    for fate in [Fate::Alive, Fate::Unknown] {
         let (k, mut draft) = (k(), one_entry::<Narrow>());
         draft.lock(0, 0).fate(0, fate).turns(2);
         explore(2, 4, &["busy 1 token"], move |turn| {
@@ -94,7 +94,7 @@ fn stopped_writer<V: Number>(writes: usize, expected: &[&str]) {
 }
 
 /// Smallest interesting schedule: the owner is stopped with half a value written, for ever. The
-/// other's patience ends; what he reads is whole.
+/// other's timeout ends; what it reads is whole.
 #[test]
 fn stopped_writer_keeps_its_lock_and_hides_nothing() {
     let expected = [
@@ -139,7 +139,7 @@ fn death_in_an_update<V: Number>(writes: usize, least: usize) {
         let taker = role(move || t.add(1, k, 10));
         let reader = role(move || r.get(k).to_string());
         let outcome = race(turn, [mortal, taker, reader]);
-        end.bury_all(2);
+        end.take_over_all(2);
         format!("{outcome} {}", end.settled(&[k], true))
     });
 }
@@ -157,10 +157,11 @@ fn death_in_an_update_in_place_leaves_the_old_or_the_new_value() {
     death_in_an_update::<Narrow>(3, 500);
 }
 
-/// Smallest interesting schedule: the owner dies after the entry is published away from home; if
-/// it were not counted by then, nobody would find it, and the next one would insert it again.
+/// Smallest interesting schedule: the owner dies after the entry is published in the secondary
+/// bucket; if it were not counted by then, nobody would find it, and the next one would insert it
+/// again.
 #[test]
-fn death_in_an_insertion_away_from_home_leaves_all_or_nothing() {
+fn death_in_an_insertion_in_secondary_bucket_leaves_all_or_nothing() {
     let k = k();
     let mut draft = Draft::<Narrow>::new(BUCKETS);
     draft
@@ -180,7 +181,7 @@ fn death_in_an_insertion_away_from_home_leaves_all_or_nothing() {
         let mortal = role(move || m.mortal(0, writes, || m.insert(0, k, 5)));
         let taker = role(move || t.insert(1, k, 6));
         let outcome = race(turn, [mortal, taker]);
-        end.bury_all(2);
+        end.take_over_all(2);
         format!("{outcome} {}", end.settled(&[k], false))
     });
 }
@@ -188,7 +189,7 @@ fn death_in_an_insertion_away_from_home_leaves_all_or_nothing() {
 /// Smallest interesting schedule: the owner dies between taking the entry out and counting it;
 /// in the other order, an entry that is still there would be found by nobody.
 #[test]
-fn death_in_a_removal_away_from_home_leaves_all_or_nothing() {
+fn death_in_a_removal_in_secondary_bucket_leaves_all_or_nothing() {
     let k = k();
     let mut draft = Draft::<Narrow>::new(BUCKETS);
     draft
@@ -210,13 +211,13 @@ fn death_in_a_removal_away_from_home_leaves_all_or_nothing() {
         let mortal = role(move || m.mortal(0, writes, || m.remove(0, k)));
         let taker = role(move || t.insert(1, k, 6));
         let outcome = race(turn, [mortal, taker]);
-        end.bury_all(2);
+        end.take_over_all(2);
         format!("{outcome} {}", end.settled(&[k], false))
     });
 }
 
-/// `e` moves from its home 0 away to 2, to make room for the key `k`.
-fn moves_away<V: Number>() -> (u64, Draft<V>) {
+/// `e` moves from its primary bucket, 0, to its secondary bucket, 2, to make room for the key `k`.
+fn moves_to_secondary<V: Number>() -> (u64, Draft<V>) {
     let e = key(BUCKETS, 0, 2, 1, 0);
     let mut draft = Draft::new(BUCKETS);
     draft.fill(0, 1, 0..14).put(0, 14, e, 5).fill(1, 0, 0..15);
@@ -229,8 +230,8 @@ fn moves_away<V: Number>() -> (u64, Draft<V>) {
     (e, draft)
 }
 
-/// `e` moves from bucket 1 home to 2, to make room for the key `k`.
-fn moves_home<V: Number>() -> (u64, Draft<V>) {
+/// `e` moves from bucket 1 to its primary bucket, 2, to make room for the key `k`.
+fn moves_to_primary<V: Number>() -> (u64, Draft<V>) {
     let e = key(BUCKETS, 2, 1, 1, 0);
     let mut draft = Draft::new(BUCKETS);
     draft.fill(0, 1, 0..15).fill(1, 0, 0..14).put(1, 14, e, 5);
@@ -244,7 +245,7 @@ fn moves_home<V: Number>() -> (u64, Draft<V>) {
 }
 
 /// Writes of a displacement of narrow entries, the three locks and unlockings included, and the
-/// lock and unlocking of the look at home before.
+/// lock and unlocking of the look in the primary bucket before.
 const DISPLACEMENT_WRITES: usize = 23;
 
 /// Three threads with one preemption, and each two of them with more: three with two preemptions have
@@ -269,7 +270,7 @@ fn death_in_a_displacement((e, draft): (u64, Draft<Narrow>), least: usize) {
         let reader = role(move || r.get(e).to_string());
         let outcome = race(turn, [mortal, taker, reader]);
         // Whoever died may have left a lock that nobody has met yet: meet them all.
-        end.bury_all(2);
+        end.take_over_all(2);
         format!("{outcome} {}", end.settled(&[e, k], false))
     });
     let expected = ["died from5 15,-", "died from5 15,9", "inserted from5 15,9"];
@@ -279,7 +280,7 @@ fn death_in_a_displacement((e, draft): (u64, Draft<Narrow>), least: usize) {
         let mortal = role(move || m.mortal(0, writes, || m.insert(0, k, 9)));
         let taker = role(move || t.add(1, e, 10));
         let outcome = race(turn, [mortal, taker]);
-        end.bury_all(2);
+        end.take_over_all(2);
         format!("{outcome} {}", end.settled(&[e, k], false))
     });
     let expected = ["died 5 5,-", "died 5 5,9", "inserted 5 5,9"];
@@ -289,7 +290,7 @@ fn death_in_a_displacement((e, draft): (u64, Draft<Narrow>), least: usize) {
         let mortal = role(move || m.mortal(0, writes, || m.insert(0, k, 9)));
         let reader = role(move || r.get(e).to_string());
         let outcome = race(turn, [mortal, reader]);
-        end.bury_all(2);
+        end.take_over_all(2);
         format!("{outcome} {}", end.settled(&[e, k], false))
     });
 }
@@ -297,20 +298,20 @@ fn death_in_a_displacement((e, draft): (u64, Draft<Narrow>), least: usize) {
 /// Smallest interesting schedule: the displacer dies between its two publications; the taker
 /// updates one of the two copies; the reader finds the other.
 #[test]
-fn death_in_a_displacement_away_leaves_one_entry() {
-    death_in_a_displacement(moves_away(), 3000);
+fn death_in_a_displacement_to_secondary_leaves_one_entry() {
+    death_in_a_displacement(moves_to_secondary(), 3000);
 }
 
 /// As above, the other way.
 #[test]
-fn death_in_a_displacement_home_leaves_one_entry() {
-    death_in_a_displacement(moves_home(), 6500);
+fn death_in_a_displacement_to_primary_leaves_one_entry() {
+    death_in_a_displacement(moves_to_primary(), 6500);
 }
 
 /// What a displacement that died between its publications leaves: `e` is twice in the table, in
 /// buckets 0 and 2, whose locks (and that of 1) are held by these participants.
 fn twice(owners: [u32; 3]) -> (u64, Draft<Narrow>) {
-    let (e, mut draft) = moves_away();
+    let (e, mut draft) = moves_to_secondary();
     draft.put(2, 0, e, 5);
     for (bucket, owner) in (0..).zip(owners) {
         draft.lock(bucket, owner).fate(owner, Fate::Dead);
@@ -329,11 +330,11 @@ fn two_takers_from_both_ends_leave_one_entry() {
         let expected = ["from5 inserted 15 15,7", "from5 inserted 5 15,7"];
         explore(1, 2400, &expected, move |_| {
             let [a, b, r, end] = draft.share();
-            let from_home = role(move || a.add(1, e, 10));
+            let from_primary = role(move || a.add(1, e, 10));
             let from_other = role(move || b.insert(2, p, 7));
             let reader = role(move || r.get(e).to_string());
-            let outcome = race(turn, [from_home, from_other, reader]);
-            end.bury_all(3);
+            let outcome = race(turn, [from_primary, from_other, reader]);
+            end.take_over_all(3);
             format!("{outcome} {}", end.settled(&[e, p], true))
         });
     }
@@ -344,7 +345,7 @@ fn two_takers_from_both_ends_leave_one_entry() {
 /// its flag there, and the taker's exchange fails. It must not let go of the first lock
 /// before the second copy is gone: the removed key would come back.
 #[test]
-fn waiter_that_raises_its_flag_does_not_stop_a_burial_half_way() {
+fn waiter_that_raises_its_flag_does_not_stop_a_takeover_half_way() {
     let p = key(BUCKETS, 2, 1, 0, 0);
     let (e, mut draft) = twice([0, 0, 0]);
     draft.fate(0, Fate::Mortal);
@@ -352,13 +353,13 @@ fn waiter_that_raises_its_flag_does_not_stop_a_burial_half_way() {
         sync::spin_nimbly(4);
         let [kernel, a, b, end] = draft.share();
         let kernel = role(move || {
-            kernel.bury(0);
+            kernel.take_over(0);
             "-".to_owned()
         });
         let remover = role(move || a.remove(1, e));
         let waiter = role(move || b.insert(2, p, 7));
         let outcome = race(2, [kernel, remover, waiter]);
-        end.bury_all(3);
+        end.take_over_all(3);
         format!("{outcome} {}", end.settled(&[e, p], true))
     });
 }
@@ -385,13 +386,13 @@ fn death_of_a_taker_leaves_one_entry() {
         let mortal = role(move || m.mortal(1, writes, || m.add(1, e, 10)));
         let taker = role(move || t.insert(2, p, 7));
         let outcome = race(turn, [mortal, taker]);
-        end.bury_all(3);
+        end.take_over_all(3);
         format!("{outcome} {}", end.settled(&[e, neighbour, p], false))
     });
 }
 
-/// Smallest interesting schedule: the taker finds the entry twice and pauses; another one buries
-/// the dead, the entry moves on, and a second displacement dies in the same bucket. The
+/// Smallest interesting schedule: the taker finds the entry twice and pauses; another one takes
+/// over dead processes, the entry moves on, and a second displacement dies in the same bucket. The
 /// first taker must not let go of a lock whose owner left another entry twice.
 #[test]
 fn late_taker_does_not_unlock_what_another_death_left() {
@@ -411,14 +412,14 @@ fn late_taker_does_not_unlock_what_another_death_left() {
         let first = role(move || a.insert(1, p, 7));
         let second = role(move || b.remove(2, f));
         let outcome = race(turn, [first, second]);
-        end.bury_all(3);
+        end.take_over_all(3);
         format!("{outcome} {}", end.settled(&[e, f, p], true))
     });
 }
 
-/// Smallest interesting schedule: the taker finds the entry twice and pauses; another one buries
-/// the dead and displaces the entry once more, which is then away from home, and nowhere else. The first
-/// taker must not take it for the second copy.
+/// Smallest interesting schedule: the taker finds the entry twice and pauses; another one takes
+/// over dead processes and displaces the entry once more, which is then in the secondary bucket,
+/// and nowhere else. The first taker must not take it for the second copy.
 #[test]
 fn late_taker_does_not_remove_the_only_copy() {
     let (e, draft) = twice([0, 0, 0]);
@@ -428,7 +429,7 @@ fn late_taker_does_not_remove_the_only_copy() {
         let first = role(move || a.add(1, e, 10));
         let second = role(move || b.insert(2, k(), 9));
         let outcome = race(turn, [first, second]);
-        end.bury_all(3);
+        end.take_over_all(3);
         format!("{outcome} {}", end.settled(&[e, k()], true))
     });
 }
