@@ -21,7 +21,8 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use shmkv::{Cache, CacheBuilder, Map, Value};
+use shmkv::cache::CacheBuilder;
+use shmkv::{Cache, Map, Value};
 
 /// Entries of a table that fits into a core's cache, so that nothing but the work itself counts.
 const JUDGED: u64 = 1000;

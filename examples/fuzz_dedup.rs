@@ -36,7 +36,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use shmkv::{Map, Segment, TryInsert, WriteError};
+use shmkv::map::TryInsert;
+use shmkv::{Map, Segment, WriteError};
 
 use child::Child;
 use target::{Mutator, signature_of};

@@ -21,7 +21,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use shmkv::{Map, Problem, Segment};
+use shmkv::check::Problem;
+use shmkv::{Map, Segment};
 
 /// Large, so that the lock is held most of the time.
 type Large = [u64; 2048];

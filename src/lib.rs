@@ -72,13 +72,13 @@
 //!
 #![doc = include_str!("docs/hostile.md")]
 
-mod cache;
+pub mod cache;
 #[cfg(doc)]
 pub mod docs;
-mod dynamic;
-mod format;
+pub mod dynamic;
+pub mod format;
 mod liveness;
-mod map;
+pub mod map;
 mod policy;
 mod protocol;
 pub mod schema;
@@ -94,33 +94,39 @@ mod sys;
 pub mod testing;
 pub mod types;
 
+/// Comparing a segment with what the protocol promises, and releasing what dead processes hold.
+pub mod check {
+    pub use crate::store::check::{CheckReport, Problem, Severity};
+    pub use crate::store::recover::{Finding, RecoveryAction, RecoveryReport};
+}
+
+/// What becomes of a segment when the machine has crashed, and how it is written to the disk.
+pub mod restart {
+    pub use crate::store::restart::{
+        CrashPolicy, DropReason, DroppedEntry, SalvageReport, SyncOutcome,
+    };
+}
+
+/// The processes that write to a segment, and which of them are alive.
+pub mod process {
+    pub use crate::liveness::{Liveness, OwnerInfo, Participant, RegisterError};
+}
+
+/// What can go wrong. The errors that most programs meet stand at the root.
+pub mod error {
+    pub use crate::store::error::{IterError, OpenError, ReadError, SweepError, WriteError};
+}
+
 // The macros name this crate `::shmkv`, also when used inside it.
 extern crate self as shmkv;
 
-pub use cache::{
-    Cache, CacheBuilder, CacheIter, CacheSettings, CacheStats, LoadError, ReadOnlyCache,
-    RemovalCause,
-};
-pub use dynamic::{
-    Activity, DynEntries, DynEntry, DynError, DynMap, DynMapBuilder, HeldLock, ReadOnlyDynMap,
-};
-pub use format::{
-    FORMAT_VERSION, FormatError, Header, MAX_KEY_LEN, MAX_VALUE_LEN, SizeError, StoreKind,
-};
-pub use liveness::{Liveness, OwnerInfo, Participant, RegisterError};
-pub use map::{Iter, Map, MapBuilder, MapStats, ReadOnlyMap};
-pub use protocol::hash::HashFunction;
+pub use cache::{Cache, ReadOnlyCache};
+pub use dynamic::{DynMap, ReadOnlyDynMap};
+pub use map::{Map, ReadOnlyMap};
 pub use schema::Schema;
-pub use segment::{Segment, SegmentError, SegmentMetadata, SegmentOptions};
+pub use segment::Segment;
 pub use shmkv_derive::{Schema, record};
-pub use store::check::{CheckReport, Problem, Severity};
-pub use store::error::{
-    CompareExchange, IterError, OpenError, ReadError, SweepError, TryInsert, WriteError,
-};
-pub use store::recover::{Finding, RecoveryAction, RecoveryReport};
-pub use store::restart::{CrashPolicy, DropReason, DroppedEntry, SalvageReport, SyncOutcome};
-pub use sys::huge::HugePages;
-pub use types::integer::Integer;
+pub use store::error::{OpenError, ReadError, WriteError};
 pub use types::{Bytes, Key, Str, Value};
 #[doc(hidden)]
 pub use zerocopy;

@@ -24,7 +24,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use history::{ABSENT, Done, Operation, TORN, Violation};
-use shmkv::{CompareExchange, Map, ReadError, ReadOnlyMap, TryInsert, WriteError};
+use shmkv::map::{CompareExchange, TryInsert};
+use shmkv::{Map, ReadError, ReadOnlyMap, WriteError};
 
 const PROCESSES: u32 = 3;
 const THREADS: u32 = 2;

@@ -36,7 +36,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use shmkv::{CompareExchange, Map, ReadOnlyMap, Segment};
+use shmkv::map::CompareExchange;
+use shmkv::{Map, ReadOnlyMap, Segment};
 
 const WORKERS: usize = 8;
 /// Operations that a worker does in a round, at most.
@@ -596,7 +597,8 @@ fn adopt_boot(stage: &Stage) -> Vec<Operation> {
         word_map.recover().unwrap();
     }
     for check in [wide_map.check(), word_map.check()] {
-        let is_note = |p: &shmkv::Problem| matches!(p, shmkv::Problem::CountTooHigh { .. });
+        let is_note =
+            |p: &shmkv::check::Problem| matches!(p, shmkv::check::Problem::CountTooHigh { .. });
         assert!(check.problems.iter().all(is_note), "{check}");
     }
     let participants = [wide_map.participants(), word_map.participants()];

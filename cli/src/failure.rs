@@ -4,7 +4,10 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
-use shmkv::{DynError, OpenError, RegisterError, Segment, SegmentError};
+use shmkv::dynamic::DynError;
+use shmkv::process::RegisterError;
+use shmkv::segment::SegmentError;
+use shmkv::{OpenError, Segment};
 
 use crate::text::escape;
 

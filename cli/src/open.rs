@@ -2,7 +2,8 @@
 
 use clap::Args;
 use shmkv::schema::{Type, parse_value, to_json};
-use shmkv::{DynMap, OpenError, ReadOnlyDynMap, Segment, SegmentError, SegmentOptions};
+use shmkv::segment::{SegmentError, SegmentOptions};
+use shmkv::{DynMap, OpenError, ReadOnlyDynMap, Segment};
 
 use crate::failure::{Failure, Outcome};
 

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use shmkv::{IterError, Map, OpenError, Segment, WriteError};
+use shmkv::error::IterError;
+use shmkv::{Map, OpenError, Segment, WriteError};
 
 use crate::histogram::{CLASSES, Histogram, class};
 

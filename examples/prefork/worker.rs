@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shmkv::{Cache, LoadError};
+use shmkv::Cache;
+use shmkv::cache::LoadError;
 
 use crate::counters::{Counters, Tally, What, WorkerCounters};
 use crate::digest::{Digest, FileKey, Stamp};

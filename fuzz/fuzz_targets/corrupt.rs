@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use shmkv::testing::Handle;
-use shmkv::{CrashPolicy, Key, Map, OpenError, Str, Value};
+use shmkv::restart::CrashPolicy;
+use shmkv::{Key, Map, OpenError, Str, Value};
 use shmkv_fuzz::plan::{CorruptPlan, CorruptStep};
 use shmkv_fuzz::{Op, Parts, Sample, file_of, name_of, new_map, new_map_on_disk, survive};
 

@@ -6,7 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
-use shmkv::{Cache, CacheBuilder, Segment};
+use shmkv::{Cache, Segment};
+use shmkv::cache::CacheBuilder;
 
 type Value = [u64; 3];
 

@@ -45,7 +45,7 @@ where
                 match model.get(&bytes(&key)) {
                     Some(known) => assert_eq!(
                         map.try_insert(key, value),
-                        Ok(shmkv::TryInsert::Occupied(*known))
+                        Ok(shmkv::map::TryInsert::Occupied(*known))
                     ),
                     None => {
                         let done = map.try_insert(key, value);
@@ -108,12 +108,12 @@ where
                 let (expected, new) = (V::sample(expected), V::sample(new));
                 let answer = map.compare_exchange(&key, &expected, new).unwrap();
                 match model.get_mut(&bytes(&key)) {
-                    None => assert_eq!(answer, shmkv::CompareExchange::Absent),
+                    None => assert_eq!(answer, shmkv::map::CompareExchange::Absent),
                     Some(known) if *known == expected => {
                         assert!(answer.is_done());
                         *known = new;
                     }
-                    Some(known) => assert_eq!(answer, shmkv::CompareExchange::Mismatch(*known)),
+                    Some(known) => assert_eq!(answer, shmkv::map::CompareExchange::Mismatch(*known)),
                 }
             }
             Op::Get(key) => {

@@ -6,7 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use shmkv::{Cache, Key, Map, Segment, SyncOutcome, Value};
+use shmkv::{Cache, Key, Map, Segment, Value};
+use shmkv::restart::SyncOutcome;
 
 /// A new map in memory.
 pub fn new_map<K: Key, V: Value>(capacity: usize) -> Map<K, V> {

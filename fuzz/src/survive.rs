@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use shmkv::testing::StepBounds;
-use shmkv::{CompareExchange, Key, Map, ReadOnlyMap, TryInsert, Value};
+use shmkv::map::{CompareExchange, TryInsert};
+use shmkv::{Key, Map, ReadOnlyMap, Value};
 
 use crate::op::Op;
 use crate::sample::{Sample, assert_valid, assert_valid_key};

@@ -24,7 +24,7 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
 
     /// What was kept, and what was dropped, of a segment that was in use when the machine
     /// crashed, if it was this handle's opening that looked it over (see
-    /// [`CrashPolicy`](crate::CrashPolicy)).
+    /// [`CrashPolicy`](crate::restart::CrashPolicy)).
     pub fn salvage(&self) -> Option<&SalvageReport> {
         self.shared.salvage.get()
     }

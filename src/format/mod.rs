@@ -82,6 +82,7 @@ pub(crate) use self::raw::{MAGIC, MAX_BUCKETS, SHARED_WORDS};
 pub(crate) use self::validate::read_layout;
 #[cfg(fuzzing)]
 pub(crate) use self::validate::validate;
+pub use crate::protocol::hash::HashFunction;
 
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,9 @@ use crate::types::{Key, Value};
 
 pub use self::builder::MapBuilder;
 pub use self::iter::Iter;
+pub use crate::store::error::{CompareExchange, TryInsert};
 pub use crate::store::stats::MapStats;
+pub use crate::types::integer::Integer;
 
 /// A map in a shared segment, opened for reading only.
 ///
@@ -158,7 +160,7 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
 
     /// What was kept, and what was dropped, of a segment that was in use when the machine
     /// crashed, if it was this handle's opening that looked it over (see
-    /// [`CrashPolicy`](crate::CrashPolicy)).
+    /// [`CrashPolicy`](crate::restart::CrashPolicy)).
     pub fn salvage(&self) -> Option<&SalvageReport> {
         self.shared.salvage.get()
     }

@@ -16,7 +16,7 @@ impl Segment {
     /// for segment in shmkv::Segment::list()? {
     ///     println!("{segment}: {} bytes", segment.metadata()?.len);
     /// }
-    /// # Ok::<(), shmkv::SegmentError>(())
+    /// # Ok::<(), shmkv::segment::SegmentError>(())
     /// ```
     ///
     /// # Errors

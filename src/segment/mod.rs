@@ -45,6 +45,7 @@ use sysv::{SysV, Target};
 
 pub(crate) use filesystem::is_memory;
 
+pub use crate::sys::huge::HugePages;
 pub use error::{FileKind, NameStatus, Permissions, SegmentError};
 pub use metadata::{SegmentKind, SegmentMetadata};
 pub use name::{FilePath, Name, NameProblem, SysVKey};

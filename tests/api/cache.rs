@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use shmkv::{Cache, HashFunction, Map, OpenError, RemovalCause};
+use shmkv::cache::RemovalCause;
+use shmkv::format::HashFunction;
+use shmkv::{Cache, Map, OpenError};
 
 /// A name nobody else uses; removed in the end.
 struct Name(String);

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::*;
+use shmkv::cache::CacheSettings;
+use shmkv::dynamic::DynError;
+use shmkv::format::{FormatError, StoreKind};
+use shmkv::process::Liveness;
 use shmkv::schema::{Datum, Type, Unfit};
-use shmkv::{
-    Bytes, Cache, CacheSettings, DynError, DynMap, FormatError, Liveness, Map, OpenError,
-    ReadOnlyDynMap, StoreKind, Str, WriteError,
-};
+use shmkv::{Bytes, Cache, DynMap, Map, OpenError, ReadOnlyDynMap, Str, WriteError};
 
 #[shmkv::record]
 #[derive(Debug, PartialEq)]
@@ -122,7 +123,7 @@ fn what_a_typed_handle_writes_an_untyped_one_reads_and_the_other_way_round() {
         let mut numbers: Vec<u32> = map
             .iter()
             .map(|entry| {
-                let shmkv::DynEntry { key, value, .. } = entry.unwrap();
+                let shmkv::dynamic::DynEntry { key, value, .. } = entry.unwrap();
                 let key = Datum::decode(map.key_type(), &key).unwrap();
                 let Datum::Struct(fields) = &key else {
                     panic!("{key}")

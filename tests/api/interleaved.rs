@@ -14,7 +14,8 @@ use std::fmt::Debug;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use shmkv::{CompareExchange, Iter, Map, ReadOnlyMap, Segment, TryInsert, Value, WriteError};
+use shmkv::map::{CompareExchange, Iter, TryInsert};
+use shmkv::{Map, ReadOnlyMap, Segment, Value, WriteError};
 
 /// Three buckets in either case: of 45 slots, and of 48.
 const CAPACITY: usize = 20;

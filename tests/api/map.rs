@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use shmkv::{CompareExchange, Map, OpenError, Segment, Str, TryInsert, WriteError};
+use shmkv::map::{CompareExchange, TryInsert};
+use shmkv::{Map, OpenError, Segment, Str, WriteError};
 
 /// A name in /dev/shm that is removed when the test ends, however it ends.
 struct Scratch(Segment);

@@ -11,10 +11,9 @@ use std::fmt::Debug;
 use crate::support::Random;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use shmkv::{
-    Bytes, CompareExchange, HashFunction, Integer, Key, Map, ReadOnlyMap, Segment, Str, TryInsert,
-    Value, WriteError,
-};
+use shmkv::format::HashFunction;
+use shmkv::map::{CompareExchange, Integer, TryInsert};
+use shmkv::{Bytes, Key, Map, ReadOnlyMap, Segment, Str, Value, WriteError};
 
 /// Makes keys and values of numbers, different ones as far as the type has as many.
 trait Sample: Sized {

@@ -1,6 +1,7 @@
 //! What `recover`, `check` and `participants` say.
 
-use shmkv::{Map, Problem, Segment, Severity};
+use shmkv::check::{Problem, Severity};
+use shmkv::{Map, Segment};
 
 struct Scratch(Segment);
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use shmkv::{Map, Problem};
+use shmkv::Map;
+use shmkv::check::Problem;
 
 use super::stage::{Scenario, Stage, Val, WRITE_LIMIT};
 

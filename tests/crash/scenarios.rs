@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use shmkv::{Map, Problem, RecoveryAction};
+use shmkv::Map;
+use shmkv::check::{Problem, RecoveryAction};
 
 use super::bytes::Image;
 use super::is_long;
@@ -42,14 +43,14 @@ pub(crate) fn single_entry<V: Val>(stage: &Stage<V>) -> Vec<Scenario<V>> {
             .after(key, Some(new))
             .act(move |map| {
                 let done = map.compare_exchange(&key, &V::of(key), new).unwrap();
-                assert_eq!(done, shmkv::CompareExchange::Exchanged);
+                assert_eq!(done, shmkv::map::CompareExchange::Exchanged);
             }),
         stage
             .scenario("try_insert", few(), key)
             .after(key, Some(new))
             .act(move |map| {
                 let done = map.try_insert(key, new).unwrap();
-                assert_eq!(done, shmkv::TryInsert::Inserted);
+                assert_eq!(done, shmkv::map::TryInsert::Inserted);
             }),
         // The primary bucket is full, the secondary bucket is not.
         stage
@@ -198,7 +199,7 @@ pub(crate) fn recoveries<V: Val>(
             "recover",
             Box::new(|map| {
                 let recovery = map.as_ref().unwrap().recover().unwrap();
-                let is_repair = |finding: &shmkv::Finding| {
+                let is_repair = |finding: &shmkv::check::Finding| {
                     matches!(finding.action, RecoveryAction::Deduplicated { .. })
                 };
                 assert!(recovery.findings.iter().any(is_repair), "{recovery}");

@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use shmkv::{Liveness, Map, WriteError};
+use shmkv::process::Liveness;
+use shmkv::{Map, WriteError};
 
 use super::is_long;
 use super::record::Region;

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 use rustix::fs::{FallocateFlags, MemfdFlags};
-use shmkv::{FormatError, Map, OpenError, RegisterError, Segment, SegmentError, Value, WriteError};
+use shmkv::format::FormatError;
+use shmkv::process::RegisterError;
+use shmkv::segment::SegmentError;
+use shmkv::{Map, OpenError, Segment, Value, WriteError};
 
 const ENTRIES: u64 = 500;
 

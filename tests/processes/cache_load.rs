@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use shmkv::{Cache, CacheBuilder, Liveness, LoadError, Map, Segment};
+use shmkv::cache::{CacheBuilder, LoadError};
+use shmkv::process::Liveness;
+use shmkv::{Cache, Map, Segment};
 
 /// Long enough that nobody gives up because the machine is busy.
 const TIMEOUT: Duration = Duration::from_secs(120);

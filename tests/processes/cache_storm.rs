@@ -8,7 +8,9 @@
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use shmkv::{Cache, CacheBuilder, LoadError, Problem, Segment, WriteError};
+use shmkv::cache::{CacheBuilder, LoadError};
+use shmkv::check::Problem;
+use shmkv::{Cache, Segment, WriteError};
 
 type Value = [u64; 5];
 

@@ -6,10 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use shmkv::{
-    CompareExchange, FormatError, HashFunction, Key, Map, OpenError, ReadError, ReadOnlyMap,
-    Segment, SegmentError, Str, SweepError, TryInsert, Value, WriteError,
-};
+use shmkv::error::SweepError;
+use shmkv::format::{FormatError, HashFunction};
+use shmkv::map::{CompareExchange, TryInsert};
+use shmkv::segment::SegmentError;
+use shmkv::{Key, Map, OpenError, ReadError, ReadOnlyMap, Segment, Str, Value, WriteError};
 
 fn map_with_ten<V: Value>(scratch: &Scratch, value: impl Fn(u64) -> V) -> Map<u64, V> {
     let map = Map::builder()

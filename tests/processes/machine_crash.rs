@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use crate::support::Parts;
 use proptest::prelude::*;
-use shmkv::{CrashPolicy, Map, OpenError, ReadOnlyMap, Segment, SyncOutcome, WriteError};
+use shmkv::restart::{CrashPolicy, SyncOutcome};
+use shmkv::{Map, OpenError, ReadOnlyMap, Segment, WriteError};
 
 const PAGE: usize = 4096;
 
@@ -397,7 +398,7 @@ fn opener_that_died_while_it_looked_the_segment_over_leaves_that_to_the_next() {
 /// Invalid bytes of each kind that the check knows, and a `bool` that is none.
 #[test]
 fn each_kind_of_damage_is_dropped_and_reported() {
-    use shmkv::DropReason;
+    use shmkv::restart::DropReason;
     let disk = Disk::new();
     let map: Map<[u8; 5], bool> = Map::builder()
         .capacity(20)

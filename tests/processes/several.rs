@@ -9,8 +9,11 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use crate::support::*;
+use shmkv::error::IterError;
+use shmkv::map::TryInsert;
+use shmkv::process::Liveness;
 use shmkv::segment::{keep_across_exec, recv_fd, send_fd};
-use shmkv::{IterError, Liveness, Map, ReadOnlyMap, Segment, TryInsert, Value, WriteError};
+use shmkv::{Map, ReadOnlyMap, Segment, Value, WriteError};
 
 /// Long enough that no writer gives up because the machine is busy.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -2,7 +2,10 @@
 
 use clap::Args;
 use serde_json::json;
-use shmkv::{CheckReport as Checked, FormatError, Liveness as Life, OpenError, Problem, Segment};
+use shmkv::check::{CheckReport as Checked, Problem};
+use shmkv::format::FormatError;
+use shmkv::process::Liveness as Life;
+use shmkv::{OpenError, Segment};
 
 use super::scan::{Seen, walk};
 use crate::failure::{ExitStatus, Failure, Outcome};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use shmkv::{DynError, DynMap, Segment};
+use shmkv::dynamic::DynError;
+use shmkv::{DynMap, Segment};
 
 use super::create::octal;
 use super::scan::{Seen, walk};

@@ -1,8 +1,10 @@
 //! `shmkv create`: makes a segment from types that are written down.
 
 use clap::Args;
+use shmkv::dynamic::DynMapBuilder;
+use shmkv::format::HashFunction;
 use shmkv::schema::Type;
-use shmkv::{DynMap, DynMapBuilder, HashFunction, Segment};
+use shmkv::{DynMap, Segment};
 
 use super::settings::CacheArgs;
 use crate::failure::{ExitStatus, Failure, Outcome};

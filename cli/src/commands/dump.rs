@@ -2,7 +2,8 @@
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use shmkv::{FORMAT_VERSION, ReadOnlyDynMap, Segment};
+use shmkv::format::FORMAT_VERSION;
+use shmkv::{ReadOnlyDynMap, Segment};
 
 use super::columns::Columns;
 use super::scan::{Seen, line, walk};

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
+use shmkv::process::Liveness as Life;
 use shmkv::segment::SegmentId;
-use shmkv::{DynMap, Liveness as Life, Segment, SegmentOptions};
+use shmkv::segment::SegmentOptions;
+use shmkv::{DynMap, Segment};
 
 use super::rm::names;
 use crate::failure::{ExitStatus, Outcome, complain};
@@ -196,7 +198,7 @@ fn started(pid: u32) -> Option<Duration> {
     ))
 }
 
-fn attempt(result: Result<(), shmkv::SegmentError>, name: &str) -> bool {
+fn attempt(result: Result<(), shmkv::segment::SegmentError>, name: &str) -> bool {
     if let Err(error) = &result {
         complain(&format!("{name}: {error}"));
     }

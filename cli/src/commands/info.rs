@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use serde_json::{Value, json};
-use shmkv::{
-    CacheSettings, CacheStats, FORMAT_VERSION, Liveness as Life, MapStats, Participant,
-    ReadOnlyDynMap, Segment, SegmentMetadata, StoreKind,
-};
+use shmkv::cache::{CacheSettings, CacheStats};
+use shmkv::format::{FORMAT_VERSION, StoreKind};
+use shmkv::map::MapStats;
+use shmkv::process::{Liveness as Life, Participant};
+use shmkv::segment::SegmentMetadata;
+use shmkv::{ReadOnlyDynMap, Segment};
 
 use super::settings;
 use crate::failure::{ExitStatus, Failure, Outcome};

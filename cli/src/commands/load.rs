@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
+use shmkv::format::StoreKind;
 use shmkv::schema::{Type, from_json};
-use shmkv::{DynMap, ReadOnlyDynMap, Segment, SegmentError, StoreKind};
+use shmkv::segment::SegmentError;
+use shmkv::{DynMap, ReadOnlyDynMap, Segment};
 
 use super::columns::Columns;
 use super::cp::insert;
@@ -176,7 +178,7 @@ impl Load {
         value: &[u8],
         ttl: Option<Duration>,
         counts: &mut Counts,
-    ) -> Result<(), shmkv::DynError> {
+    ) -> Result<(), shmkv::dynamic::DynError> {
         if self.keep {
             // An entry that is there stays; that it is gone a moment later is its writer's will.
             let is_there = match ttl {

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use shmkv::{
-    DynMap, FormatError, OpenError, ReadOnlyDynMap, Segment, SegmentMetadata, SegmentOptions,
-};
+use shmkv::format::FormatError;
+use shmkv::segment::{SegmentMetadata, SegmentOptions};
+use shmkv::{DynMap, OpenError, ReadOnlyDynMap, Segment};
 
 use super::check::is_damage;
 use super::rm::living;

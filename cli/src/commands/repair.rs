@@ -2,7 +2,8 @@
 
 use clap::Args;
 use serde_json::json;
-use shmkv::{CrashPolicy, DynMap, Segment};
+use shmkv::restart::CrashPolicy;
+use shmkv::{DynMap, Segment};
 
 use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::open::Global;

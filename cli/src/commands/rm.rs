@@ -1,7 +1,8 @@
 //! `shmkv rm`: removes segments, unless somebody needs them.
 
 use clap::Args;
-use shmkv::{Liveness as Life, Participant, Segment};
+use shmkv::Segment;
+use shmkv::process::{Liveness as Life, Participant};
 
 use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::open::Global;

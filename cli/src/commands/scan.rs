@@ -2,7 +2,8 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use shmkv::{DynEntry, DynError, ReadOnlyDynMap, Segment};
+use shmkv::dynamic::{DynEntry, DynError};
+use shmkv::{ReadOnlyDynMap, Segment};
 
 use super::keys::has_prefix;
 use crate::failure::{ExitStatus, Failure, Outcome, complain};

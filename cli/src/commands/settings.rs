@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use shmkv::CacheSettings;
+use shmkv::cache::CacheSettings;
 
 /// What makes a new segment a cache.
 #[derive(Args, Clone, Debug)]

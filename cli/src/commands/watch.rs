@@ -42,7 +42,7 @@ impl Watch {
             let now = match map.get(&key) {
                 Ok(now) => now,
                 // Somebody writes there all the time: it will be seen the next time.
-                Err(shmkv::DynError::Read(_)) => continue,
+                Err(shmkv::dynamic::DynError::Read(_)) => continue,
                 Err(error) => return Err(Failure::about(&self.segment, error)),
             };
             if last.as_ref() != Some(&now) {

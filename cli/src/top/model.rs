@@ -4,7 +4,10 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use shmkv::{Activity, CacheStats, HeldLock, Participant, ReadOnlyDynMap, Segment};
+use shmkv::cache::CacheStats;
+use shmkv::dynamic::{Activity, HeldLock};
+use shmkv::process::Participant;
+use shmkv::{ReadOnlyDynMap, Segment};
 
 use super::keys::Action;
 use crate::failure::Failure;

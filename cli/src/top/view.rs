@@ -9,7 +9,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{
     Block, Borders, Cell, Paragraph, Row as Cells, Sparkline, Table, TableState,
 };
-use shmkv::Liveness as Life;
+use shmkv::process::Liveness as Life;
 
 use super::model::{Live, Model, Sort};
 use crate::process;
@@ -218,7 +218,7 @@ impl Chart<'_> {
 }
 
 fn writer_lines(live: &Live) -> Vec<String> {
-    let line = |owner: &shmkv::OwnerInfo| {
+    let line = |owner: &shmkv::process::OwnerInfo| {
         let pid = owner.pid().map_or("-".to_owned(), |pid| pid.to_string());
         let command = owner.pid().and_then(process::command);
         let state = match owner.liveness() {
@@ -232,7 +232,7 @@ fn writer_lines(live: &Live) -> Vec<String> {
 }
 
 fn lock_lines(live: &Live) -> Vec<String> {
-    let line = |lock: &shmkv::HeldLock| {
+    let line = |lock: &shmkv::dynamic::HeldLock| {
         let pid = lock
             .owner
             .pid()

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use shmkv::{Map, Problem};
+use shmkv::Map;
+use shmkv::check::Problem;
 
 use crate::support::*;
 

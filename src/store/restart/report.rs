@@ -40,7 +40,7 @@ pub struct DroppedEntry {
 }
 
 /// What became of a segment that was in use when the machine crashed; see
-/// [`CrashPolicy`](crate::CrashPolicy).
+/// [`CrashPolicy`](crate::restart::CrashPolicy).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SalvageReport {

@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use rapidhash::v3::{DEFAULT_RAPID_SECRETS, rapidhash_v3};
 
-use crate::{HashFunction, Map, Segment};
+use crate::format::HashFunction;
+use crate::{Map, Segment};
 
 const KEYS: u64 = 100_000;
 

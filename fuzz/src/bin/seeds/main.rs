@@ -6,7 +6,8 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use shmkv::{HashFunction, Key, Map, Schema, Segment, Str, Value};
+use shmkv::format::HashFunction;
+use shmkv::{Key, Map, Schema, Segment, Str, Value};
 use shmkv_fuzz::segment::file_of;
 
 fn main() -> std::io::Result<()> {
