@@ -29,7 +29,7 @@
 //!
 //! # What there is
 //!
-//! - [`Map`] and [`ReadOnlyMap`], the typed handles; [`MapBuilder`] creates and opens them.
+//! - [`Map`] and [`ReadOnlyMap`], the typed handles; [`MapBuilder`](map::MapBuilder) creates and opens them.
 //! - [`Cache`] and [`ReadOnlyCache`], the same for what may be forgotten: with a capacity that is never
 //!   exceeded, times to live, and loading once.
 //! - [`DynMap`] and [`ReadOnlyDynMap`], the untyped handles: any segment, by the schema that it

@@ -125,7 +125,7 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     }
 
     /// How long a caller waits while another process or thread loads the value that it wants: 30
-    /// seconds unless set. Then it fails with [`Busy`](crate::LoadError::Busy).
+    /// seconds unless set. Then it fails with [`Busy`](crate::cache::LoadError::Busy).
     pub fn load_timeout(mut self, timeout: Duration) -> Self {
         self.load_timeout = timeout;
         self

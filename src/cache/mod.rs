@@ -1,16 +1,16 @@
 //! The typed cache: a table that forgets.
 //!
-//! Buckets, slots, publication and locks are those of the map ([`crate::protocol::table`]). What a cache adds:
+//! Buckets, slots, publication and locks are those of the map (`protocol::table`). What a cache adds:
 //!
 //! | what | where |
 //! |------|-------|
-//! | an insertion into full buckets replaces an entry | [`crate::protocol::table::evict`], [`crate::policy`] |
-//! | metadata behind each value: deadline, epoch, the flag of a negative entry | [`crate::types::metadata`], [`crate::sys::clock`] |
-//! | loading once | [`load`], [`crate::protocol::lease`] |
-//! | counters | [`crate::store::statistics`] |
-//! | walking, sweeping, invalidating | [`sweep`] |
-//! | looking it over | [`upkeep`] |
-//! | handles: to read, and to write | [`reader`], [`writer`] |
+//! | an insertion into full buckets replaces an entry | `protocol::table::evict`, `policy` |
+//! | metadata behind each value: deadline, epoch, the flag of a negative entry | `types::metadata`, `sys::clock` |
+//! | loading once | `load`, `protocol::lease` |
+//! | counters | `store::statistics` |
+//! | walking, sweeping, invalidating | `sweep` |
+//! | looking it over | `maintain` |
+//! | handles: to read, and to write | `read`, `write` |
 //!
 //! Three words of the segment's shared part belong to it:
 //!

@@ -3,7 +3,7 @@
 //! This page is the format's contract. Offsets and sizes are in bytes; numbers are in the byte
 //! order of the machine that created the segment, which the mark at offset 8 tells. A reader
 //! of the format copies the header out **once**, validates the private copy, and never looks
-//! at the shared one again: [`validate`] is a pure function, and everything above works from
+//! at the shared one again: `validate` is a pure function, and everything above works from
 //! the [`Header`] that it returns.
 //!
 //! # Layout version 1

@@ -31,7 +31,7 @@ impl<K: Key, V: Value> Map<K, V> {
     /// the seal, see [`SyncOutcome::InUse`]). Locks of dead processes are released before.
     ///
     /// The last writer of a segment does the same when its last handle is dropped, unless
-    /// [`sync_on_close`](MapBuilder::sync_on_close) says no; calling it before tells of errors.
+    /// [`sync_on_close`](super::MapBuilder::sync_on_close) says no; calling it before tells of errors.
     ///
     /// # Errors
     /// What the kernel says about the disk.

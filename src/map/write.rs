@@ -356,7 +356,7 @@ impl<K: Key, V: Value> Map<K, V> {
 
     /// Removes the entries for which `keep` says no; returns how many. Entries that come or
     /// change meanwhile are judged by a value they have, or not at all, as with
-    /// [`iter`](ReadOnlyMap::iter). `keep` runs without any lock.
+    /// [`iter`](super::ReadOnlyMap::iter). `keep` runs without any lock.
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) -> Result<usize, SweepError> {
         let mut removed = 0;
         for entry in self.iter() {

@@ -144,7 +144,7 @@ impl Problem {
     }
 }
 
-/// What a check found; see [`ReadOnlyMap::check`].
+/// What a check found; see [`ReadOnlyMap::check`](crate::ReadOnlyMap::check).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckReport {
@@ -182,7 +182,7 @@ impl CheckReport {
     }
 }
 
-/// [`ReadOnlyMap::check`], for entries of any shape.
+/// [`ReadOnlyMap::check`](crate::ReadOnlyMap::check), for entries of any shape.
 pub(crate) fn check<S: Shape>(shared: &Store, shape: S) -> CheckReport {
     Inspector::new(shared, shared.table(shape)).run()
 }

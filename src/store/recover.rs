@@ -59,7 +59,7 @@ pub struct Finding {
     pub action: RecoveryAction,
 }
 
-/// What a recovery found and did; see [`Map::recover`].
+/// What a recovery found and did; see [`Map::recover`](crate::Map::recover).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveryReport {
