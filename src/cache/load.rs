@@ -29,9 +29,10 @@ use crate::protocol::lease::{Claim, Holder, Lease, Leases};
 use crate::protocol::table::{Edit, HashedKey, LivenessCheck, Outcome};
 use crate::store::Store;
 use crate::store::error::{ReadError, WriteError};
-use crate::store::typed::decoded;
+use crate::store::typed::found;
+use crate::sys::copy::CopyBuf;
 use crate::sys::sync::Deadline;
-use crate::types::image::{WordBuf, WordBufWithMeta};
+use crate::types::image::{WordBuf, decode, with_meta_buf};
 use crate::types::{Key, Value};
 
 /// Why a value was neither found nor loaded.
@@ -70,12 +71,16 @@ thread_local! {
     static LOADING: RefCell<Vec<(u64, u64)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What a look into the cache came to.
-enum Look<V> {
-    /// The answer, which may be negative.
-    Known(Option<V>),
+/// What a look into the cache came to. The words of the value are where the look was asked to put
+/// them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// There is a value.
+    Known,
+    /// There is a negative entry, and it is an answer.
+    KnownNone,
     /// Expired, and may be served while somebody loads.
-    Stale(V),
+    Stale,
     Unknown,
 }
 
@@ -153,17 +158,36 @@ impl<K: Key, V: Value> Cache<K, V> {
         none_counts: bool,
         load: impl FnOnce() -> Result<Option<V>, E>,
     ) -> Result<Option<V>, LoadError<E>> {
-        let stale = match self.look(key, none_counts)? {
-            Look::Known(value) => return Ok(value),
-            Look::Stale(value) => Some(value),
-            Look::Unknown => None,
+        let meta = self.meta_words();
+        with_meta_buf::<V, _>(|seen| {
+            with_meta_buf::<V, _>(|again| {
+                let rooms = (&mut seen.sink(meta), &mut again.sink(meta));
+                self.get_or_load_in(key, none_counts, load, rooms)
+            })
+        })
+    }
+
+    /// The same, with room for the words of two entries: what is seen without a lock, and what is
+    /// found under it.
+    fn get_or_load_in<E>(
+        &self,
+        key: &K,
+        none_counts: bool,
+        load: impl FnOnce() -> Result<Option<V>, E>,
+        (seen, again): (&mut CopyBuf<'_>, &mut CopyBuf<'_>),
+    ) -> Result<Option<V>, LoadError<E>> {
+        let is_stale = match self.look(key, none_counts, seen)? {
+            Look::Known => return Ok(some_of(seen)?),
+            Look::KnownNone => return Ok(None),
+            Look::Stale => true,
+            Look::Unknown => false,
         };
         let hash = self.hash(key);
         let me = (self.recorder.id(), hash.0);
         if LOADING.with_borrow(|loading| loading.contains(&me)) {
-            return match stale {
-                Some(value) => self.served(value),
-                None => Err(LoadError::Recursive),
+            return match is_stale {
+                true => self.served(seen),
+                false => Err(LoadError::Recursive),
             };
         }
         // Before the loader: what it reads may be invalidated while it runs.
@@ -173,23 +197,27 @@ impl<K: Key, V: Value> Cache<K, V> {
         let mut dead = None;
         let mut had_no_free_cell = false;
         let lease = loop {
-            let (look, claim) = self.look_and_claim(key, none_counts, leases, dead.take())?;
-            if let Look::Known(value) = look {
+            let (look, claim) =
+                self.look_and_claim(key, none_counts, leases, dead.take(), again)?;
+            if let Look::Known | Look::KnownNone = look {
                 self.count(Counter::Misses);
-                return Ok(value);
+                return match look {
+                    Look::Known => Ok(some_of(again)?),
+                    _ => Ok(None),
+                };
             }
             match claim {
                 Some(Claim::Ours(lease)) => break Some(lease),
                 Some(Claim::Theirs(holder)) => {
-                    let current = stale.filter(|_| matches!(look, Look::Stale(_)));
-                    match self.wait_for(holder, &mut deadline, current.is_some()) {
+                    let can_serve = is_stale && look == Look::Stale;
+                    match self.wait_for(holder, &mut deadline, can_serve) {
                         // It may be that somebody makes it change all the time.
                         Waited::Changed if !deadline.passed() => {}
                         Waited::Died(word) if !deadline.passed() => dead = Some(word),
                         _ => {
-                            return match current {
-                                Some(value) => self.served(value),
-                                None => Err(self.busy(holder)),
+                            return match can_serve {
+                                true => self.served(seen),
+                                false => Err(self.busy(holder)),
                             };
                         }
                     }
@@ -237,15 +265,12 @@ impl<K: Key, V: Value> Cache<K, V> {
     }
 
     /// A look without any lock. Only what is known counts as a question that was asked.
-    fn look(&self, key: &K, none_counts: bool) -> Result<Look<V>, ReadError> {
-        let meta = self.meta_words();
-        let mut room = WordBufWithMeta::<V>::uninit();
-        let mut sink = room.sink(meta);
-        let Some(place) = self.find(key, meta, &mut sink)? else {
+    fn look(&self, key: &K, none_counts: bool, sink: &mut CopyBuf<'_>) -> Result<Look, ReadError> {
+        let Some(place) = self.find(key, self.meta_words(), sink)? else {
             return Ok(Look::Unknown);
         };
         let look = self.judge(sink.words(), none_counts)?;
-        if let Look::Known(_) = look {
+        if let Look::Known | Look::KnownNone = look {
             self.note_hit(place);
             if let Some(accessed) = sink.words().get(WordBuf::<V>::WORDS + 1) {
                 self.refresh(key, place, self.clock.now(), *accessed);
@@ -255,15 +280,17 @@ impl<K: Key, V: Value> Cache<K, V> {
     }
 
     /// What the words of an entry, its value first, say to somebody who would load it otherwise.
-    fn judge(&self, words: &[u64], none_counts: bool) -> Result<Look<V>, ReadError> {
+    fn judge(&self, words: &[u64], none_counts: bool) -> Result<Look, ReadError> {
         let is_none = is_negative::<V>(words);
-        let value = || decoded::<V>(&words[..WordBuf::<V>::WORDS]);
+        let is_valid =
+            || decode::<V>(&words[..WordBuf::<V>::WORDS]).is_some_and(|value| value.is_valid());
         Ok(match self.freshness(words) {
-            Freshness::Live if is_none && none_counts => Look::Known(None),
-            Freshness::Live if !is_none => Look::Known(Some(value()?)),
-            Freshness::Expired(since) if !is_none && since < self.fields().stale => {
-                // An expired invalid value is nothing to serve.
-                value().map_or(Look::Unknown, Look::Stale)
+            Freshness::Live if is_none && none_counts => Look::KnownNone,
+            Freshness::Live if !is_none && is_valid() => Look::Known,
+            Freshness::Live if !is_none => return Err(ReadError::InvalidValue),
+            // An expired invalid value is nothing to serve.
+            Freshness::Expired(since) if !is_none && since < self.fields().stale && is_valid() => {
+                Look::Stale
             }
             _ => Look::Unknown,
         })
@@ -277,7 +304,8 @@ impl<K: Key, V: Value> Cache<K, V> {
         none_counts: bool,
         leases: Leases<'a>,
         dead: Option<LockWord>,
-    ) -> Result<(Look<V>, Option<Claim<'a>>), WriteError> {
+        old: &mut CopyBuf<'_>,
+    ) -> Result<(Look, Option<Claim<'a>>), WriteError> {
         let meta = self.meta_words();
         let table = self.table(meta);
         let token = self.shared().token()?;
@@ -289,8 +317,6 @@ impl<K: Key, V: Value> Cache<K, V> {
             hash,
             words: image.write(key),
         };
-        let mut room = WordBufWithMeta::<V>::uninit();
-        let mut old = room.sink(meta);
         let mut claim = None;
         let decide = |current: Option<&[u64]>, _: &mut [u64]| {
             let is_known = current.is_some_and(|words| {
@@ -306,7 +332,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         };
         let outcome = self
             .shared()
-            .edit_key(&table, hashed, &mut old, &mut [], decide)?;
+            .edit_key(&table, hashed, old, &mut [], decide)?;
         let look = match outcome {
             Outcome::KeptPresent => self.judge(old.words(), none_counts)?,
             _ => Look::Unknown,
@@ -336,9 +362,10 @@ impl<K: Key, V: Value> Cache<K, V> {
         }
     }
 
-    fn served<E>(&self, value: V) -> Result<Option<V>, LoadError<E>> {
+    /// Serves a value that has expired.
+    fn served<E>(&self, stale: &CopyBuf<'_>) -> Result<Option<V>, LoadError<E>> {
         self.count(Counter::Hits);
-        Ok(Some(value))
+        Ok(some_of(stale)?)
     }
 
     #[cold]
@@ -354,6 +381,11 @@ impl<K: Key, V: Value> Cache<K, V> {
             }),
         }
     }
+}
+
+/// The value that the words say.
+fn some_of<V: Value>(words: &CopyBuf<'_>) -> Result<Option<V>, ReadError> {
+    found(&words.words()[..WordBuf::<V>::WORDS])
 }
 
 /// How waiting for a load ended.

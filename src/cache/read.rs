@@ -17,7 +17,7 @@ use crate::store::typed::found;
 use crate::sys::clock::Clock;
 use crate::sys::copy::CopyBuf;
 use crate::sys::sync::{AtomicU64, Ordering};
-use crate::types::image::{WordBuf, WordBufWithMeta};
+use crate::types::image::{WordBuf, WordBufWithMeta, with_meta_buf};
 use crate::types::metadata::Meta;
 use crate::types::{Key, Value};
 
@@ -213,11 +213,27 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     /// which is no miss, as told there.
     #[inline(always)]
     pub fn get(&self, key: &K) -> Result<Option<V>, ReadError> {
+        if const { WordBuf::<V>::IS_LARGE } {
+            return self.get_large(key);
+        }
         // Whether there is one word behind each value is part of the same question.
         match self.shared.quick_table(Cached::new(One)) {
             Some(table) => self.get_from(table, key, One),
             None => self.get_any_hash(key),
         }
+    }
+
+    /// `get` of a long value: its words are on the heap.
+    #[inline(never)]
+    fn get_large(&self, key: &K) -> Result<Option<V>, ReadError> {
+        let meta = self.meta_words();
+        with_meta_buf::<V, _>(|room| {
+            let mut sink = room.sink(meta);
+            match self.find(key, meta, &mut sink)? {
+                Some(_) => self.live_value(sink.words()),
+                None => Ok(None),
+            }
+        })
     }
 
     /// `get` where entries have to be asked for to stay, or another hash function was chosen.

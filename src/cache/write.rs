@@ -17,8 +17,9 @@ use crate::store::Store;
 use crate::store::error::{OpenError, ReadError, WriteError};
 use crate::store::statistics::Recorder;
 use crate::store::typed::{decoded, found};
+use crate::sys::copy::CopyBuf;
 use crate::sys::sync::Ordering;
-use crate::types::image::{WordBuf, WordBufWithMeta};
+use crate::types::image::{WordBuf, WordBufWithMeta, with_meta_buf};
 use crate::types::metadata::Meta;
 use crate::types::{Key, Value};
 
@@ -161,6 +162,9 @@ impl<K: Key, V: Value> Cache<K, V> {
     /// which is no miss, as told there.
     #[inline(always)]
     pub fn get(&self, key: &K) -> Result<Option<V>, ReadError> {
+        if const { WordBuf::<V>::IS_LARGE } {
+            return self.get_large(key);
+        }
         // Whether there is one word behind each value is part of the same question.
         match self.shared().quick_table(Cached::new(One)) {
             Some(table) => self.get_from(table, key, One),
@@ -224,6 +228,22 @@ impl<K: Key, V: Value> Cache<K, V> {
                 Ok(None)
             }
         }
+    }
+
+    /// `get` of a long value: its words are on the heap.
+    #[inline(never)]
+    fn get_large(&self, key: &K) -> Result<Option<V>, ReadError> {
+        let meta = self.meta_words();
+        with_meta_buf::<V, _>(|room| {
+            let mut sink = room.sink(meta);
+            match self.find(key, meta, &mut sink)? {
+                Some(place) => self.answer(key, place, sink.words()),
+                None => {
+                    self.count_miss();
+                    Ok(None)
+                }
+            }
+        })
     }
 
     /// What `get` says of an entry that it has found, by its words. Notes the hit, if it is one.
@@ -382,18 +402,39 @@ impl<K: Key, V: Value> Cache<K, V> {
             hash: self.hash(key),
             words: key_image.write(key),
         };
-        let (mut new, mut old) = (WordBufWithMeta::uninit(), WordBufWithMeta::<V>::uninit());
-        let new = new.write(value, &meta[..meta_words]);
-        let mut old = old.sink(meta_words);
+        let meta = &meta[..meta_words];
+        with_meta_buf(|new| {
+            with_meta_buf::<V, _>(|old| {
+                self.put_words(
+                    key,
+                    hashed,
+                    new.write(value, meta),
+                    &mut old.sink(meta_words),
+                    &replacement,
+                )
+            })
+        })
+    }
+
+    /// The same, given as words.
+    #[inline]
+    fn put_words(
+        &self,
+        key: &K,
+        hashed: HashedKey<'_>,
+        new: &mut [u64],
+        old: &mut CopyBuf<'_>,
+        replacement: &Replacement<'_>,
+    ) -> Result<(), WriteError> {
         let table = self
             .shared()
-            .table(Cached::<K, V, _>::replacing(meta_words, &replacement));
+            .table(Cached::<K, V, _>::replacing(self.meta_words(), replacement));
         let mut freshness = Freshness::Invalidated;
         let put = |current: Option<&[u64]>, _: &mut [u64]| {
             freshness = current.map_or(Freshness::Invalidated, |words| self.freshness(words));
             Edit::Put
         };
-        let outcome = self.shared().edit_key(&table, hashed, &mut old, new, put)?;
+        let outcome = self.shared().edit_key(&table, hashed, old, new, put)?;
         match (outcome, freshness) {
             (Outcome::Replaced, Freshness::Live) => self.count(Counter::Updates),
             (Outcome::Replaced, _) => {
@@ -412,7 +453,7 @@ impl<K: Key, V: Value> Cache<K, V> {
         if self.listener.is_some() {
             match outcome {
                 Outcome::Replaced => self.notify_old(key, old.words(), freshness),
-                _ => self.notify_evicted(&replacement),
+                _ => self.notify_evicted(replacement),
             }
         }
         Ok(())
@@ -465,13 +506,20 @@ impl<K: Key, V: Value> Cache<K, V> {
         let words = &*key_image.write(key);
         let hash = self.hash(key);
         let hashed = HashedKey { hash, words };
-        let mut old = WordBufWithMeta::<V>::uninit();
-        let mut old = old.sink(meta);
-        let table = self.table(meta);
+        with_meta_buf::<V, _>(|old| self.remove_words(hashed, &mut old.sink(meta)))
+    }
+
+    /// The same, given as words.
+    fn remove_words(
+        &self,
+        hashed: HashedKey<'_>,
+        old: &mut CopyBuf<'_>,
+    ) -> Result<Option<V>, WriteError> {
+        let (table, words) = (self.table(self.meta_words()), hashed.words);
         let remove = |_: Option<&[u64]>, _: &mut [u64]| Edit::Remove;
         let outcome = self
             .shared()
-            .edit_key(&table, hashed, &mut old, &mut [], remove)?;
+            .edit_key(&table, hashed, old, &mut [], remove)?;
         if outcome != Outcome::Removed {
             return Ok(None);
         }

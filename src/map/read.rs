@@ -8,7 +8,7 @@ use crate::protocol::table::{HashedKey, Lookup, Table};
 use crate::store::error::ReadError;
 use crate::store::typed::found;
 use crate::sys::copy::CopyBuf;
-use crate::types::image::WordBuf;
+use crate::types::image::{WordBuf, with_buf};
 use crate::types::{Key, Value};
 
 /// Keys whose memory accesses overlap in `get_many`.
@@ -28,6 +28,9 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// [`ReadError::Contended`], which is no miss, as told there.
     #[inline(always)]
     pub fn get(&self, key: &K) -> Result<Option<V>, ReadError> {
+        if const { WordBuf::<V>::IS_LARGE } {
+            return self.get_large(key);
+        }
         match self.shared.quick_table(Typed::SHAPE) {
             Some(table) => self.get_from(table, key),
             None => self.get_any_hash(key),
@@ -93,6 +96,44 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
             Lookup::Miss => Ok(false),
             Lookup::Contended => self.fetch_contended(hashed, value),
         }
+    }
+
+    /// Copies the value of a key, if it is there.
+    #[inline(always)]
+    pub(super) fn fetch(&self, key: &K, value: &mut CopyBuf<'_>) -> Result<bool, ReadError> {
+        match self.shared.quick_table(Typed::SHAPE) {
+            Some(table) => self.fetch_from(table, key, value),
+            None => self.fetch_from(self.table(), key, value),
+        }
+    }
+
+    #[inline(always)]
+    fn fetch_from(
+        &self,
+        table: Table<'_, Typed<K, V>>,
+        key: &K,
+        value: &mut CopyBuf<'_>,
+    ) -> Result<bool, ReadError> {
+        let mut key_image = WordBuf::uninit();
+        let hash = table.hash(key.as_bytes());
+        let words = &*key_image.write(key);
+        let hashed = HashedKey { hash, words };
+        match table.probe_primary(hashed, |bucket, slot| bucket.load_value(slot, value)) {
+            Some(lookup) => Ok(lookup == Lookup::Hit),
+            None => self.fetch_slow(key, hash, value),
+        }
+    }
+
+    /// `get` of a long value: its words are on the heap.
+    #[inline(never)]
+    fn get_large(&self, key: &K) -> Result<Option<V>, ReadError> {
+        with_buf::<V, _>(|buffer| {
+            let mut value = buffer.sink();
+            match self.fetch(key, &mut value)? {
+                true => found(value.words()),
+                false => Ok(None),
+            }
+        })
     }
 
     /// As [`get`](Self::get), into memory of the caller's. Says whether the key is there; if it is
@@ -178,7 +219,10 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
                 table.prefetch_slot(*hash);
             }
             for ((key, value), hash) in keys.iter().zip(values).zip(hashes) {
-                *value = self.get_hashed(table, key, hash)?;
+                *value = match const { WordBuf::<V>::IS_LARGE } {
+                    true => self.get_large(key)?,
+                    false => self.get_hashed(table, key, hash)?,
+                };
                 found += usize::from(value.is_some());
             }
         }

@@ -1,16 +1,18 @@
 //! Changing the entry of a key.
 
+use zerocopy::IntoBytes;
+
 use super::Map;
 use super::read::BATCH;
 use crate::protocol::hash::HashFunction;
 use crate::protocol::shape::Typed;
 use crate::protocol::table::{Edit, HashedKey, Outcome};
-use crate::store::error::{CompareExchange, SweepError, TryInsert, WriteError};
+use crate::store::error::{CompareExchange, ReadError, SweepError, TryInsert, WriteError};
 use crate::store::sweep::clear;
 use crate::store::typed::decoded;
 use crate::sys::copy::CopyBuf;
 use crate::sys::sync::Deadline;
-use crate::types::image::{WordBuf, decode, same};
+use crate::types::image::{WordBuf, decode, same, with_buf};
 use crate::types::integer::Integer;
 use crate::types::{Key, Value};
 
@@ -105,6 +107,9 @@ impl<K: Key, V: Value> Map<K, V> {
     /// [`WriteError::Register`] at the first write of a process.
     #[inline(always)]
     pub fn insert(&self, key: K, value: V) -> Result<Option<V>, WriteError> {
+        if const { WordBuf::<V>::IS_LARGE } {
+            return self.insert_slow(&key, &value);
+        }
         let (mut new, mut old) = (WordBuf::uninit(), WordBuf::<V>::uninit());
         let mut old = old.sink();
         match self.edit_in_primary(&key, |_, _| Edit::Put, new.write(&value), &mut old) {
@@ -115,10 +120,13 @@ impl<K: Key, V: Value> Map<K, V> {
 
     #[inline(never)]
     fn insert_slow(&self, key: &K, value: &V) -> Result<Option<V>, WriteError> {
-        let (mut new, mut old) = (WordBuf::uninit(), WordBuf::<V>::uninit());
-        let mut old = old.sink();
-        let outcome = self.edit_slow(key, |_, _| Edit::Put, new.write(value), &mut old)?;
-        Self::previous(outcome, &old)
+        with_buf(|new| {
+            with_buf::<V, _>(|old| {
+                let mut old = old.sink();
+                let outcome = self.edit_slow(key, |_, _| Edit::Put, new.write(value), &mut old)?;
+                Self::previous(outcome, &old)
+            })
+        })
     }
 
     /// Inserts many entries, as [`insert`](Self::insert) would one after the other, with
@@ -134,9 +142,10 @@ impl<K: Key, V: Value> Map<K, V> {
                 table.prefetch(table.hash_of(WordBuf::uninit().write(key)));
             }
             for (key, value) in entries {
-                let (mut new, mut old) = (WordBuf::uninit(), WordBuf::<V>::uninit());
                 let put = |_: Option<&[u64]>, _: &mut [u64]| Edit::Put;
-                let outcome = self.edit(key, put, new.write(value), &mut old.sink())?;
+                let outcome = with_buf(|new| {
+                    with_buf::<V, _>(|old| self.edit(key, put, new.write(value), &mut old.sink()))
+                })?;
                 inserted += usize::from(outcome == Outcome::Inserted);
             }
         }
@@ -150,17 +159,20 @@ impl<K: Key, V: Value> Map<K, V> {
     /// As [`insert`](Self::insert), and [`WriteError::InvalidValue`] if invalid bytes are there.
     #[inline]
     pub fn try_insert(&self, key: K, value: V) -> Result<TryInsert<V>, WriteError> {
-        let (mut new, mut old) = (WordBuf::uninit(), WordBuf::<V>::uninit());
-        let mut old = old.sink();
         let unless_there = |current: Option<&[u64]>, _: &mut [u64]| match current {
             Some(_) => Edit::Keep,
             None => Edit::Put,
         };
-        let outcome = self.edit(&key, unless_there, new.write(&value), &mut old)?;
-        match outcome {
-            Outcome::Inserted => Ok(TryInsert::Inserted),
-            _ => Ok(TryInsert::Occupied(decoded(old.words())?)),
-        }
+        with_buf(|new| {
+            with_buf::<V, _>(|old| {
+                let mut old = old.sink();
+                let outcome = self.edit(&key, unless_there, new.write(&value), &mut old)?;
+                match outcome {
+                    Outcome::Inserted => Ok(TryInsert::Inserted),
+                    _ => Ok(TryInsert::Occupied(decoded(old.words())?)),
+                }
+            })
+        })
     }
 
     /// Removes a key and returns its value, if it was there (and valid).
@@ -169,6 +181,9 @@ impl<K: Key, V: Value> Map<K, V> {
     /// As [`insert`](Self::insert), but never `Full`.
     #[inline(always)]
     pub fn remove(&self, key: &K) -> Result<Option<V>, WriteError> {
+        if const { WordBuf::<V>::IS_LARGE } {
+            return self.remove_slow(key);
+        }
         let mut old = WordBuf::<V>::uninit();
         let mut old = old.sink();
         match self.edit_in_primary(key, |_, _| Edit::Remove, &mut [], &mut old) {
@@ -179,10 +194,11 @@ impl<K: Key, V: Value> Map<K, V> {
 
     #[inline(never)]
     fn remove_slow(&self, key: &K) -> Result<Option<V>, WriteError> {
-        let mut old = WordBuf::<V>::uninit();
-        let mut old = old.sink();
-        let outcome = self.edit_slow(key, |_, _| Edit::Remove, &mut [], &mut old)?;
-        Self::previous(outcome, &old)
+        with_buf::<V, _>(|old| {
+            let mut old = old.sink();
+            let outcome = self.edit_slow(key, |_, _| Edit::Remove, &mut [], &mut old)?;
+            Self::previous(outcome, &old)
+        })
     }
 
     /// Removes a key if `condition` holds for its value; returns the value that was removed.
@@ -197,11 +213,15 @@ impl<K: Key, V: Value> Map<K, V> {
         key: &K,
         mut condition: impl FnMut(&V) -> bool,
     ) -> Result<Option<V>, WriteError> {
-        self.transform(key, |current| match current {
-            Some(value) if condition(&value) => Change::Remove,
-            _ => Change::Keep,
-        })
-        .map(|(changed, old)| old.filter(|_| changed))
+        let mut before = None;
+        let changed = self.transform(key, |current, _| {
+            before = current.map(decoded).transpose()?;
+            Ok(match &before {
+                Some(value) if condition(value) => Change::Remove,
+                _ => Change::Keep,
+            })
+        })?;
+        Ok(before.filter(|_| changed))
     }
 
     /// Replaces the value of a key by what `update` makes of it. Returns the previous value, or
@@ -210,10 +230,15 @@ impl<K: Key, V: Value> Map<K, V> {
     /// # Errors
     /// As [`fetch_update`](Self::fetch_update).
     pub fn update(&self, key: &K, mut update: impl FnMut(V) -> V) -> Result<Option<V>, WriteError> {
-        self.transform(key, |current| {
-            current.map_or(Change::Keep, |value| Change::Put(update(value)))
-        })
-        .map(|(_, old)| old)
+        let mut before = None;
+        self.transform(key, |current, new| {
+            before = current.map(decoded).transpose()?;
+            Ok(match before {
+                Some(value) => Change::Put(new.write(&update(value))),
+                None => Change::Keep,
+            })
+        })?;
+        Ok(before)
     }
 
     /// An atomic read-modify-write: `update` gets the value, or `None` if the key is absent, and
@@ -230,30 +255,59 @@ impl<K: Key, V: Value> Map<K, V> {
         key: &K,
         mut update: impl FnMut(Option<V>) -> Option<V>,
     ) -> Result<Option<V>, WriteError> {
-        self.transform(key, |current| {
-            update(current).map_or(Change::Keep, Change::Put)
-        })
-        .map(|(_, old)| old)
+        let mut before = None;
+        self.transform(key, |current, new| {
+            before = current.map(decoded).transpose()?;
+            Ok(match &update(before) {
+                Some(value) => Change::Put(new.write(value)),
+                None => Change::Keep,
+            })
+        })?;
+        Ok(before)
     }
 
-    /// Reads, asks what to do, and does it if nothing has changed meanwhile; says whether
-    /// anything was done, and what was there.
+    /// Reads, asks what to do, and does it if nothing has changed meanwhile. `decide` gets the words
+    /// of the value, if there is one, and writes the new one. Says whether anything was done.
+    #[inline(always)]
     fn transform(
         &self,
         key: &K,
-        mut decide: impl FnMut(Option<V>) -> Change<V>,
-    ) -> Result<(bool, Option<V>), WriteError> {
+        decide: impl for<'n> FnMut(Option<&[u64]>, &'n mut WordBuf<V>) -> Result<Change<'n>, ReadError>,
+    ) -> Result<bool, WriteError> {
+        with_buf::<V, _>(|current| {
+            with_buf(|new| with_buf(|old| self.transform_in(key, decide, current, new, old)))
+        })
+    }
+
+    /// The same, in memory of the caller's.
+    #[inline(always)]
+    fn transform_in(
+        &self,
+        key: &K,
+        mut decide: impl for<'n> FnMut(
+            Option<&[u64]>,
+            &'n mut WordBuf<V>,
+        ) -> Result<Change<'n>, ReadError>,
+        current: &mut WordBuf<V>,
+        new: &mut WordBuf<V>,
+        old: &mut WordBuf<V>,
+    ) -> Result<bool, WriteError> {
         let waited = self.reader.shared.lock_timeout;
         let mut deadline = Deadline::new(waited);
         loop {
-            let current = self.get(key)?;
-            let (edit, value) = match decide(current) {
-                Change::Keep => return Ok((false, current)),
-                Change::Put(value) => (Edit::Put, Some(value)),
-                Change::Remove => (Edit::Remove, None),
+            let mut copied;
+            let expected = if const { WordBuf::<V>::IS_LARGE } {
+                copied = current.sink();
+                self.fetch(key, &mut copied)?.then(|| copied.words())
+            } else {
+                // As a value first: that stays in registers.
+                self.get(key)?.map(|value| &*current.write(&value))
             };
-            let mut expected = WordBuf::uninit();
-            let expected = current.as_ref().map(|value| &*expected.write(value));
+            let (edit, new) = match decide(expected, &mut *new)? {
+                Change::Keep => return Ok(false),
+                Change::Put(words) => (Edit::Put, words),
+                Change::Remove => (Edit::Remove, Default::default()),
+            };
             let mut changed = false;
             let if_unchanged = |now: Option<&[u64]>, _: &mut [u64]| {
                 // By its bytes and not by any version: a value that is written in place, or
@@ -265,15 +319,9 @@ impl<K: Key, V: Value> Map<K, V> {
                 };
                 if changed { Edit::Keep } else { edit }
             };
-            let mut new = WordBuf::uninit();
-            let new = value
-                .as_ref()
-                .map(|value| new.write(value))
-                .unwrap_or_default();
-            let mut old = WordBuf::<V>::uninit();
             let _ = self.edit(key, if_unchanged, new, &mut old.sink())?;
             if !changed {
-                return Ok((true, current));
+                return Ok(true);
             }
             if deadline.passed() {
                 return Err(WriteError::Contended { waited });
@@ -292,21 +340,26 @@ impl<K: Key, V: Value> Map<K, V> {
         expected: &V,
         new: V,
     ) -> Result<CompareExchange<V>, WriteError> {
-        let (mut expected_image, mut new_image) = (WordBuf::uninit(), WordBuf::uninit());
-        let expected = &*expected_image.write(expected);
-        let mut equal = false;
-        let if_equal = |current: Option<&[u64]>, _: &mut [u64]| {
-            equal = current.is_some_and(|current| same::<V>(current, expected));
-            if equal { Edit::Put } else { Edit::Keep }
-        };
-        let mut old = WordBuf::<V>::uninit();
-        let mut old = old.sink();
-        let outcome = self.edit(key, if_equal, new_image.write(&new), &mut old)?;
-        match outcome {
-            _ if equal => Ok(CompareExchange::Exchanged),
-            Outcome::KeptAbsent => Ok(CompareExchange::Absent),
-            _ => Ok(CompareExchange::Mismatch(decoded(old.words())?)),
-        }
+        with_buf(|new_buf| {
+            with_buf::<V, _>(|old| {
+                let mut equal = false;
+                let if_equal = |current: Option<&[u64]>, _: &mut [u64]| {
+                    let bytes = |words: &[u64]| {
+                        words.as_bytes().get(..size_of::<V>())
+                            == Some(IntoBytes::as_bytes(expected))
+                    };
+                    equal = current.is_some_and(bytes);
+                    if equal { Edit::Put } else { Edit::Keep }
+                };
+                let mut old = old.sink();
+                let outcome = self.edit(key, if_equal, new_buf.write(&new), &mut old)?;
+                match outcome {
+                    _ if equal => Ok(CompareExchange::Exchanged),
+                    Outcome::KeptAbsent => Ok(CompareExchange::Absent),
+                    _ => Ok(CompareExchange::Mismatch(decoded(old.words())?)),
+                }
+            })
+        })
     }
 
     /// Adds to an integer and returns the previous value; a key that is absent is inserted with
@@ -376,8 +429,9 @@ impl<K: Key, V: Value> Map<K, V> {
 }
 
 /// What a transformation wants.
-enum Change<V> {
+enum Change<'n> {
     Keep,
-    Put(V),
+    /// The words of the new value.
+    Put(&'n mut [u64]),
     Remove,
 }

@@ -23,6 +23,9 @@ impl<T> WordBuf<T> {
     /// Words that a `T` takes.
     pub(crate) const WORDS: usize = size_of::<Padded<T>>() / size_of::<u64>();
 
+    /// Whether the words of a `T` are kept on the heap: see [`MAX_ON_STACK`].
+    pub(crate) const IS_LARGE: bool = size_of::<T>() > MAX_ON_STACK;
+
     /// Room whose content is not yet anything.
     #[inline(always)]
     pub(crate) fn uninit() -> Self {
@@ -62,6 +65,47 @@ impl<T> WordBuf<T> {
             words.assume_init_mut()
         }
     }
+}
+
+/// Longest value, in bytes, whose words are kept on the stack. Those of longer ones are on the heap,
+/// since an unoptimised program has a dozen copies of each in its frames, and 2 MiB of stack a thread.
+const MAX_ON_STACK: usize = 4096;
+
+/// Runs `work` with room for the words of one `T`.
+#[inline(always)]
+pub(crate) fn with_buf<T, R>(work: impl FnOnce(&mut WordBuf<T>) -> R) -> R {
+    if const { WordBuf::<T>::IS_LARGE } {
+        with_boxed(WordBuf::uninit, work)
+    } else {
+        with_local(WordBuf::uninit, work)
+    }
+}
+
+/// The same for the words of one value of a cache.
+#[inline(always)]
+pub(crate) fn with_meta_buf<T, R>(work: impl FnOnce(&mut WordBufWithMeta<T>) -> R) -> R {
+    if const { WordBuf::<T>::IS_LARGE } {
+        with_boxed(WordBufWithMeta::uninit, work)
+    } else {
+        with_local(WordBufWithMeta::uninit, work)
+    }
+}
+
+#[inline(always)]
+fn with_local<B, R>(uninit: impl FnOnce() -> B, work: impl FnOnce(&mut B) -> R) -> R {
+    work(&mut uninit())
+}
+
+#[inline(never)]
+fn with_boxed<B, R>(uninit: impl FnOnce() -> B, work: impl FnOnce(&mut B) -> R) -> R {
+    let mut boxed = boxed(uninit);
+    work(&mut boxed)
+}
+
+/// A frame of its own for what passes over the stack on its way to the heap.
+#[inline(never)]
+fn boxed<B>(uninit: impl FnOnce() -> B) -> Box<B> {
+    Box::new(uninit())
 }
 
 impl<T> Buffer for WordBuf<T> {

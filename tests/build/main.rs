@@ -3,3 +3,4 @@
 mod compile_fail;
 mod consumer_builds;
 mod lean;
+mod stack;
