@@ -8,6 +8,8 @@
 //!   for its end: there must be a function of that name;
 //! - an *item* if it is another name with underscores, `like_this`, or one with `::` or a capital letter,
 //!   `LikeThis`: each part must be a word of the sources.
+//!
+//! Where a page says "`this`, `that` in `src/some/file.rs`", both must stand in that file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -63,6 +65,12 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
+/// A source without its comments: what they mention need not be there.
+fn code(text: &str) -> String {
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    text.lines().filter(is_code).collect::<Vec<_>>().join("\n")
+}
+
 impl Sources {
     fn read() -> Self {
         let mut paths = Vec::new();
@@ -91,10 +99,7 @@ impl Sources {
                 continue;
             }
             let text = fs::read_to_string(path).expect("UTF-8");
-            // What a comment mentions need not be there.
-            let is_code = |line: &&str| !line.trim_start().starts_with("//");
-            let text: Vec<&str> = text.lines().filter(is_code).collect();
-            let text = text.join("\n");
+            let text = code(&text);
             let mut last = "";
             for word in text.split(|c| !is_word(c)).filter(|word| !word.is_empty()) {
                 if last == "fn" {
@@ -227,6 +232,44 @@ fn wrong_word(from: &str, word: &str, sources: &Sources) -> Option<&'static str>
     (is_item && !sources.words.contains(last)).then_some("no such item")
 }
 
+/// The names of which a page says that they are in a file: name and file.
+fn placed(prose: &str) -> Vec<(&str, &str)> {
+    let parts: Vec<&str> = prose.split('`').collect();
+    let mut placed = Vec::new();
+    for at in (3..parts.len()).step_by(2) {
+        let (file, mut between) = (parts[at], at - 1);
+        if !file.ends_with(".rs") || parts[between].split_whitespace().ne(["in"]) {
+            continue;
+        }
+        loop {
+            let name = parts[between - 1];
+            if name.contains('/') {
+                break; // A file that stands before in the list.
+            }
+            placed.push((name, file));
+            if between < 3 || parts[between - 2].trim() != "," {
+                break;
+            }
+            between -= 2;
+        }
+    }
+    placed
+}
+
+/// Whether a file has a name, given as `name`, `Type::name` or the beginning of one.
+fn has_name(file: &str, name: &str) -> bool {
+    let last = name.rsplit("::").next().unwrap_or_default();
+    let Ok(text) = fs::read_to_string(root().join(file)) else {
+        return false;
+    };
+    let text = code(&text);
+    let mut words = text.split(|c| !is_word(c));
+    match last.strip_suffix(['*', '…']) {
+        Some(start) => words.any(|word| word.starts_with(start)),
+        None => words.any(|word| word == last),
+    }
+}
+
 /// Words that are in no source and need not be.
 const FOREIGN: [&str; 4] = [
     // A limit of the kernel, and a call of the standard library's.
@@ -245,12 +288,18 @@ fn every_link_and_every_name_in_the_pages_exists() {
     }
     let (pages, sources) = (pages(), Sources::read());
     assert!(pages.len() >= 15, "{:?}", pages.keys());
-    let (mut wrong, mut links_seen, mut words_seen) = (Vec::new(), 0, 0);
+    let (mut wrong, mut links_seen, mut words_seen, mut places_seen) = (Vec::new(), 0, 0, 0);
     for (from, page) in &pages {
         let prose = prose(page);
         for target in links(&prose) {
             links_seen += 1;
             wrong.extend(wrong_link(from, &target, &pages));
+        }
+        for (name, file) in placed(&prose) {
+            places_seen += 1;
+            if !has_name(file, name) {
+                wrong.push(format!("{from}: `{name}` is not in `{file}`"));
+            }
         }
         for word in quoted(&prose) {
             words_seen += 1;
@@ -262,10 +311,8 @@ fn every_link_and_every_name_in_the_pages_exists() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(
-        links_seen > 40 && words_seen > 600,
-        "{links_seen} links, {words_seen} words"
-    );
+    let seen = (links_seen, words_seen, places_seen);
+    assert!(seen.0 > 40 && seen.1 > 600 && seen.2 > 30, "{seen:?}");
 }
 
 #[test]
@@ -302,6 +349,11 @@ fn a_wrong_link_or_name_is_found() {
     ] {
         assert!(word(wrong).is_some(), "{wrong}");
     }
+    let page = "`get` in `src/map/read.rs`, `a`, `b` in\n`c.rs`, `d.rs`";
+    let expected = [("get", "src/map/read.rs"), ("b", "c.rs"), ("a", "c.rs")];
+    assert_eq!(placed(page), expected);
+    assert!(has_name("src/map/read.rs", "Map::get"));
+    assert!(!has_name("src/map/read.rs", "publish_absent"));
     assert_eq!(prose("a\n```\nb\n```\nc"), "a\nc");
     assert_eq!(quoted("a `b` c `d`"), ["b", "d"]);
     assert_eq!(links("[a](b) and\n[c]: d"), ["b", "d"]);
