@@ -394,6 +394,65 @@ fn every_page_is_linked_from_the_readme_and_shown_by_rustdoc() {
     }
 }
 
+#[test]
+fn mutants_and_planted_bugs_are_told_as_they_are_listed() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).expect("it is there");
+    if !root().join("fuzz").exists() {
+        println!("skipped: a packaged crate does not contain the fuzz targets");
+        return;
+    }
+    let mut lists = Vec::new();
+    files(&root().join("tests/mutants"), &mut lists).expect("it can be read");
+    let lists: String = lists
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let mutants: Vec<&str> = lists
+        .split("\n== ")
+        .skip(1)
+        .filter(|mutant| !mutant.starts_with("always"))
+        .collect();
+    let with = |line: &str| {
+        let has_it = |mutant: &&&str| mutant.lines().any(|it| it.starts_with(line));
+        mutants.iter().filter(has_it).count()
+    };
+    let (all, equivalent) = (mutants.len(), with("equivalent:"));
+    let readme = read("README.md");
+    assert!(readme.contains(&format!("in {all} ways")), "{all}");
+    let page = read("docs/verification.md");
+    for told in [
+        format!("in {all} ways"),
+        format!(
+            "{} are killed, {equivalent} argued equivalent",
+            all - equivalent
+        ),
+        format!("for {} of them", with("quick")),
+        format!("`--quick` runs {}.", with("quick")),
+        format!("{} bugs planted into the library", with("real")),
+        format!("plants {} mutants", with("real")),
+    ] {
+        assert!(page.contains(&told), "{told}");
+    }
+
+    let (mut file, mut name, mut rows) = ("", "", Vec::new());
+    let list = read("fuzz/planted.txt");
+    for line in list.lines() {
+        if let Some(it) = line.strip_prefix("file: ") {
+            file = it;
+        } else if let Some(it) = line.strip_prefix("== ") {
+            name = it;
+        } else if let Some(target) = line.strip_prefix("target: ") {
+            rows.push(format!("| {name} | `{file}` | `{target}` |"));
+        }
+    }
+    let fuzz = read("fuzz/README.md");
+    let (_, table) = fuzz.split_once("| bug | in |").expect("the table is there");
+    let table = table.split("\n\n").next().unwrap();
+    let told: Vec<&str> = table.lines().skip(2).collect();
+    assert_eq!(told, rows);
+    assert!(page.contains(&format!("plants {} bugs", rows.len())));
+}
+
 /// The compiler checks `offset_of!(RawHeader, FIELD) == OFFSET` for each field; this compares those with
 /// the table that people read.
 #[test]
