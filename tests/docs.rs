@@ -270,6 +270,45 @@ fn has_name(file: &str, name: &str) -> bool {
     }
 }
 
+/// The targets of cargo that a page names, in prose and in commands: option and name.
+fn targets(page: &str) -> Vec<(&str, &str)> {
+    let is_end = |c: char| !is_word(c) && c != '-';
+    let words: Vec<&str> = page.split_whitespace().collect();
+    words
+        .windows(2)
+        .filter_map(|pair| {
+            let option = pair[0].trim_start_matches('`');
+            let is_target = matches!(option, "--test" | "--bench" | "--example" | "xtask");
+            let name = pair[1].split(is_end).next().unwrap_or_default();
+            (is_target && !name.is_empty()).then_some((option, name))
+        })
+        .collect()
+}
+
+/// Whether there is such a target.
+fn has_target(option: &str, name: &str) -> bool {
+    let folders: &[&str] = match option {
+        "--test" => &["tests", "cli/tests"],
+        "--bench" => &["benches"],
+        "--example" => &["examples"],
+        _ => {
+            let commands = fs::read_to_string(root().join("xtask/src/main.rs")).unwrap();
+            let (first, rest) = name.split_at(1);
+            let variant = format!("    {}{rest}", first.to_uppercase());
+            let is_it = |line: &str| {
+                let after = line.strip_prefix(&variant);
+                after.is_some_and(|after| after.starts_with([',', '(', ' ']))
+            };
+            return name == "help" || commands.lines().any(is_it);
+        }
+    };
+    folders.iter().any(|folder| {
+        let folder = root().join(folder);
+        let is_file = |path: String| folder.join(path).is_file();
+        is_file(format!("{name}.rs")) || is_file(format!("{name}/main.rs"))
+    })
+}
+
 /// Words that are in no source and need not be.
 const FOREIGN: [&str; 4] = [
     // A limit of the kernel, and a call of the standard library's.
@@ -288,12 +327,19 @@ fn every_link_and_every_name_in_the_pages_exists() {
     }
     let (pages, sources) = (pages(), Sources::read());
     assert!(pages.len() >= 15, "{:?}", pages.keys());
-    let (mut wrong, mut links_seen, mut words_seen, mut places_seen) = (Vec::new(), 0, 0, 0);
+    let (mut wrong, mut links_seen, mut words_seen) = (Vec::new(), 0, 0);
+    let (mut places_seen, mut targets_seen) = (0, 0);
     for (from, page) in &pages {
         let prose = prose(page);
         for target in links(&prose) {
             links_seen += 1;
             wrong.extend(wrong_link(from, &target, &pages));
+        }
+        for (option, name) in targets(page) {
+            targets_seen += 1;
+            if !has_target(option, name) {
+                wrong.push(format!("{from}: no target for `{option} {name}`"));
+            }
         }
         for (name, file) in placed(&prose) {
             places_seen += 1;
@@ -311,8 +357,11 @@ fn every_link_and_every_name_in_the_pages_exists() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let seen = (links_seen, words_seen, places_seen);
-    assert!(seen.0 > 40 && seen.1 > 600 && seen.2 > 30, "{seen:?}");
+    let seen = (links_seen, words_seen, places_seen, targets_seen);
+    assert!(
+        seen.0 > 40 && seen.1 > 600 && seen.2 > 30 && seen.3 > 20,
+        "{seen:?}"
+    );
 }
 
 #[test]
@@ -352,6 +401,14 @@ fn a_wrong_link_or_name_is_found() {
     let page = "`get` in `src/map/read.rs`, `a`, `b` in\n`c.rs`, `d.rs`";
     let expected = [("get", "src/map/read.rs"), ("b", "c.rs"), ("a", "c.rs")];
     assert_eq!(placed(page), expected);
+    let page =
+        "`cargo test --test loom`, cargo bench --bench peers -- --short\n`cargo xtask words`.";
+    let expected = [("--test", "loom"), ("--bench", "peers"), ("xtask", "words")];
+    assert_eq!(targets(page), expected);
+    for (option, name) in expected {
+        assert!(has_target(option, name), "{option} {name}");
+        assert!(!has_target(option, "absent"), "{option} absent");
+    }
     assert!(has_name("src/map/read.rs", "Map::get"));
     assert!(!has_name("src/map/read.rs", "publish_absent"));
     assert_eq!(prose("a\n```\nb\n```\nc"), "a\nc");
