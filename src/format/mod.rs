@@ -1,7 +1,7 @@
 //! What the bytes of a segment mean: header, geometry, sections, and their validation.
 //!
 //! The specification is the page `docs/format.md`. It is the contract. The offsets of its table are checked
-//! when the crate is compiled, and `tests/docs.rs` compares both.
+//! when the crate is compiled, and `tests/docs/main.rs` compares both.
 //!
 //! A reader copies the header out **once**, validates the private copy, and never looks at the shared one
 //! again. Everything above works from the [`Header`] that `validate` returns.
