@@ -162,7 +162,7 @@ fn every_page_is_linked_from_the_readme_and_shown_by_rustdoc() {
     }
 }
 #[test]
-fn the_readme_is_one_screen_after_the_other_and_not_a_book() {
+fn the_readme_has_at_most_900_words() {
     let readme = fs::read_to_string(root().join("README.md")).expect("it is there");
     let words = readme.split_whitespace().count();
     assert!(words <= 900, "{words} words: at most 900");
