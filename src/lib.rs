@@ -1,76 +1,63 @@
-//! A typed key-value store in one shared memory segment, used by many processes at once.
+//! A typed key-value store in one shared memory segment, used by many processes at once, without a
+//! server.
 //!
-//! Worker processes of one machine share a table or a cache at the speed of memory, without a
-//! server: a reader never waits and never writes, a writer may die at any instruction, and
-//! nothing that stands in the segment is trusted.
+//! A reader never waits and never writes. A writer may die at any instruction. Nothing in the segment is
+//! trusted.
 //!
-//! ```
+//! ```no_run
 //! use shmkv::Map;
 //!
-//! #[shmkv::record]
-//! #[derive(Debug, PartialEq)]
+//! #[shmkv::record] // plain data, checked when the program is compiled
+//! #[derive(Debug)]
 //! struct Quote {
 //!     bid: f64,
 //!     ask: f64,
 //! }
 //!
-//! # let name = format!("shm:doc-lib-{}", std::process::id());
-//! # let name = name.as_str();
-//! // One process:
-//! let quotes: Map<u64, Quote> = Map::builder().capacity(10_000).open_or_create(name)?;
-//! quotes.insert(840, Quote { bid: 1.0, ask: 1.5 })?;
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // One process:
+//!     let quotes: Map<u64, Quote> = Map::builder().capacity(10_000).open_or_create("shm:quotes")?;
+//!     quotes.insert(840, Quote { bid: 1.0, ask: 1.5 })?;
 //!
-//! // Any other:
-//! let quotes = Map::<u64, Quote>::builder().open_read_only(name)?;
-//! assert_eq!(quotes.get(&840)?, Some(Quote { bid: 1.0, ask: 1.5 }));
-//! # quotes.segment().remove()?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//!     // Any other process, with permission to read and no more:
+//!     let quotes = Map::<u64, Quote>::builder().open_read_only("shm:quotes")?;
+//!     println!("{:?}", quotes.get(&840)?); // Some(Quote { bid: 1.0, ask: 1.5 })
+//!     Ok(())
+//! }
 //! ```
+//!
+//! The segment stays when the processes end. [`Segment::remove`] removes it, as does `shmkv rm shm:quotes`.
 //!
 //! # What there is
 //!
-//! - [`Map`] and [`ReadOnlyMap`], the typed handles; [`MapBuilder`](map::MapBuilder) creates and opens them.
-//! - [`Cache`] and [`ReadOnlyCache`], the same for what may be forgotten: with a capacity that is never
-//!   exceeded, times to live, and loading once.
-//! - [`DynMap`] and [`ReadOnlyDynMap`], the untyped handles: any segment, by the schema that it
-//!   carries.
-//! - [`Segment`] names a segment: `shm:quotes`, `file:/var/cache/q.kv`, `sysv:0x51`, `fd:3`.
-//! - [`Key`] and [`Value`] say what can be stored: plain data that describes itself. Put
-//!   [`#[shmkv::record]`](record) on your own types; [`Str`] and [`Bytes`] hold text inline.
-//! - `docs::verification` says what is verified, by what, and what is not; `docs::speed` what it costs,
-//!   where the time goes, and what is not reached.
-//! - [`schema`] is the description that a segment carries of its types.
+//! | names | what they are |
+//! |-------|---------------|
+//! | [`Map`], [`ReadOnlyMap`] | the typed map |
+//! | [`Cache`], [`ReadOnlyCache`] | the typed cache: a capacity that is never exceeded, times to live, loading once |
+//! | [`DynMap`], [`ReadOnlyDynMap`] | a segment of any types, by the description that it carries |
+//! | [`Segment`] | the name of a segment: `shm:quotes`, `file:/var/cache/q.kv`, `sysv:0x51`, `fd:3` |
+//! | [`Key`], [`Value`], [`Schema`], [`record`], [`Str`], [`Bytes`] | what can be stored |
+//! | [`OpenError`], [`ReadError`], [`WriteError`] | what can go wrong |
 //!
-//! # Architecture
+//! Everything else stands in a module that is named for its subject: builders, iterators and statistics in
+//! [`map`], [`cache`] and [`dynamic`], and [`segment`], [`format`](mod@format), [`check`], [`restart`], [`process`],
+//! [`error`], [`types`], [`schema`].
 //!
-//! Data flows one way, from the memory to the typed handle; no module reaches around its
-//! neighbour. `unsafe` is denied, and expected with a reason in the modules marked with a star.
+//! # Pages
 //!
-//! | module | what it is |
-//! |--------|------------|
-//! | `segment` * | where the bytes come from: names, creation, permissions (System V calls) |
-//! | `mapping` *, `huge` * | the bytes as atomic words, on huge pages |
-//! | `sections` *, `area` * | which words are what, and where a bucket is |
-//! | `sync` | the facade over atomics, fences and futexes, with a twin for `loom` |
-//! | `copy` *, `tags` * | racing copies and comparisons of words |
-//! | `layout` | what the words mean: the specification, and its validation |
-//! | `hash` | from a key to the places where it can live |
-//! | `bucket` | the protocol of one bucket: publish, validate, lock |
-//! | `table` | two buckets a key: find, insert, displace |
-//! | `evict`, `policy` | what is evicted in a full cache |
-//! | `entry`, `clock` | until when an entry of a cache counts |
-//! | `lease` | which process loads a missing value |
-//! | `statistics` * | what a cache has done, counted without contention |
-//! | `moves`, `iter` | walking through all entries while some are displaced |
-//! | `owner` *, `repair` | who writes, who of them is dead, and taking over from those |
-//! | `restart` | what a file is worth after a crash of the machine |
-//! | `image` * | typed values as words |
-//! | `shared`, `open`, `builder`, `map`, `cache` | the typed handles |
-//! | `schema`, `types` | what can be stored, and how it is described |
-//!
-//! # What a peer can do
-//!
-#![doc = include_str!("docs/hostile.md")]
+//! | page | question |
+//! |------|----------|
+//! | [`docs::guarantees`] | what is promised, and which test shows it |
+//! | [`docs::segments`] | names, kinds, permissions |
+//! | [`docs::restarts`] | what outlives a process, and the machine |
+//! | [`docs::types`], [`docs::sizing`] | what can be stored, and what it takes |
+//! | [`docs::cache`] | what a cache promises |
+//! | [`docs::hostile`] | what a peer can do |
+//! | [`docs::deploys`] | rolling restarts, growth, several users, containers |
+//! | [`docs::command_line`] | the program `shmkv` |
+//! | [`docs::speed`] | what it costs, and where the time goes |
+//! | [`docs::verification`] | what is verified, by what, and what is not |
+//! | [`docs::format`] | the bytes of a segment |
 
 pub mod cache;
 #[cfg(doc)]

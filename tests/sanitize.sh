@@ -10,7 +10,7 @@
 # documentation tests. What is copied by vector instructions otherwise is copied by the portable
 # loops, since sanitizers do not see into assembly.
 #
-# What this can show, and what it cannot: `src/docs/verification.md`, section "Sanitizers".
+# What this can show, and what it cannot: `docs/verification.md`, section "Sanitizers".
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -35,16 +35,14 @@ pub(super) type Listener<K, V> = Arc<dyn Fn(K, V, RemovalCause) + Send + Sync>;
 /// cache that exists with others fails with [`SettingDiffers`](OpenError::SettingDiffers):
 /// `open_or_create` compares all of them, `open` and `open_read_only` those that were set.
 ///
-/// ```
+/// ```no_run
 /// use shmkv::{Cache, Str};
 /// use std::time::Duration;
 ///
-/// # let name = format!("shm:doc-cache-builder-{}", std::process::id());
 /// let pages: Cache<u64, Str<60>> = Cache::builder()
 ///     .max_capacity(10_000)
 ///     .time_to_live(Duration::from_secs(60))
-///     .open_or_create(&*name)?;
-/// # pages.segment().remove()?;
+///     .open_or_create("shm:pages")?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]

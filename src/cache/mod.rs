@@ -16,7 +16,7 @@
 //!
 //! ```text
 //! word 24   epoch   raised by `invalidate_all`; entries of other epochs are out of date. In the upper
-//!                   20 bits, where entries have theirs; all others are zero (module `entry`)
+//!                   20 bits, where entries have theirs; all others are zero (module `metadata`)
 //! word 25   boot    digest of the boot id under which the deadlines in the segment were made
 //! word 26   timed   1 once an entry was given a deadline that is not a setting of the cache's
 //! ```

@@ -34,20 +34,18 @@ use super::{
 /// out of date, or is asked for little, is evicted. The guarantees of the map hold: hits are
 /// whole, nobody waits for a dead or stopped process, nothing in the segment is trusted.
 ///
-/// ```
+/// ```no_run
 /// use shmkv::Cache;
 /// use std::time::Duration;
 ///
-/// # let name = format!("shm:doc-cache-{}", std::process::id());
 /// let squares: Cache<u64, u64> = Cache::builder()
 ///     .max_capacity(1000)
 ///     .time_to_live(Duration::from_secs(60))
-///     .open_or_create(&*name)?;
+///     .open_or_create("shm:squares")?;
 /// // Of all threads and processes that ask at once, one computes.
 /// let square = squares.get_or_insert_with(&12, || 12 * 12)?;
 /// assert_eq!(square, 144);
 /// assert_eq!(squares.get(&12)?, Some(144));
-/// # squares.segment().remove()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

@@ -15,18 +15,16 @@ use crate::sys::access::Access;
 
 /// Creates or opens a [`DynMap`].
 ///
-/// ```
+/// ```no_run
 /// use shmkv::DynMap;
 ///
-/// # let name = format!("shm:doc-dyn-builder-{}", std::process::id());
 /// let key = "u64".parse()?;
 /// let value = "struct Quote { bid: f64, ask: f64 }".parse()?;
-/// let quotes = DynMap::builder().capacity(10_000).create(&*name, &key, &value)?;
+/// let quotes = DynMap::builder().capacity(10_000).create("shm:quotes", &key, &value)?;
 ///
 /// // Any other program, which need not know the types:
-/// let quotes = DynMap::builder().open_read_only(&*name)?;
+/// let quotes = DynMap::builder().open_read_only("shm:quotes")?;
 /// assert_eq!(quotes.value_type().to_string(), "struct Quote { bid: f64, ask: f64 }");
-/// # quotes.segment().remove()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]

@@ -49,23 +49,20 @@ pub struct ReadOnlyDynMap {
 /// [`Map`](crate::Map) holds here too. All reading methods are those of [`ReadOnlyDynMap`], to
 /// which this type dereferences.
 ///
-/// ```
+/// ```no_run
 /// use shmkv::schema::Datum;
 /// use shmkv::{DynMap, Map};
 ///
-/// # let name = format!("shm:doc-dyn-{}", std::process::id());
-/// # let name = name.as_str();
 /// // A program with types:
-/// let typed: Map<u64, [i32; 2]> = Map::builder().capacity(100).create(name)?;
+/// let typed: Map<u64, [i32; 2]> = Map::builder().capacity(100).create("shm:steps")?;
 /// typed.insert(7, [1, -1])?;
 ///
 /// // A tool without:
-/// let map = DynMap::builder().open(name)?;
+/// let map = DynMap::builder().open("shm:steps")?;
 /// let key = Datum::Int(7).encode(map.key_type())?;
 /// let value = map.get(&key)?.expect("just inserted");
 /// let value = Datum::decode(map.value_type(), &value)?;
 /// assert_eq!(value, Datum::Array(vec![Datum::Int(1), Datum::Int(-1)]));
-/// # map.segment().remove()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]

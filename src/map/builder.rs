@@ -18,16 +18,14 @@ use crate::types::{Key, Value};
 /// Creates or opens a [`Map`]: what belongs to the segment (capacity, writers, hash, mode) is
 /// decided at creation; what belongs to the handle (timeout, memory) at each opening.
 ///
-/// ```
+/// ```no_run
 /// use shmkv::Map;
 /// use std::time::Duration;
 ///
-/// # let name = format!("shm:doc-builder-{}", std::process::id());
 /// let map: Map<u64, [f64; 2]> = Map::builder()
 ///     .capacity(100_000)
 ///     .lock_timeout(Duration::from_millis(100))
-///     .open_or_create(&*name)?;
-/// # map.segment().remove()?;
+///     .open_or_create("shm:points")?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]

@@ -49,15 +49,13 @@ pub struct ReadOnlyMap<K, V> {
 /// working in the children of a `fork`. All reading methods are those of [`ReadOnlyMap`], to
 /// which this type dereferences.
 ///
-/// ```
+/// ```no_run
 /// use shmkv::Map;
 ///
-/// # let name = format!("shm:doc-map-{}", std::process::id());
-/// let map: Map<u64, f64> = Map::builder().capacity(1000).create(&*name)?;
+/// let map: Map<u64, f64> = Map::builder().capacity(1000).create("shm:factors")?;
 /// map.insert(7, 0.5)?;
 /// assert_eq!(map.get(&7)?, Some(0.5));
 /// // Any other process: Map::<u64, f64>::builder().open("shm:…")?
-/// # map.segment().remove()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

@@ -82,7 +82,16 @@ const GLOSSARY: [(&str, &str); 50] = [
 ];
 
 /// Where they must not stand.
-const PLACES: [&str; 5] = ["src", "derive", "cli", "docs", "README.md"];
+const PLACES: [&str; 8] = [
+    "src",
+    "derive",
+    "cli",
+    "docs",
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+];
 
 /// Looks for words of the glossary. Says how many lines were read, or where one stands.
 pub(crate) fn check(root: &Path) -> Result<String, String> {
@@ -92,6 +101,9 @@ pub(crate) fn check(root: &Path) -> Result<String, String> {
         .collect();
     let (mut lines, mut faults, mut found) = (0, String::new(), 0);
     let mut open: Vec<_> = PLACES.iter().map(|place| root.join(place)).collect();
+    if let Some(missing) = open.iter().find(|place| !place.exists()) {
+        return Err(format!("{missing:?} is not there: it cannot be checked"));
+    }
     while let Some(path) = open.pop() {
         if path.is_dir() {
             let entries = fs::read_dir(&path).map_err(|error| format!("{path:?}: {error}"))?;
@@ -145,10 +157,14 @@ mod tests {
     #[test]
     fn a_word_that_is_put_in_is_found() {
         let folder = tempfile::tempdir().unwrap();
-        for place in &PLACES[..4] {
-            fs::create_dir_all(folder.path().join(place)).unwrap();
+        for place in PLACES {
+            let path = folder.path().join(place);
+            assert!(check(folder.path()).is_err(), "{place} is missing");
+            match place.ends_with(".md") {
+                true => fs::write(path, "A primary bucket.\n").unwrap(),
+                false => fs::create_dir_all(path).unwrap(),
+            }
         }
-        fs::write(folder.path().join("README.md"), "A primary bucket.\n").unwrap();
         check(folder.path()).unwrap();
         fs::write(
             folder.path().join("docs/a.md"),

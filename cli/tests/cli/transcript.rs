@@ -1,10 +1,10 @@
-//! The session in the README: run as it stands there, and compared with what it says.
+//! The session in `docs/command-line.md`: run as it stands there, and compared with what it says.
 //!
-//! Each `console` block of the section "Command line" is a part of one session. Lines that begin
+//! Each `console` block of the section "A session" is a part of one session. Lines that begin
 //! with `$ ` are given to a shell, `\` at their end continues them; what follows is what they
 //! print. Only what differs from run to run is blotted out on both sides: process ids, ages,
 //! users; and on the screen of `top` all numbers and empty lines. With `SHMKV_SHOW_SESSION=1` and `--nocapture` the
-//! whole session is printed, for the README.
+//! whole session is printed, for the page.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,9 +21,9 @@ struct Step {
     expected: String,
 }
 
-fn steps(readme: &str) -> Vec<Step> {
-    let (_, section) = readme
-        .split_once("\n## Command line\n")
+fn steps(page: &str) -> Vec<Step> {
+    let (_, section) = page
+        .split_once("\n## A session\n")
         .expect("the section is there");
     let section = section.split("\n## ").next().unwrap();
     let mut steps: Vec<Step> = Vec::new();
@@ -136,10 +136,10 @@ fn output(command: &str, directory: &Path) -> String {
 }
 
 #[test]
-fn the_session_in_the_readme_goes_as_it_says() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let steps = steps(&readme);
+fn the_session_in_the_documentation_goes_as_it_says() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/command-line.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let steps = steps(&page);
     for command in ["create", "set", "get", "info", "dump", "check", "top"] {
         let is_it = |step: &Step| step.command.contains(&format!("shmkv {command} "));
         assert!(
@@ -172,6 +172,61 @@ fn the_session_in_the_readme_goes_as_it_says() {
         };
         assert_eq!(found.trim_end(), expected.trim_end(), "$ {command}");
     }
+}
+
+/// The shell blocks of a page.
+fn scripts(page: &str) -> Vec<&str> {
+    page.split("\n```sh\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("\n```").next())
+        .collect()
+}
+
+#[test]
+fn the_commands_of_the_page_on_deploys_work() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/deploys.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let own = format!("deploys-{}", std::process::id());
+    let is_root = rustix::process::geteuid().is_root();
+    let remove_all = || {
+        for name in [own.clone(), format!("{own}-2"), format!("{own}-large")] {
+            let _ = Segment::shm(&name).unwrap().remove();
+        }
+    };
+    let mut ran = 0;
+    for script in scripts(&page) {
+        if !is_root && (script.contains("sudo ") || script.contains("chown")) {
+            println!("skipped: needs root: {script}");
+            continue;
+        }
+        remove_all();
+        let creates_it = script.contains("shmkv create shm:quotes ");
+        let before = match creates_it {
+            true => "",
+            false => {
+                "shmkv create shm:quotes --key u64 --value 'struct Quote { bid: f64, ask: f64 }' \
+                 --capacity 100; shmkv set shm:quotes 840 bid=1.0,ask=1.5; "
+            }
+        };
+        let script = format!("set -e; {before}{script}\necho complete").replace("sudo ", "");
+        let directory = tempfile::tempdir().unwrap();
+        let printed = output(
+            &script.replace("shm:quotes", &format!("shm:{own}")),
+            directory.path(),
+        );
+        assert!(printed.ends_with("complete\n"), "{script}\n{printed}");
+        if script.contains("unshare") {
+            assert!(printed.contains("not there\n"), "{printed}");
+            let (_, after) = printed
+                .split_once("these only read\n")
+                .expect("all of them could");
+            let refused = "Read-only file system (os error 30)\nread-only\n2\ncomplete";
+            assert!(after.contains(refused), "{printed}");
+        }
+        ran += 1;
+    }
+    remove_all();
+    assert!(ran >= 2, "{ran} blocks");
 }
 
 /// A screen with another name in the place of a longer one; the columns behind it stay.

@@ -9,7 +9,7 @@
 //! word 5   policy                                zero in a map
 //! word 6   overflow  16 x 4 bits                 how many keys whose primary bucket this is
 //! word 7   overflow  16 x 4 bits                 are in their secondary one, by 32 classes
-//! word 8.. slots     key words, then value words, then metadata words (module `entry`)
+//! word 8.. slots     key words, then value words, then metadata words (module `metadata`)
 //! ```
 //!
 //! # Writing

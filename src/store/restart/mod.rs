@@ -1,54 +1,10 @@
-//! What outlives the machine: warm restarts of `file:` segments, and torn ones.
+//! What outlives the machine: `file:` segments that are opened again, and those whose pages are of
+//! different times. Why it is done so, and what is not promised: `docs/restarts.md`.
 //!
-//! A process that dies takes nothing along: its stores are in the page cache, which is the
-//! segment for all others. When the *machine* dies, only what the kernel has written back is
-//! left: of each page some state that it had, of different pages states of different times. A
-//! header line of yesterday may stand over a slot of today.
-//!
-//! # What `msync` gives, and what not
-//!
-//! `msync(MS_SYNC)` returns when all that was dirty at the call is on stable storage. It is no
-//! barrier: any page may reach the disk at any time before, in any order, and again afterwards
-//! with later stores in it. So no order of stores and syncs can make the words of a running table
-//! consistent on the disk; and a mark "clean" that has to be *removed* before the first store
-//! after it would have to be waited for (by all writers, at each first store after any sync).
-//!
-//! # The seal of the content
-//!
-//! Therefore the mark certifies itself. [`sync`] computes a digest of everything that the table
-//! holds ([`content`]) while nobody writes, waits until all of it is on the disk, and then stores
-//! the digest ([`record`]). A segment that has seen a crash of the machine is trusted if, and only
-//! if, its content *has* that digest: then it is the content that was synced, byte for byte,
-//! however it came to be on the disk. Nothing has to be ordered for that to be true, nobody
-//! has to remove a mark, and a process that dies at any instruction of a sync leaves either a
-//! digest that fits or one that does not. Writers pay nothing: their first store makes the digest
-//! a wrong one.
-//!
-//! The last writer that leaves does the same (a *clean close*). Whoever leaves gives its slot
-//! back first and looks for others afterwards, so of several that leave at once the last one, at
-//! least, finds itself alone; if two do, both compute the same.
-//!
-//! # Admission
-//!
-//! The header says during which boot a segment was created; if the machine was booted since, the
-//! first process that opens it for writing *admits* it, alone ([`crate::liveness::admission_lock`]): with the
-//! right digest as it is; else, as the builder says, not at all, what passes a
-//! check ([`salvage`]), or nothing. What belonged to processes of the former boot, locks and
-//! participant slots, is blotted out in any case. Last of all the boot for which it was
-//! admitted is recorded; who dies before that leaves the work to the next one. That record need
-//! not reach the disk: after the next crash, another boot is asked for anyway.
-//!
-//! A reader cannot admit anything. It opens a segment whose digest fits, and else says that a
-//! writer has to come first.
-//!
-//! # Not promised
-//!
-//! Without a fitting digest any entry may be missing, or old. What [`salvage`] keeps has a key
-//! that belongs where it is; a *value* can only be checked by its type, and may be one that the
-//! key had before, or a mixture, if the machine died while it was being replaced.
-//! Where that matters, values need a checksum of their own. And the boot id tells crashes of
-//! the machine only: a disk that loses pages without one (it was torn out, the file system was shut
-//! down by an error) is not noticed.
+//! [`sync`] stores a digest of the content ([`content`], [`record`]) when all of it is on the disk. The
+//! last writer that leaves does the same ([`close`]). After a crash of the machine, [`admit`] trusts a
+//! segment if its content has that digest, and else does what the builder says ([`salvage`]).
+//! Whoever admits a segment holds the admission lock ([`crate::liveness::admission_lock`]).
 
 mod content;
 mod record;
