@@ -11,7 +11,7 @@ edition = "2024"
 
 [[bin]]
 name = "stack"
-path = "main.rs"
+path = "stack.rs"
 
 [workspace]
 
@@ -23,7 +23,7 @@ fn every_operation_fits_on_a_small_stack_without_optimisation() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stack");
     fs::create_dir_all(&package).unwrap();
-    fs::copy(root.join("tests/stack/main.rs"), package.join("main.rs")).unwrap();
+    fs::copy(root.join("tests/stack/stack.rs"), package.join("stack.rs")).unwrap();
     // The versions of this workspace: these are certainly there.
     fs::copy(root.join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
     let dependency = format!("shmkv = {{ path = {:?} }}\n", root.display().to_string());

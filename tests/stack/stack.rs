@@ -17,7 +17,9 @@ fn main() {
 
 fn all<const N: usize>(stack: usize) {
     let operations: [(&str, fn(&Map<u64, [u64; N]>)); 16] = [
-        ("insert", |map| drop(map.insert(2, [1; N]).unwrap())),
+        ("insert", |map| {
+            let _ = map.insert(2, [1; N]).unwrap();
+        }),
         ("insert over a value", |map| {
             assert!(map.insert(1, [1; N]).unwrap().is_some())
         }),
@@ -32,7 +34,9 @@ fn all<const N: usize>(stack: usize) {
         ("insert_many", |map| {
             assert_eq!(map.insert_many(&vec![(3, [1; N])]).unwrap(), 1)
         }),
-        ("try_insert", |map| drop(map.try_insert(4, [1; N]).unwrap())),
+        ("try_insert", |map| {
+            let _ = map.try_insert(4, [1; N]).unwrap();
+        }),
         ("update", |map| {
             assert!(
                 map.update(&1, |mut value| {
@@ -47,7 +51,7 @@ fn all<const N: usize>(stack: usize) {
             assert!(map.fetch_update(&1, |value| value).unwrap().is_some())
         }),
         ("compare_exchange", |map| {
-            drop(map.compare_exchange(&1, &[1; N], [2; N]).unwrap())
+            let _ = map.compare_exchange(&1, &[1; N], [2; N]).unwrap();
         }),
         ("remove_if", |map| {
             assert!(map.remove_if(&1, |value| value[0] == 7).unwrap().is_none())
@@ -72,7 +76,9 @@ fn all<const N: usize>(stack: usize) {
             .unwrap();
         let first: Map<u64, [u64; N]> = Map::builder().open(scratch.as_str()).unwrap();
         map.segment().remove().unwrap();
-        on_stack(64 << 20, || drop(first.insert(1, [1; N]).unwrap()));
+        on_stack(64 << 20, || {
+            let _ = first.insert(1, [1; N]).unwrap();
+        });
         on_stack(stack, || operation(&map));
     }
     let operations: [(&str, fn(&Cache<u64, [u64; N]>)); 8] = [
@@ -82,10 +88,10 @@ fn all<const N: usize>(stack: usize) {
             assert!(cache.read_only().get(&1).unwrap().is_some())
         }),
         ("get_or_insert_with, a miss", |cache| {
-            drop(cache.get_or_insert_with(&9, || [1; N]).unwrap())
+            let _ = cache.get_or_insert_with(&9, || [1; N]).unwrap();
         }),
         ("get_or_insert_with, a hit", |cache| {
-            drop(cache.get_or_insert_with(&1, || [1; N]).unwrap())
+            let _ = cache.get_or_insert_with(&1, || [1; N]).unwrap();
         }),
         ("get_or_insert_option_with", |cache| {
             assert!(
