@@ -6,11 +6,13 @@
 
 mod commands;
 mod failure;
+mod hangup;
 mod interrupt;
 mod open;
 mod output;
 mod process;
 mod progress;
+mod table;
 mod text;
 mod top;
 

@@ -5,8 +5,10 @@ mod support;
 
 mod commands;
 mod failures;
+mod hangup;
 mod holder;
 mod shmkv;
 mod terminal;
 mod transcript;
 mod transfer;
+mod widths;
