@@ -55,8 +55,9 @@ impl Rm {
             let writers = living(map.participants());
             if !writers.is_empty() {
                 return Err(Failure::new(format!(
-                    "{segment} is in use by {}: stop them, or say --force",
-                    names(&writers)
+                    "{segment} is in use by {}: {}",
+                    names(&writers),
+                    advice(&writers)
                 )));
             }
         }
@@ -73,17 +74,27 @@ pub(crate) fn living(participants: Vec<Participant>) -> Vec<Participant> {
 
 /// Who they are.
 pub(crate) fn names(writers: &[Participant]) -> String {
-    let name = |writer: &Participant| match writer.owner.pid() {
-        Some(pid) => match process::command(pid) {
-            Some(command) => format!("{command} (process {pid})"),
-            None => format!("process {pid} (of another pid namespace, or gone)"),
-        },
-        None => "a process that is not on record".to_owned(),
-    };
     const SHOWN: usize = 4;
+    let name = |writer: &Participant| process::who(&writer.owner);
     let mut names: Vec<String> = writers.iter().take(SHOWN).map(name).collect();
     if writers.len() > SHOWN {
         names.push(format!("{} more", writers.len() - SHOWN));
     }
     names.join(", ")
+}
+
+/// What can be done about them: nobody is asked to stop a process that has another number here.
+fn advice(writers: &[Participant]) -> &'static str {
+    let is_ours =
+        |writer: &Participant| process::is_of_our_pid_namespace(&writer.owner) == Some(true);
+    let ours = writers.iter().filter(|writer| is_ours(writer)).count();
+    match (ours, writers.len()) {
+        (1, 1) => "stop it first, or say --force",
+        (ours, all) if ours == all => "stop them first, or say --force",
+        (0, _) => {
+            "it can only be stopped where it runs (in its container, say); --force removes the \
+             name, and who has the segment open keeps it"
+        }
+        _ => "stop them first, each where it runs, or say --force",
+    }
 }

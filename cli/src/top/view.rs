@@ -313,13 +313,16 @@ impl Chart<'_> {
 fn writer_lines(live: &Live) -> Vec<String> {
     let line = |owner: &shmkv::process::OwnerInfo| {
         let pid = owner.pid().map_or("-".to_owned(), |pid| pid.to_string());
-        let command = owner.pid().and_then(process::command);
+        let program = match process::is_of_our_pid_namespace(owner) {
+            Some(false) => "in another pid namespace".to_owned(),
+            _ => process::program(owner).unwrap_or_default(),
+        };
         let state = match owner.liveness() {
             Life::Alive => "",
             Life::Dead => " dead",
             Life::Unknown => " ?",
         };
-        format!("{pid:>7} {}{state}", command.unwrap_or_default())
+        format!("{pid:>7} {program}{state}")
     };
     live.participants.iter().map(|it| line(&it.owner)).collect()
 }

@@ -7,6 +7,8 @@ mod commands;
 mod failures;
 mod hangup;
 mod holder;
+mod leftovers;
+mod namespaces;
 mod shmkv;
 mod terminal;
 mod transcript;
