@@ -126,7 +126,15 @@ pub use map::{Map, ReadOnlyMap};
 pub use schema::Schema;
 pub use segment::Segment;
 pub use shmkv_derive::{Schema, record};
-pub use store::error::{OpenError, ReadError, WriteError};
+pub use store::check::{CheckReport, Problem, Severity};
+pub use store::correct::{Corrections, Keys};
+pub use store::error::{
+    CompareExchange, IterError, OpenError, ReadError, SweepError, TryInsert, WriteError,
+};
+pub use store::recover::{Finding, RecoveryAction, RecoveryReport};
+pub use store::restart::{CrashPolicy, DropReason, DroppedEntry, SalvageReport, SyncOutcome};
+pub use sys::huge::HugePages;
+pub use types::integer::Integer;
 pub use types::{Bytes, Key, Str, Value};
 #[doc(hidden)]
 pub use zerocopy;

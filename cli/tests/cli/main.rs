@@ -10,6 +10,7 @@ mod holder;
 mod leftovers;
 mod namespaces;
 mod shmkv;
+mod soundness;
 mod terminal;
 mod transcript;
 mod transfer;
