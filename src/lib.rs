@@ -97,6 +97,7 @@ pub mod types;
 /// Comparing a segment with what the protocol promises, and releasing what dead processes hold.
 pub mod check {
     pub use crate::store::check::{CheckReport, Problem, Severity};
+    pub use crate::store::correct::{Corrections, Keys};
     pub use crate::store::recover::{Finding, RecoveryAction, RecoveryReport};
 }
 
@@ -126,15 +127,7 @@ pub use map::{Map, ReadOnlyMap};
 pub use schema::Schema;
 pub use segment::Segment;
 pub use shmkv_derive::{Schema, record};
-pub use store::check::{CheckReport, Problem, Severity};
-pub use store::correct::{Corrections, Keys};
-pub use store::error::{
-    CompareExchange, IterError, OpenError, ReadError, SweepError, TryInsert, WriteError,
-};
-pub use store::recover::{Finding, RecoveryAction, RecoveryReport};
-pub use store::restart::{CrashPolicy, DropReason, DroppedEntry, SalvageReport, SyncOutcome};
-pub use sys::huge::HugePages;
-pub use types::integer::Integer;
+pub use store::error::{OpenError, ReadError, WriteError};
 pub use types::{Bytes, Key, Str, Value};
 #[doc(hidden)]
 pub use zerocopy;

@@ -35,7 +35,7 @@ impl Interrupt {
     }
 
     /// As [`catch`](Self::catch), for a command that can wait for ever in a system call (a terminal
-    /// or a pipe that takes nothing, input that does not come). If it has not expired soon
+    /// or a pipe that takes nothing, input that does not come). If it goes on for long
     /// after the signal, another thread does what is in `last` and ends the program.
     pub(crate) fn catch_or_end(last: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let interrupt = Self::catch()?;

@@ -9,8 +9,8 @@ use nix::unistd::{Gid, Group, Uid, User};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use rustix::time::{ClockId, clock_gettime};
+use shmkv::process::{Liveness as Life, OwnerInfo};
 use shmkv::segment::SegmentId;
-use shmkv::{Liveness as Life, OwnerInfo};
 
 use crate::text::one_line;
 
@@ -217,7 +217,7 @@ impl Mapped {
                         found.hidden.push(metadata.uid());
                     }
                 }
-                // It has expired meanwhile.
+                // The process is gone meanwhile.
                 Err(_) => {}
             }
         }

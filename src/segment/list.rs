@@ -93,7 +93,7 @@ fn first_word(dir: impl std::os::fd::AsFd, name: &str) -> Option<u64> {
     (read == word.len()).then(|| u64::from_ne_bytes(word))
 }
 
-/// The System V segments that begin with the mark of a creation that has not expired.
+/// The System V segments that begin with the mark of a creation that is not complete.
 pub(super) fn unfinished() -> io::Result<Vec<Segment>> {
     Ok(sysv_of(sysv_table::rows()?, super::sysv::BUILDING))
 }

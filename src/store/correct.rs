@@ -101,7 +101,7 @@ fn look<S: Shape>(table: &Table<'_, S>, index: u64) -> Seen {
         let state = bucket.read_begin();
         for slot in state.occupied() {
             let hash = table.hash_of(bucket.load_key(slot, buffer.words()));
-            let Some(secondary) = table.alternate(hash, index) else {
+            let Some(other) = table.alternate(hash, index) else {
                 seen.misplaced = true;
                 continue;
             };
@@ -109,7 +109,7 @@ fn look<S: Shape>(table: &Table<'_, S>, index: u64) -> Seen {
                 seen.wrong.push(slot);
             }
             let primary = hash.primary(table.buckets());
-            if index != primary && index != secondary {
+            if index != primary && index != other {
                 seen.counted.push((primary, hash.class()));
             }
         }
@@ -126,22 +126,22 @@ fn correct_tag<S: Shape>(table: &Table<'_, S>, token: Token, index: u64, slot: S
     let mut buffer = table.shape().key_buffer();
     let view = table.bucket(index);
     let hash = table.hash_of(view.load_key(slot, buffer.words()));
-    let Some(secondary) = table.alternate(hash, index) else {
+    let Some(other) = table.alternate(hash, index) else {
         return false;
     };
     let lock = |bucket| table.bucket(bucket).try_lock(token, LOCK_SPINS).ok();
-    let Some(first) = lock(index.min(secondary)) else {
+    let Some(first) = lock(index.min(other)) else {
         return false;
     };
-    let second = match index == secondary {
+    let second = match index == other {
         true => None,
-        false => match lock(index.max(secondary)) {
+        false => match lock(index.max(other)) {
             Some(second) => Some(second),
             None => return false,
         },
     };
     let (here, there) = match &second {
-        Some(second) if index < secondary => (&first, Some(second)),
+        Some(second) if index < other => (&first, Some(second)),
         Some(second) => (second, Some(&first)),
         None => (&first, None),
     };
@@ -151,10 +151,10 @@ fn correct_tag<S: Shape>(table: &Table<'_, S>, token: Token, index: u64, slot: S
         return false;
     }
     let is_there = |search| matches!(search, Search::Found(_));
-    let is_elsewhere = is_there(here.search(hash.tag(), key))
+    let has_newer_copy = is_there(here.search(hash.tag(), key))
         || there.is_some_and(|there| is_there(there.search(hash.tag(), key)));
     // A newer entry of the same key is found, and this one must not be.
-    if is_elsewhere {
+    if has_newer_copy {
         return false;
     }
     here.set_tag(slot, hash.tag());

@@ -2,7 +2,8 @@
 
 use clap::Args;
 use serde_json::json;
-use shmkv::{FormatError, OpenError, Segment};
+use shmkv::format::FormatError;
+use shmkv::{OpenError, Segment};
 
 use super::findings::Findings;
 use crate::failure::{ExitStatus, Failure, Outcome};

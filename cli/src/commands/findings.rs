@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use shmkv::{
-    CheckReport as Checked, HeldLock, Liveness as Life, Problem, ReadOnlyDynMap, Segment, Severity,
-};
+use shmkv::check::{CheckReport as Checked, Problem, Severity};
+use shmkv::dynamic::HeldLock;
+use shmkv::process::Liveness as Life;
+use shmkv::{ReadOnlyDynMap, Segment};
 
 use super::scan::{Seen, walk};
 use crate::failure::{ExitStatus, Outcome};

@@ -5,8 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use serde_json::{Value, json};
+use shmkv::process::Liveness as Life;
 use shmkv::segment::{OpenState, SegmentId};
-use shmkv::{DynMap, Liveness as Life, Segment, SegmentError, SegmentMetadata, SegmentOptions};
+use shmkv::segment::{SegmentError, SegmentMetadata, SegmentOptions};
+use shmkv::{DynMap, Segment};
 
 use super::rm::names;
 use crate::failure::{ExitStatus, Outcome, complain};
@@ -50,7 +52,7 @@ pub(crate) struct Gc {
 enum Candidate {
     /// A segment.
     Segment(Segment),
-    /// A file of a creation that has not expired, under its temporary name.
+    /// A file of a creation that is not complete, under its temporary name.
     Temporary(Segment),
     /// A System V segment whose creation is not complete.
     Unfinished(Segment),

@@ -2,7 +2,9 @@
 
 use clap::Args;
 use serde_json::json;
-use shmkv::{CrashPolicy, DynMap, Keys, Segment};
+use shmkv::check::Keys;
+use shmkv::restart::CrashPolicy;
+use shmkv::{DynMap, Segment};
 
 use super::findings::Findings;
 use crate::failure::{ExitStatus, Failure, Outcome};

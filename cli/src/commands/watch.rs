@@ -44,7 +44,7 @@ impl Watch {
             let now = match map.get(&key) {
                 Ok(now) => now,
                 // Somebody writes there all the time: it will be seen the next time.
-                Err(shmkv::DynError::Read(_)) => {
+                Err(shmkv::dynamic::DynError::Read(_)) => {
                     streams.pause(self.interval)?;
                     continue;
                 }

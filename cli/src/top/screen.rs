@@ -4,7 +4,7 @@
 //! - A panic: the hook that ratatui installs restores before the message is printed.
 //! - SIGTERM, SIGHUP, SIGINT, SIGQUIT: set a flag, which the loop sees within 50 ms. Should
 //!   it be stuck (the terminal takes no output any more), another thread restores and ends.
-//! - The terminal goes to its secondary bucket: that ends the loop like SIGHUP.
+//! - The terminal is closed: that ends the loop like SIGHUP.
 //! - SIGBUS (a segment was shortened while we looked at it): nothing of ours can go on after that,
 //!   so the handler itself restores, with system calls alone, and lets the signal have its way.
 

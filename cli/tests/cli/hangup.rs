@@ -57,32 +57,32 @@ fn until_written(pty: &mut Pty, wanted: &str) {
 const SHELLS: [&str; 2] = ["exec", "trap '' HUP; exec"];
 
 #[test]
-fn top_ends_when_its_terminal_goes_away() {
+fn top_ends_when_its_terminal_is_closed() {
     let scratch = Scratch::shm();
     create(scratch.segment(), "u64", "u64", "100");
     let name = scratch.segment().to_string();
     for begin in SHELLS {
         for keys in ["", "p"] {
-            let (mut child, mut pty) = on_terminal(&format!("{read_begin} $0 top $1"), &name);
+            let (mut child, mut pty) = on_terminal(&format!("{begin} $0 top $1"), &name);
             until_written(&mut pty, &name);
             std::io::Write::write_all(&mut pty, keys.as_bytes()).unwrap();
             drop(pty);
-            let status = end_of(&mut child, &format!("{read_begin} {keys}"));
-            assert_ne!(status.code(), Some(101), "{read_begin}: no panic");
-            assert!(!status.success(), "{read_begin}: {status}");
+            let status = end_of(&mut child, &format!("{begin} {keys}"));
+            assert_ne!(status.code(), Some(101), "{begin}: no panic");
+            assert!(!status.success(), "{begin}: {status}");
         }
     }
 }
 
 #[test]
-fn watch_ends_when_its_terminal_goes_away_though_nothing_changes() {
+fn watch_ends_when_its_terminal_is_closed_though_nothing_changes() {
     let scratch = Scratch::shm();
     create(scratch.segment(), "u64", "u64", "100");
     let name = scratch.segment().to_string();
     for begin in SHELLS {
         for redirection in ["", "> /dev/null"] {
             // The terminal's end is seen on stdin as well.
-            let script = format!("{read_begin} $0 watch $1 1 {redirection}");
+            let script = format!("{begin} $0 watch $1 1 {redirection}");
             let (mut child, mut pty) = on_terminal(&script, &name);
             match redirection {
                 "" => until_written(&mut pty, "absent"),
