@@ -4,6 +4,7 @@
 //! (`check`), or did not find it (`get`); 2: could not run. Segments are mapped read-only
 //! unless a command changes them.
 
+mod advice;
 mod commands;
 mod failure;
 mod hangup;

@@ -41,6 +41,29 @@ fn escape_but(text: &str, is_allowed: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// Text with its lines broken between words, so that they fit into so many columns of a terminal. 0
+/// stands for no limit. A word that does not fit stays whole.
+pub(crate) fn wrap(text: &str, columns: usize) -> Cow<'_, str> {
+    let width = unicode_width::UnicodeWidthStr::width;
+    if columns == 0 || text.lines().all(|line| width(line) <= columns) {
+        return Cow::Borrowed(text);
+    }
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let mut current = String::new();
+        for word in line.split(' ') {
+            if !current.is_empty() && width(&*current) + 1 + width(word) > columns {
+                lines.push(std::mem::take(&mut current));
+            } else if !current.is_empty() {
+                current.push(' ');
+            }
+            current.push_str(word);
+        }
+        lines.push(current);
+    }
+    Cow::Owned(lines.join("\n"))
+}
+
 /// Bytes with a binary unit: `24.3 MiB`.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -129,6 +152,17 @@ mod tests {
         assert!(!shown.contains(is_unprintable));
         assert!(escape(hostile).contains('\n'));
         assert!(matches!(escape("Grüße, 世界"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        let text = "one two three\nfour 世界世界 five-and-a-half";
+        assert_eq!(wrap(text, 0), text);
+        assert_eq!(wrap(text, 40), text);
+        assert_eq!(
+            wrap(text, 10),
+            "one two\nthree\nfour\n世界世界\nfive-and-a-half"
+        );
     }
 
     #[test]

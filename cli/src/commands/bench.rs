@@ -124,15 +124,14 @@ impl Bench {
         map: &Map<[u64; K], [u64; V]>,
         guard: &Guard,
     ) -> Outcome<Vec<Measured>> {
-        let about = |error: &dyn std::fmt::Display| Failure::about(&self.segment, error);
+        let about = |error: shmkv::WriteError| Failure::about(&self.segment, error);
         let steps = OPERATIONS.len() as u64 + 1;
         let progress = Progress::new("bench", Some(steps));
         for number in 0..self.entries {
             if number.is_multiple_of(4096) {
                 guard.check()?;
             }
-            map.insert(key(number), [number; V])
-                .map_err(|error| about(&error))?;
+            map.insert(key(number), [number; V]).map_err(about)?;
         }
         progress.set(1, self.entries);
         let mut measured = Vec::new();
@@ -145,12 +144,12 @@ impl Bench {
                 next: self.entries,
             };
             // Warm up, and find out how many fit between two looks at the clock.
-            run.batch(1000).map_err(|error| about(&error))?;
+            run.batch(1000).map_err(about)?;
             let (mut operations, mut spent) = (0_u64, Duration::ZERO);
             while spent < self.time {
                 guard.check()?;
                 let start = Instant::now();
-                run.batch(4096).map_err(|error| about(&error))?;
+                run.batch(4096).map_err(about)?;
                 spent += start.elapsed();
                 operations += 4096;
             }

@@ -11,6 +11,7 @@ use shmkv::segment::{SegmentError, SegmentMetadata, SegmentOptions};
 use shmkv::{DynMap, Segment};
 
 use super::rm::names;
+use crate::advice;
 use crate::failure::{ExitStatus, Outcome, complain};
 use crate::output::Output;
 use crate::process::{self, Mapped};
@@ -197,7 +198,8 @@ impl Gc {
             Ok(map) => map,
             Err(error) => {
                 return Some(format!(
-                    "it cannot be read ({error}); `shmkv rm --force` removes it"
+                    "it cannot be read ({})",
+                    advice::message(segment, &error)
                 ));
             }
         };

@@ -10,6 +10,7 @@ use shmkv::{DynMap, OpenError, ReadOnlyDynMap, Segment};
 
 use super::check::is_damage;
 use super::rm::living;
+use crate::advice;
 use crate::failure::{ExitStatus, Outcome};
 use crate::output::Output;
 use crate::process;
@@ -177,7 +178,7 @@ fn describe(found: &Found) -> Value {
             "writers": living(map.participants()).len(),
             "age_seconds": text::age(map.header().created_at()).as_secs(),
         }),
-        Err(error) => json!({"state": state(error), "error": error.to_string()}),
+        Err(error) => json!({"state": state(error), "error": advice::message(segment, error)}),
     };
     if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
         object.extend(more);

@@ -4,6 +4,7 @@ use clap::Args;
 use shmkv::Segment;
 use shmkv::process::{Liveness as Life, Participant};
 
+use crate::advice;
 use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::open::Global;
 use crate::process;
@@ -46,11 +47,15 @@ impl Rm {
         // Also with --force: what is not there cannot be removed.
         segment.metadata()?;
         if !self.force {
-            let map = global.read(segment).map_err(|failure| match failure {
-                Failure::Message(message) => Failure::Message(format!(
-                    "{message}\n(--force removes it whatever it is, if this user may)"
-                )),
-                other => other,
+            let map = global.try_read(segment).map_err(|error| {
+                let message = advice::message(segment, &error);
+                Failure::new(
+                    match advice::is_ours(&error) || message.contains("--force") {
+                        true => message,
+                        // It is not for us to say that somebody's file may go.
+                        false => format!("{message}; nothing was removed"),
+                    },
+                )
             })?;
             let writers = living(map.participants());
             if !writers.is_empty() {
