@@ -26,7 +26,9 @@ pub(crate) trait Advice {
 /// The whole message about a segment, which is named once at least.
 pub(crate) fn message(segment: &Segment, error: &(impl Advice + ?Sized)) -> String {
     let (name, message) = (segment.to_string(), error.tell(&in_shell(segment)));
-    match message.contains(&name) {
+    // A name in a command that is to be run does not say what this is about.
+    let prose = message.split('`').step_by(2);
+    match prose.into_iter().any(|part| part.contains(&name)) {
         true => message,
         false => format!("{name}: {message}"),
     }
@@ -45,10 +47,15 @@ pub(crate) fn in_shell(segment: &Segment) -> String {
 /// Whether what cannot be opened is a segment of ours all the same, so that `rm --force` is for it.
 pub(crate) fn is_ours(error: &OpenError) -> bool {
     match error {
-        OpenError::Header(error) => !matches!(
+        OpenError::Header(error) => matches!(
             error,
-            FormatError::TooShort { .. } | FormatError::BadMagic { .. }
+            FormatError::WrongEndianness { .. }
+                | FormatError::WrongVersion { .. }
+                | FormatError::BadChecksum { .. }
+                | FormatError::Truncated { .. }
         ),
+        // Its header is whole, and not of our making.
+        OpenError::Schema { .. } | OpenError::SizeContradiction { .. } => false,
         OpenError::Segment(error) => matches!(
             error,
             SegmentError::NotReady { .. } | SegmentError::Abandoned { .. }
@@ -86,17 +93,32 @@ impl Advice for OpenError {
                 asked,
                 found,
             } => format!(
-                "{segment} exists with {setting} = {found}, {asked} was asked for: ask for that, \
-                 or choose another name"
+                "{segment} exists with {} = {found}, {asked} was asked for: ask for that, or choose \
+                 another name",
+                option(setting)
+            ),
+            Self::TimeOutOfRange { setting, asked } => format!(
+                "{} {asked:?} is out of range: a millisecond to 34 years are possible",
+                option(setting)
             ),
             Self::WrongKind { expected, found } => {
                 format!("{segment} is a {found}, not a {expected}: `shmkv info {segment}` shows it")
             }
-            Self::Schema { .. } | Self::SizeContradiction { .. } => format!(
-                "{self}; nothing can be read from it: `shmkv rm --force {segment}` removes it"
-            ),
             other => other.to_string(),
         }
+    }
+}
+
+/// The option of the command line that is this setting of the library's builder.
+fn option(setting: &'static str) -> &'static str {
+    match setting {
+        "time_to_live" => "--ttl",
+        "time_to_idle" => "--idle",
+        "stale_while_revalidate" => "--stale",
+        "negative_ttl" => "--negative-ttl",
+        "max_capacity" => "--capacity",
+        "statistics" => "--no-statistics",
+        other => other,
     }
 }
 
@@ -119,11 +141,8 @@ impl Advice for FormatError {
                  removes it"
             ),
             Self::Truncated { expected, found } => format!(
-                "it should have {expected} bytes by its header and has {found}: it was truncated, \
-                 and cannot be used any more; `shmkv rm --force {segment}` removes it"
-            ),
-            Self::BadField { .. } | Self::BadSchema { .. } => format!(
-                "{self}; nothing can be read from it: `shmkv rm --force {segment}` removes it"
+                "it has {found} bytes, and {expected} by its header: it was truncated, and cannot be \
+                 used any more; `shmkv rm --force {segment}` removes it"
             ),
             other => other.to_string(),
         }
@@ -300,3 +319,6 @@ impl Advice for String {
         self.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

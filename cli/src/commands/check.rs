@@ -6,6 +6,7 @@ use shmkv::format::FormatError;
 use shmkv::{OpenError, Segment};
 
 use super::findings::Findings;
+use crate::advice;
 use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::open::Global;
 use crate::output::Output;
@@ -65,15 +66,15 @@ impl Check {
     }
 
     fn print_damage(&self, output: &mut Output, error: &FormatError) -> Outcome<()> {
+        let message = advice::message(&self.segment, error);
         if self.json {
             output.document(&json!({
                 "segment": self.segment.to_string(),
                 "sound": false,
-                "damage": error.to_string(),
+                "damage": message,
             }))?;
         } else {
-            let text = format!("{}: {error}\nNOT sound\n", self.segment);
-            output.text(&escape(&text))?;
+            output.text(&escape(&format!("{message}\nNOT sound\n")))?;
         }
         output.flush()
     }

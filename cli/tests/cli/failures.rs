@@ -158,6 +158,70 @@ fn another_programs_file_is_not_touched() {
 }
 
 #[test]
+fn nobody_is_told_to_remove_a_file_that_is_not_ours() {
+    let scratch = Scratch::file();
+    let mut random = Random(29);
+    for len in [0, 1, 1327, 4095, 4096, 5001, 8192, 1 << 20] {
+        let content: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
+        std::fs::write(scratch.path(), &content).unwrap();
+        let name = scratch.segment().to_string();
+        run_all(&name, |words, ran| {
+            println!("{len}: {words:?}");
+            ran.clone().fails(2, &[&name]);
+            for advice in ["remove it", "removes", "--force", "create it"] {
+                assert!(!ran.stderr.contains(advice), "{advice:?}: {ran:#?}");
+            }
+        });
+        let rm = run(&["rm", &name]);
+        rm.fails(2, &["nothing was removed"]);
+        assert_eq!(std::fs::read(scratch.path()).unwrap(), content);
+    }
+}
+
+#[test]
+fn a_segment_without_a_free_writer_slot_says_who_has_them() {
+    let scratch = Scratch::shm();
+    let name = &scratch.segment().to_string();
+    let map: Map<u64, u64> = Map::builder()
+        .capacity(10)
+        .max_writers(1)
+        .create(scratch.segment().clone())
+        .unwrap();
+    map.insert(1, 1).unwrap();
+    for words in [&["set", name, "1", "2"][..], &["repair", name]] {
+        let ran = run(words);
+        let info = format!("`shmkv info {name}`");
+        ran.clone().fails(
+            2,
+            &[name, "1 writer slots", "handles", &info, "--max-writers"],
+        );
+        assert!(!ran.stderr.contains("`max_writers`"), "{ran:#?}");
+    }
+    let info = run(&["info", name]).fine();
+    assert!(
+        info.contains(&format!("process {}", std::process::id())),
+        "{info}"
+    );
+}
+
+#[test]
+fn an_error_is_broken_between_words_on_a_terminal_and_stays_one_line_in_a_pipe() {
+    let scratch = Scratch::shm();
+    let name = &scratch.segment().to_string();
+    let mut get = crate::terminal::Session::start_sized(&["get", name, "1"], 24, 50);
+    assert_eq!(get.end_restored().code(), Some(2));
+    let shown = get.written();
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(
+        lines.len() > 1 && lines.iter().all(|line| line.len() <= 50),
+        "{shown}"
+    );
+    let piped = run(&["get", name, "1"]).stderr;
+    assert_eq!(piped.lines().count(), 1);
+    assert_eq!(lines.join(" "), piped.trim_end());
+}
+
+#[test]
 fn what_is_no_file_is_refused() {
     let scratch = Scratch::file();
     std::fs::create_dir(scratch.path()).unwrap();

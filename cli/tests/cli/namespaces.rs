@@ -123,6 +123,55 @@ fn gc_says_what_it_could_not_list_without_proc() {
 }
 
 #[test]
+fn after_a_crash_of_the_machine_the_command_line_names_its_own_option() {
+    const TEST: &str =
+        "namespaces::after_a_crash_of_the_machine_the_command_line_names_its_own_option";
+    if role().is_some() {
+        let map: Map<u8, u8> = Map::builder().open(given_segment()).unwrap();
+        map.insert(1, 1).unwrap();
+        notify("written");
+        listen();
+        return;
+    }
+    let id = tempfile::NamedTempFile::new().unwrap();
+    let uuid = std::fs::read("/proc/sys/kernel/random/uuid").unwrap();
+    std::fs::write(id.path(), uuid).unwrap();
+    let mount = format!(
+        "mount --bind {} /proc/sys/kernel/random/boot_id && exec \"$0\" \"$@\"",
+        id.path().display()
+    );
+    let other_boot = ["unshare", "-m", "sh", "-c", &mount];
+    if !can(&other_boot) {
+        return;
+    }
+    let scratch = Scratch::file();
+    create(scratch.segment(), "u8", "u8", "10");
+    let name = &scratch.segment().to_string();
+    // In use when the machine went down, as far as another boot can tell.
+    let mut writer = Worker::start(child(TEST, "writer", scratch.segment()));
+    writer.expect("written");
+    writer.kill();
+    drop(writer);
+    let keep = format!("`shmkv repair --after-crash keep {name}`");
+    for words in [
+        &["get", name, "1"][..],
+        &["set", name, "1", "2"],
+        &["repair", name],
+        &["rm", name],
+    ] {
+        let ran = run_in(&other_boot, words);
+        ran.clone()
+            .fails(2, &[name, "when the machine went down", &keep, "discard"]);
+        for of_the_library in ["after_machine_crash", "after_crash", "open it"] {
+            assert!(!ran.stderr.contains(of_the_library), "{ran:#?}");
+        }
+    }
+    // What it says can be done.
+    run_in(&other_boot, &["repair", "--after-crash", "keep", name]).fine();
+    assert_eq!(run_in(&other_boot, &["get", name, "1"]).fine(), "1\n");
+}
+
+#[test]
 fn nobody_is_asked_to_stop_a_process_that_has_another_number_here() {
     const TEST: &str = "namespaces::nobody_is_asked_to_stop_a_process_that_has_another_number_here";
     if role().is_some() {
