@@ -20,12 +20,12 @@ use crate::text;
 /// An error that can be told to the user of a command.
 pub(crate) trait Advice {
     /// What is wrong, and what to do next. `segment` is the name as it is written in a shell.
-    fn tell(&self, segment: &str) -> String;
+    fn advise(&self, segment: &str) -> String;
 }
 
 /// The whole message about a segment, which is named once at least.
 pub(crate) fn message(segment: &Segment, error: &(impl Advice + ?Sized)) -> String {
-    let (name, message) = (segment.to_string(), error.tell(&in_shell(segment)));
+    let (name, message) = (segment.to_string(), error.advise(&in_shell(segment)));
     // A name in a command that is to be run does not say what this is about.
     let prose = message.split('`').step_by(2);
     match prose.into_iter().any(|part| part.contains(&name)) {
@@ -65,10 +65,10 @@ pub(crate) fn is_ours(error: &OpenError) -> bool {
 }
 
 impl Advice for OpenError {
-    fn tell(&self, segment: &str) -> String {
+    fn advise(&self, segment: &str) -> String {
         match self {
-            Self::Segment(error) => error.tell(segment),
-            Self::Header(error) => error.tell(segment),
+            Self::Segment(error) => error.advise(segment),
+            Self::Header(error) => error.advise(segment),
             Self::MachineCrash { synced_at, .. } => {
                 let synced = match synced_at {
                     Some(at) => format!("{} ago", text::duration(text::age(*at))),
@@ -123,7 +123,7 @@ fn option(setting: &'static str) -> &'static str {
 }
 
 impl Advice for FormatError {
-    fn tell(&self, segment: &str) -> String {
+    fn advise(&self, segment: &str) -> String {
         match self {
             Self::TooShort { needed, found } => format!(
                 "{segment} has {found} bytes, a header takes {needed}: it is not a segment of \
@@ -150,7 +150,7 @@ impl Advice for FormatError {
 }
 
 impl Advice for SegmentError {
-    fn tell(&self, segment: &str) -> String {
+    fn advise(&self, segment: &str) -> String {
         match self {
             Self::ForeignOwner {
                 expected, found, ..
@@ -211,7 +211,7 @@ impl Advice for SegmentError {
 }
 
 impl Advice for WriteError {
-    fn tell(&self, segment: &str) -> String {
+    fn advise(&self, segment: &str) -> String {
         match self {
             Self::Full { capacity } => format!(
                 "no room for another key: {segment} was created for {capacity} entries; delete \
@@ -228,8 +228,8 @@ impl Advice for WriteError {
                  {segment}` tells more",
                 process::who(owner)
             ),
-            Self::Register(error) => error.tell(segment),
-            Self::InvalidValue => ReadError::InvalidValue.tell(segment),
+            Self::Register(error) => error.advise(segment),
+            Self::InvalidValue => ReadError::InvalidValue.advise(segment),
             Self::Corrupted { bucket } => format!(
                 "bucket {bucket} is damaged, some process wrote other bytes into {segment} than it \
                  may: see `shmkv check {segment}`, then `shmkv repair {segment}`"
@@ -240,7 +240,7 @@ impl Advice for WriteError {
 }
 
 impl Advice for ReadError {
-    fn tell(&self, segment: &str) -> String {
+    fn advise(&self, segment: &str) -> String {
         match self {
             Self::InvalidValue => format!(
                 "the stored bytes are not a valid value of the type, some process wrote others \
@@ -252,7 +252,7 @@ impl Advice for ReadError {
 }
 
 impl Advice for RegisterError {
-    fn tell(&self, segment: &str) -> String {
+    fn advise(&self, segment: &str) -> String {
         match self {
             Self::NoFreeSlot { slots, .. } => format!(
                 "all {slots} writer slots of {segment} are taken by handles of processes that are \
@@ -265,37 +265,37 @@ impl Advice for RegisterError {
 }
 
 impl Advice for IterError {
-    fn tell(&self, segment: &str) -> String {
+    fn advise(&self, segment: &str) -> String {
         match self {
             Self::Lagged => "others moved more entries meanwhile than a walk can keep track of: \
                              run it again when less is written"
                 .to_owned(),
-            Self::Read(error) => error.tell(segment),
+            Self::Read(error) => error.advise(segment),
             other => other.to_string(),
         }
     }
 }
 
 impl Advice for SweepError {
-    fn tell(&self, segment: &str) -> String {
+    fn advise(&self, segment: &str) -> String {
         match self {
-            Self::Iter(error) => error.tell(segment),
-            Self::Write(error) => error.tell(segment),
+            Self::Iter(error) => error.advise(segment),
+            Self::Write(error) => error.advise(segment),
             other => other.to_string(),
         }
     }
 }
 
 impl Advice for DynError {
-    fn tell(&self, segment: &str) -> String {
+    fn advise(&self, segment: &str) -> String {
         match self {
             Self::Invalid { part, reason } => format!(
                 "the stored {part} is invalid ({reason}), some process wrote other bytes into \
                  {segment} than its types allow: `shmkv repair {segment}` removes such entries"
             ),
-            Self::Read(error) => error.tell(segment),
-            Self::Write(error) => error.tell(segment),
-            Self::Iter(error) => error.tell(segment),
+            Self::Read(error) => error.advise(segment),
+            Self::Write(error) => error.advise(segment),
+            Self::Iter(error) => error.advise(segment),
             other => other.to_string(),
         }
     }
@@ -303,19 +303,19 @@ impl Advice for DynError {
 
 /// What has no advice of ours.
 impl Advice for &dyn Display {
-    fn tell(&self, _: &str) -> String {
+    fn advise(&self, _: &str) -> String {
         self.to_string()
     }
 }
 
 impl Advice for InvalidValue {
-    fn tell(&self, _: &str) -> String {
+    fn advise(&self, _: &str) -> String {
         self.to_string()
     }
 }
 
 impl Advice for String {
-    fn tell(&self, _: &str) -> String {
+    fn advise(&self, _: &str) -> String {
         self.clone()
     }
 }

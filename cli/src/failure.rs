@@ -54,8 +54,8 @@ impl Failure {
     /// An error that names its segment itself.
     pub(crate) fn segment(error: SegmentError) -> Self {
         Self::Message(match named_by(&error) {
-            Some(segment) => error.tell(&advice::in_shell(segment)),
-            None => error.tell(NO_NAME),
+            Some(segment) => error.advise(&advice::in_shell(segment)),
+            None => error.advise(NO_NAME),
         })
     }
 
@@ -123,13 +123,13 @@ impl From<SegmentError> for Failure {
 
 impl From<DynError> for Failure {
     fn from(error: DynError) -> Self {
-        Self::Message(error.tell(NO_NAME))
+        Self::Message(error.advise(NO_NAME))
     }
 }
 
 impl From<RegisterError> for Failure {
     fn from(error: RegisterError) -> Self {
-        Self::Message(error.tell(NO_NAME))
+        Self::Message(error.advise(NO_NAME))
     }
 }
 

@@ -148,6 +148,9 @@ fn start_ticks(stat: &str) -> Option<u64> {
 /// The processes that can be seen from here, by number and, if it can be had, by name.
 pub(crate) fn list(pids: &[u32]) -> String {
     const SHOWN: usize = 4;
+    if !proc_is_ours() {
+        return "a process of another pid namespace".to_owned();
+    }
     let name = |pid: &u32| match command(*pid) {
         Some(command) => format!("{command} (process {pid})"),
         None => format!("process {pid}"),

@@ -389,7 +389,7 @@ fn faults(message: &str, is_program_at_fault: bool) -> Vec<String> {
         let error = match words[..] {
             [_, name] => match Cli::command().find_subcommand(name) {
                 Some(_) => None,
-                None => Some("there is none".to_owned()),
+                None => Some("it does not exist".to_owned()),
             },
             _ => Cli::try_parse_from(&words).err().map(|it| it.to_string()),
         };

@@ -11,7 +11,7 @@ use shmkv::{DynMap, OpenError, ReadOnlyDynMap, Segment};
 use super::check::is_damage;
 use super::rm::living;
 use crate::advice;
-use crate::failure::{ExitStatus, Outcome};
+use crate::failure::{ExitStatus, Outcome, complain};
 use crate::output::Output;
 use crate::process;
 use crate::table::{Column, Table};
@@ -48,6 +48,9 @@ impl Ls {
         let mut segments = Segment::list()?;
         for directory in &self.directories {
             segments.extend(Segment::list_directory(directory)?);
+        }
+        if let Err(error) = std::fs::File::open("/proc/sysvipc/shm") {
+            complain(&format!("System V segments cannot be listed: {error}"));
         }
         let found: Vec<Found> = segments.into_iter().filter_map(look).collect();
         let mut output = Output::new();

@@ -99,6 +99,23 @@ fn top_shows_the_column_that_it_sorts_by_however_narrow_it_is() {
 }
 
 #[test]
+fn top_says_why_a_segment_cannot_be_shown() {
+    let segments = Named::new("some-store");
+    let [one, two] = segments.names();
+    // Its header no longer adds up.
+    let path = format!("/dev/shm/{}", one.strip_prefix("shm:").unwrap());
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0xEE], 130).unwrap();
+    let mut top = Session::start_sized(&["top"], 24, 80);
+    top.until("both", |it| {
+        let is_damaged = |line: &str| line.starts_with(&one) && line.contains("damaged");
+        it.lines().any(is_damaged) && it.contains(&two)
+    });
+    top.press("q");
+    assert!(top.end_restored().success());
+}
+
+#[test]
 fn top_explains_its_keys_and_goes_on() {
     let scratch = Scratch::shm();
     create(scratch.segment(), "u64", "u64", "10");
