@@ -84,6 +84,7 @@ pub mod types;
 /// Comparing a segment with what the protocol promises, and releasing what dead processes hold.
 pub mod check {
     pub use crate::store::check::{CheckReport, Problem, Severity};
+    pub use crate::store::correct::{Corrections, Keys};
     pub use crate::store::recover::{Finding, RecoveryAction, RecoveryReport};
 }
 

@@ -1,7 +1,6 @@
 //! How a command ends: what it says, and with which exit code.
 
-use std::fmt::Display;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use shmkv::dynamic::DynError;
@@ -9,7 +8,8 @@ use shmkv::process::RegisterError;
 use shmkv::segment::SegmentError;
 use shmkv::{OpenError, Segment};
 
-use crate::text::escape;
+use crate::advice::{self, Advice};
+use crate::text::{escape, wrap};
 
 /// A command that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,42 +41,22 @@ impl Failure {
         Self::Message(message.into())
     }
 
-    /// An error about a segment, which is named once.
-    pub(crate) fn about(segment: &Segment, error: impl Display) -> Self {
-        let (name, message) = (segment.to_string(), error.to_string());
-        match message.contains(&name) {
-            true => Self::Message(message),
-            false => Self::Message(format!("{name}: {message}")),
-        }
+    /// An error about a segment, with what to do next.
+    pub(crate) fn about(segment: &Segment, error: impl Advice) -> Self {
+        Self::Message(advice::message(segment, &error))
     }
 
-    /// An error of opening, with advice for a command line instead of a program.
+    /// An error of opening, likewise.
     pub(crate) fn opening(segment: &Segment, error: OpenError) -> Self {
-        match error {
-            OpenError::Segment(error) => Self::segment(error),
-            error => Self::about(segment, error),
-        }
+        Self::about(segment, error)
     }
 
-    /// Likewise.
+    /// An error that names its segment itself.
     pub(crate) fn segment(error: SegmentError) -> Self {
-        match error {
-            SegmentError::ForeignOwner {
-                segment,
-                expected,
-                found,
-            } => Self::Message(format!(
-                "{segment} belongs to uid {found}, not to uid {expected} who runs this: if that \
-                 user is to be trusted with it, say --any-owner"
-            )),
-            SegmentError::NotFound { segment } => Self::Message(format!(
-                "{segment} does not exist: `shmkv ls` shows what does, `shmkv create` makes a new one"
-            )),
-            SegmentError::AlreadyExists { segment } => Self::Message(format!(
-                "{segment} exists already: choose another name, or remove it first with `shmkv rm`"
-            )),
-            error => Self::Message(error.to_string()),
-        }
+        Self::Message(match named_by(&error) {
+            Some(segment) => error.advise(&advice::in_shell(segment)),
+            None => error.advise(NO_NAME),
+        })
     }
 
     /// Tells the user; the exit code.
@@ -100,7 +80,12 @@ impl Failure {
 /// Says something on stderr. If nobody can hear it, so be it.
 pub(crate) fn complain(message: &str) {
     use std::io::Write as _;
-    let _ = writeln!(io::stderr().lock(), "shmkv: {}", escape(message));
+    let message = format!("shmkv: {}", escape(message));
+    let columns = match io::stderr().is_terminal() {
+        true => rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col.into()),
+        false => 0,
+    };
+    let _ = writeln!(io::stderr().lock(), "{}", wrap(&message, columns));
 }
 
 impl From<ExitStatus> for ExitCode {
@@ -138,12 +123,39 @@ impl From<SegmentError> for Failure {
 
 impl From<DynError> for Failure {
     fn from(error: DynError) -> Self {
-        Self::Message(error.to_string())
+        Self::Message(error.advise(NO_NAME))
     }
 }
 
 impl From<RegisterError> for Failure {
     fn from(error: RegisterError) -> Self {
-        Self::Message(error.to_string())
+        Self::Message(error.advise(NO_NAME))
+    }
+}
+
+/// Stands where the name of the segment is not known.
+const NO_NAME: &str = "SEGMENT";
+
+/// The segment that an error is about, if it says so.
+fn named_by(error: &SegmentError) -> Option<&Segment> {
+    match error {
+        SegmentError::AlreadyExists { segment }
+        | SegmentError::NotFound { segment }
+        | SegmentError::PermissionDenied { segment, .. }
+        | SegmentError::NotRegular { segment, .. }
+        | SegmentError::ForeignOwner { segment, .. }
+        | SegmentError::TooSmall { segment, .. }
+        | SegmentError::TooLarge { segment, .. }
+        | SegmentError::OddLength { segment, .. }
+        | SegmentError::NoSpace { segment, .. }
+        | SegmentError::Holes { segment, .. }
+        | SegmentError::NotReady { segment, .. }
+        | SegmentError::Abandoned { segment, .. }
+        | SegmentError::Incoherent { segment, .. }
+        | SegmentError::NotCurrent { segment, .. }
+        | SegmentError::DescriptorAccess { segment, .. }
+        | SegmentError::Unstable { segment }
+        | SegmentError::Unsupported { segment, .. } => Some(segment),
+        _ => None,
     }
 }

@@ -4,13 +4,16 @@
 //! (`check`), or did not find it (`get`); 2: could not run. Segments are mapped read-only
 //! unless a command changes them.
 
+mod advice;
 mod commands;
 mod failure;
+mod hangup;
 mod interrupt;
 mod open;
 mod output;
 mod process;
 mod progress;
+mod table;
 mod text;
 mod top;
 

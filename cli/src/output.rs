@@ -26,6 +26,15 @@ impl Output {
         self.is_terminal
     }
 
+    /// How many columns the terminal has. `None` if it is none, or does not know.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        if !self.is_terminal {
+            return None;
+        }
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+        Some(size.ws_col.into()).filter(|&columns| columns > 0)
+    }
+
     /// Text of ours, in which other people's text has been escaped.
     pub(crate) fn text(&mut self, text: &str) -> Outcome<()> {
         Ok(self.put(text.as_bytes())?)

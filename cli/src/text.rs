@@ -1,11 +1,10 @@
-//! Text for people: nothing that a terminal would act on, numbers with units, tables.
+//! Text for people: nothing that a terminal would act on, numbers with units.
 //!
 //! Names of segments, names of processes and the content of entries are other people's text.
 //! A control sequence among them could move the cursor, set the title of the window, or make
 //! one line look like another; so all of it is escaped before it is shown.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 /// Whether a terminal could act on it, or it changes the order or the look of its neighbours.
@@ -40,6 +39,29 @@ fn escape_but(text: &str, is_allowed: impl Fn(char) -> bool) -> Cow<'_, str> {
         }
     }
     Cow::Owned(safe)
+}
+
+/// Text with its lines broken between words, so that they fit into so many columns of a terminal. 0
+/// stands for no limit. A word that does not fit stays whole.
+pub(crate) fn wrap(text: &str, columns: usize) -> Cow<'_, str> {
+    let width = unicode_width::UnicodeWidthStr::width;
+    if columns == 0 || text.lines().all(|line| width(line) <= columns) {
+        return Cow::Borrowed(text);
+    }
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let mut current = String::new();
+        for word in line.split(' ') {
+            if !current.is_empty() && width(&*current) + 1 + width(word) > columns {
+                lines.push(std::mem::take(&mut current));
+            } else if !current.is_empty() {
+                current.push(' ');
+            }
+            current.push_str(word);
+        }
+        lines.push(current);
+    }
+    Cow::Owned(lines.join("\n"))
 }
 
 /// Bytes with a binary unit: `24.3 MiB`.
@@ -115,51 +137,6 @@ pub(crate) fn mode(bits: u32) -> String {
         .collect()
 }
 
-/// Rows under headings, each column as wide as its longest cell.
-pub(crate) struct Table {
-    rows: Vec<Vec<String>>,
-    right: Vec<bool>,
-}
-
-impl Table {
-    /// Headings; those that begin with `>` stand above columns that are flush right.
-    pub(crate) fn new(headings: &[&str]) -> Self {
-        let heading = |text: &&str| text.trim_start_matches('>').to_owned();
-        Self {
-            right: headings.iter().map(|text| text.starts_with('>')).collect(),
-            rows: vec![headings.iter().map(heading).collect()],
-        }
-    }
-
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let cells = cells.into_iter().map(|cell| one_line(&cell).into_owned());
-        self.rows.push(cells.collect());
-    }
-}
-
-impl std::fmt::Display for Table {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.right.len()).map(width).collect();
-        for row in &self.rows {
-            let mut line = String::new();
-            for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                let gap = if i == 0 { "" } else { "  " };
-                let blanks = " ".repeat(width.saturating_sub(cell.chars().count()));
-                match self.right[i] {
-                    true => write!(line, "{gap}{blanks}{cell}")?,
-                    false => write!(line, "{gap}{cell}{blanks}")?,
-                }
-            }
-            writeln!(f, "{}", line.trim_end())?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +152,17 @@ mod tests {
         assert!(!shown.contains(is_unprintable));
         assert!(escape(hostile).contains('\n'));
         assert!(matches!(escape("Grüße, 世界"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        let text = "one two three\nfour 世界世界 five-and-a-half";
+        assert_eq!(wrap(text, 0), text);
+        assert_eq!(wrap(text, 40), text);
+        assert_eq!(
+            wrap(text, 10),
+            "one two\nthree\nfour\n世界世界\nfive-and-a-half"
+        );
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use crate::liveness::OwnerInfo;
 use crate::liveness::token::LockWord;
+use crate::protocol::bucket::Bucket;
 use crate::protocol::shape::Shape;
-use crate::store::Store;
+use crate::store::{ParticipantView, Store};
 use crate::sys::sync::Ordering;
 
 /// Most buckets that are looked at: a monitor must not cost more than what it watches.
@@ -50,6 +51,34 @@ pub struct HeldLock {
     pub is_awaited: bool,
 }
 
+/// The lock of a bucket, if it is held.
+fn held<S: Shape>(
+    shared: &Store,
+    participant_view: &ParticipantView<'_>,
+    index: u64,
+    bucket: Bucket<'_, S>,
+) -> Option<HeldLock> {
+    let stamp = bucket.read_begin().version();
+    let word = LockWord(bucket.lock_word().load(Ordering::Relaxed));
+    Some(HeldLock {
+        bucket: index,
+        owner: participant_view
+            .get()
+            .describe(shared.participants(), word.owner()?),
+        stamp,
+        is_awaited: word.has_waiters(),
+    })
+}
+
+pub(super) fn locks_of<S: Shape>(shared: &Store, shape: S, buckets: &[u64]) -> Vec<HeldLock> {
+    let table = shared.table(shape);
+    let participant_view = shared.participant_view();
+    let exist = buckets.iter().filter(|&&index| index < table.buckets());
+    exist
+        .filter_map(|&index| held(shared, &participant_view, index, table.bucket(index)))
+        .collect()
+}
+
 pub(super) fn take<S: Shape>(shared: &Store, shape: S) -> Activity {
     let table = shared.table(shape);
     let participant_view = shared.participant_view();
@@ -62,18 +91,8 @@ pub(super) fn take<S: Shape>(shared: &Store, shape: S) -> Activity {
         looked_at += 1;
         entries += u64::from(state.occupied().len());
         publications = publications.wrapping_add(state.version());
-        let word = LockWord(bucket.lock_word().load(Ordering::Relaxed));
-        if let Some(owner) = word.owner()
-            && locks.len() < MAX_LISTED
-        {
-            locks.push(HeldLock {
-                bucket: index,
-                owner: participant_view
-                    .get()
-                    .describe(shared.participants(), owner),
-                stamp: state.version(),
-                is_awaited: word.has_waiters(),
-            });
+        if locks.len() < MAX_LISTED {
+            locks.extend(held(shared, &participant_view, index, bucket));
         }
     }
     let scale = |sum: u64| {

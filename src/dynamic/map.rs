@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::activity::{self, Activity};
+use super::activity::{self, Activity, HeldLock};
 use super::bytes::{to_bytes, to_words};
 use super::error::DynError;
 use super::types::Part;
@@ -22,6 +22,7 @@ use crate::schema::Type;
 use crate::segment::{Segment, SegmentError};
 use crate::store::Store;
 use crate::store::check::{self, CheckReport};
+use crate::store::correct::{self, Corrections, Keys};
 use crate::store::error::{SweepError, WriteError};
 use crate::store::open::EntryTypes;
 use crate::store::recover::{self, RecoveryReport};
@@ -229,6 +230,11 @@ impl ReadOnlyDynMap {
     /// value of its type is found out by [`iter`](Self::iter).
     pub fn check(&self) -> CheckReport {
         check::check(&self.shared, self.shape())
+    }
+
+    /// The locks of these buckets, those that are held. Buckets that do not exist are passed over.
+    pub fn locks_of(&self, buckets: &[u64]) -> Vec<HeldLock> {
+        activity::locks_of(&self.shared, self.shape(), buckets)
     }
 
     /// What goes on, in one sample: see [`Activity`].
@@ -449,6 +455,18 @@ impl DynMap {
     /// If this process cannot register as a writer.
     pub fn recover(&self) -> Result<RecoveryReport, RegisterError> {
         recover::recover(&self.shared, self.shape())
+    }
+
+    /// Puts right what follows from the keys and was overwritten: tags, and counts that are too low.
+    /// Entries that these hid are found again. What is wrong with keys and values stays as it is:
+    /// [`check`](ReadOnlyDynMap::check) tells it.
+    ///
+    /// A tag that does not fit its key may be wrong, or the key may: `keys` says what to take it for.
+    ///
+    /// # Errors
+    /// If this process cannot register as a writer.
+    pub fn correct(&self, keys: Keys) -> Result<Corrections, RegisterError> {
+        correct::correct(&self.shared, self.shape(), keys)
     }
 
     /// The words of a new entry behind its key.

@@ -6,7 +6,7 @@
 pub enum FormatError {
     /// The segment is too short for a header.
     #[error(
-        "segment has {found} bytes, a header takes {needed}: this is not a segment of shmkv, or its creation was cut short; remove it and create it again"
+        "segment has {found} bytes, a header takes {needed}: it is not a segment of shmkv, or was cut short"
     )]
     TooShort {
         /// Bytes that a header takes at least.
@@ -16,7 +16,7 @@ pub enum FormatError {
     },
     /// The first word is not ours.
     #[error(
-        "segment starts with {found:#018x} instead of shmkv's mark {expected:#018x}: it belongs to another program, or its creation was cut short"
+        "segment starts with {found:#018x} instead of shmkv's mark {expected:#018x}: it belongs to another program, or was overwritten"
     )]
     BadMagic {
         /// The mark of shmkv.

@@ -80,14 +80,14 @@ pub(crate) enum LockPlace<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// As many processes write already as the segment has room for.
-    #[error(
-        "all {slots} writer slots of the segment are taken by processes that are not provably dead: \
-         close a writer, or create the segment again with a higher `max_writers`"
-    )]
+    /// As many handles write already as the segment has room for. Each handle that was opened and
+    /// has written takes a slot; its clones share it.
+    #[error("all {slots} writer slots of the segment are taken, {}", SlotHolders { slots: *slots, own: *own })]
     NoFreeSlot {
         /// How many there are.
         slots: u32,
+        /// How many of them are taken by handles of this process.
+        own: u32,
     },
     /// The kernel offers no memory that a fork wipes, so a child could pass for its parent.
     #[error(
@@ -95,6 +95,33 @@ pub enum RegisterError {
          this process can read the segment but not write to it"
     )]
     ForksGoUnnoticed,
+}
+
+/// The second half of the message of `NoFreeSlot`.
+struct SlotHolders {
+    slots: u32,
+    own: u32,
+}
+
+impl fmt::Display for SlotHolders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHARE: &str = "open it once and clone the handle, whose clones share its slot";
+        const MORE: &str = "or create the segment with a higher `max_writers`";
+        match *self {
+            Self { own: 0, .. } => write!(
+                f,
+                "by handles of processes that are not provably dead: close one of them, {MORE}"
+            ),
+            Self { slots, own } if own >= slots => {
+                write!(f, "all by handles of this process: {SHARE}, {MORE}")
+            }
+            Self { own, .. } => write!(
+                f,
+                "{own} of them by handles of this process, the others by handles of processes that \
+                 are not provably dead: {SHARE}, {MORE}"
+            ),
+        }
+    }
 }
 
 /// This process as a participant through one handle, shared by its threads.

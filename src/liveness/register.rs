@@ -62,7 +62,18 @@ impl Registration {
                 }
             }
         }
-        Err(RegisterError::NoFreeSlot { slots })
+        let is_own = |index: &u32| {
+            Slot::of(table, *index).is_some_and(|slot| {
+                let seen = slot.read();
+                seen.record
+                    .is_some_and(|record| me.is_holder_of(seen.claim.pid(), &record))
+            })
+        };
+        let own = (0..slots).filter(is_own).count();
+        Err(RegisterError::NoFreeSlot {
+            slots,
+            own: u32::try_from(own).unwrap_or(slots),
+        })
     }
 
     fn try_slot(&self, index: u32, slot: Slot<'_>, me: &Identity, pass: Pass) -> Option<Token> {
@@ -94,6 +105,16 @@ impl Registration {
             byte_lock::unlock(file, index);
         }
         held.map(|held| Token::new(index, held.generation()))
+    }
+}
+
+impl Identity {
+    /// Whether a slot is taken by a handle of this very process. What is not known is no proof.
+    fn is_holder_of(&self, pid: u32, record: &Record) -> bool {
+        pid == self.pid
+            && self.started != 0
+            && record.started == self.started
+            && Origin::from_words(record).shares_pids_with(self.origin)
     }
 }
 

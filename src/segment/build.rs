@@ -32,6 +32,12 @@ use crate::sys::mapping::Mapping;
 /// What temporary names begin with.
 pub(super) const TEMPORARY: &str = ".shmkv-tmp-";
 
+/// Whether a creation may have given this name to its file.
+pub(super) fn is_temporary(name: &str) -> bool {
+    let digits = name.strip_prefix(TEMPORARY).unwrap_or_default();
+    digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
 /// How a file is kept private while it is being built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Strategy {

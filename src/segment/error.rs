@@ -66,7 +66,7 @@ pub enum SegmentError {
     },
     /// Too short to be a segment, or asked to be.
     #[error(
-        "{segment} has {found} bytes, a segment has at least {needed}: it is not one of ours, or the creation has failed; remove it and create it again"
+        "{segment} has {found} bytes, a segment has at least {needed}: it is not a segment of shmkv, or was cut short"
     )]
     TooSmall {
         /// The segment.
@@ -90,7 +90,7 @@ pub enum SegmentError {
     },
     /// Not a whole number of words.
     #[error(
-        "{segment} has {found} bytes, expected a whole number of 8-byte words: it is not one of ours"
+        "{segment} has {found} bytes, expected a whole number of 8-byte words: it is not a segment of shmkv"
     )]
     OddLength {
         /// The segment.

@@ -74,7 +74,22 @@ impl<'a> Place<'a> {
         attach(self.segment, options, file, access)
     }
 
+    /// For reading, whatever it is; it must be a regular file.
+    pub(super) fn open_to_ask(&self) -> Result<OwnedFd, SegmentError> {
+        let file = self.open_file(Access::ReadOnly)?;
+        let stat = rustix::fs::fstat(&file)
+            .map_err(|errno| SegmentError::io("look at", self.segment, errno))?;
+        match kind(&stat) {
+            Some(found) => Err(self.not_regular(found)),
+            None => Ok(file),
+        }
+    }
+
     fn open_file(&self, access: Access) -> Result<OwnedFd, SegmentError> {
+        /// Somebody who asks whether the file is open ([`file_lease`](crate::sys::file_lease)) is done
+        /// in a moment.
+        const WAITS: u32 = 100;
+        let mut waits = 0;
         let flags = match access {
             Access::ReadOnly => OFlags::RDONLY,
             Access::ReadWrite => OFlags::RDWR,
@@ -85,6 +100,10 @@ impl<'a> Place<'a> {
             match rustix::fs::open(&self.path, flags | guards, Mode::empty()) {
                 Ok(file) => return Ok(file),
                 Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) if waits < WAITS => {
+                    waits += 1;
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
                 Err(errno) => return Err(self.open_error(errno)),
             }
         }

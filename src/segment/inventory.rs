@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::format::read_layout;
 use crate::format::{Header, MAGIC};
 use crate::liveness::lock_file;
-use crate::segment::{Segment, SegmentError, SegmentOptions};
+use crate::segment::{OpenState, Segment, SegmentError, SegmentOptions, list, sysv_table};
 use crate::sys::access::Access;
 
 impl Segment {
@@ -77,6 +77,18 @@ impl Segment {
         Ok(left_over()?.into_iter().map(|file| file.path).collect())
     }
 
+    /// System V segments whose creation has begun and not ended. Opening one of them says whether its
+    /// creator lives ([`SegmentError::Abandoned`] if it does not).
+    ///
+    /// # Errors
+    /// If `/proc/sysvipc/shm` cannot be read.
+    pub fn list_unfinished() -> Result<Vec<Self>, SegmentError> {
+        list::unfinished().map_err(|source| SegmentError::Io {
+            context: "cannot list System V segments".to_owned(),
+            source,
+        })
+    }
+
     /// What the segment says about itself, if it is one of ours.
     fn peek(&self) -> Option<Header> {
         let options = SegmentOptions::new()
@@ -87,7 +99,8 @@ impl Segment {
     }
 }
 
-/// Lock files without a segment and without a user.
+/// Lock files without a segment and without a user. What cannot be told is an error: a lock file
+/// that is missing makes the owners of locks in its segment impossible to judge.
 fn left_over() -> Result<Vec<lock_file::Found>, SegmentError> {
     let unreadable = |source| SegmentError::Io {
         context: "cannot look for lock files".to_owned(),
@@ -95,10 +108,38 @@ fn left_over() -> Result<Vec<lock_file::Found>, SegmentError> {
     };
     // Lock files first: one that belongs to a segment that is created meanwhile is not seen.
     let mut lock_files = lock_file::find_all().map_err(unreadable)?;
-    let in_use: Vec<[u64; 2]> = Segment::list()?
-        .iter()
-        .filter_map(|segment| segment.peek().map(|layout| layout.segment_id))
-        .collect();
-    lock_files.retain(|file| !file.in_use && !in_use.contains(&file.segment_id));
+    if lock_files.is_empty() {
+        return Ok(lock_files);
+    }
+    // `Segment::list` leaves System V segments out if it cannot find them.
+    sysv_table::rows().map_err(|source| SegmentError::Io {
+        context: "cannot tell which System V segments the lock files belong to".to_owned(),
+        source,
+    })?;
+    let mut in_use: Vec<[u64; 2]> = Vec::new();
+    for segment in Segment::list()? {
+        if !matches!(segment, Segment::SysV(_) | Segment::SysVId(_)) {
+            continue;
+        }
+        match segment.peek() {
+            Some(layout) => in_use.push(layout.segment_id),
+            // It may have vanished; else any of the lock files may be its own.
+            None if segment.exists()? => {
+                return Err(SegmentError::Io {
+                    context: format!("cannot tell which lock file belongs to {segment}"),
+                    source: std::io::Error::other("its header cannot be read"),
+                });
+            }
+            None => {}
+        }
+    }
+    lock_files.retain(|file| {
+        // Who has a segment open has its lock file open, whether or not a byte is locked.
+        let is_open = match Segment::file(&file.path) {
+            Ok(segment) => matches!(segment.open_state(), Ok(OpenState::Open)),
+            Err(_) => true,
+        };
+        !file.in_use && !is_open && !in_use.contains(&file.segment_id)
+    });
     Ok(lock_files)
 }

@@ -4,6 +4,7 @@
 //! may not be read, is left out; files in other directories, memfds and segments of other IPC
 //! namespaces cannot be found.
 
+use std::io;
 use std::num::NonZeroI32;
 use std::path::Path;
 
@@ -92,9 +93,17 @@ fn first_word(dir: impl std::os::fd::AsFd, name: &str) -> Option<u64> {
     (read == word.len()).then(|| u64::from_ne_bytes(word))
 }
 
+/// The System V segments that begin with the mark of a creation that is not complete.
+pub(super) fn unfinished() -> io::Result<Vec<Segment>> {
+    Ok(sysv_of(sysv_table::rows()?, super::sysv::BUILDING))
+}
+
 fn sysv(magic: u64) -> Vec<Segment> {
     // Without /proc they cannot be found; that is no reason to hide the others.
-    let mut rows = sysv_table::rows().unwrap_or_default();
+    sysv_of(sysv_table::rows().unwrap_or_default(), magic)
+}
+
+fn sysv_of(mut rows: Vec<Row>, magic: u64) -> Vec<Segment> {
     rows.sort_unstable_by_key(|row| row.id);
     rows.into_iter()
         .filter(|row| row.len >= SEGMENT_BYTES_MIN && word_0(row) == Some(magic))

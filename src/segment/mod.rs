@@ -28,6 +28,7 @@ pub(crate) mod inventory;
 mod list;
 mod metadata;
 mod name;
+mod open_state;
 mod options;
 mod passing;
 mod sysv;
@@ -49,6 +50,7 @@ pub use crate::sys::huge::HugePages;
 pub use error::{FileKind, NameStatus, Permissions, SegmentError};
 pub use metadata::{SegmentKind, SegmentMetadata};
 pub use name::{FilePath, Name, NameProblem, SysVKey};
+pub use open_state::OpenState;
 pub use options::SegmentOptions;
 pub use passing::{keep_across_exec, recv_fd, send_fd};
 

@@ -1,6 +1,7 @@
 //! An open segment: what all handles of one `open` have in common.
 
 pub(crate) mod check;
+pub(crate) mod correct;
 pub(crate) mod error;
 pub(crate) mod open;
 pub(crate) mod recover;

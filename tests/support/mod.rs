@@ -285,6 +285,17 @@ pub fn ready() {
     assert_eq!(listen(), "go");
 }
 
+/// Waits for what must become true soon. What is closed here may be open for a moment more in a child
+/// that another test forks.
+#[track_caller]
+pub fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !is_so() {
+        assert!(std::time::Instant::now() < deadline, "not so: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 /// Whether the long forms of the tests are asked for.
 pub fn long() -> bool {
     std::env::var("SHMKV_LONG").is_ok_and(|value| value == "1")

@@ -15,8 +15,11 @@ use shmkv::{Map, Segment};
 
 use super::create::ty;
 use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::hangup::Streams;
+use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::table::{Column, Table};
 use crate::text;
 
 /// Measures get, insert and update with random keys, in a segment of its own.
@@ -93,12 +96,16 @@ impl Bench {
     }
 
     fn measure<const K: usize, const V: usize>(&self) -> Outcome {
+        let guard = Guard {
+            interrupt: Interrupt::catch()?,
+            streams: Streams::new(),
+        };
         let map: Map<[u64; K], [u64; V]> = Map::builder()
             .capacity(usize::try_from(self.entries).unwrap_or(usize::MAX))
             .prefault(true)
             .create(self.segment.clone())
             .map_err(|error| Failure::opening(&self.segment, error))?;
-        let result = self.phases(&map);
+        let result = self.phases(&map, &guard);
         if !matches!(self.segment, Segment::Memfd(_)) {
             self.segment.remove()?;
         }
@@ -115,13 +122,16 @@ impl Bench {
     fn phases<const K: usize, const V: usize>(
         &self,
         map: &Map<[u64; K], [u64; V]>,
+        guard: &Guard,
     ) -> Outcome<Vec<Measured>> {
-        let about = |error: &dyn std::fmt::Display| Failure::about(&self.segment, error);
+        let about = |error: shmkv::WriteError| Failure::about(&self.segment, error);
         let steps = OPERATIONS.len() as u64 + 1;
         let progress = Progress::new("bench", Some(steps));
         for number in 0..self.entries {
-            map.insert(key(number), [number; V])
-                .map_err(|error| about(&error))?;
+            if number.is_multiple_of(4096) {
+                guard.check()?;
+            }
+            map.insert(key(number), [number; V]).map_err(about)?;
         }
         progress.set(1, self.entries);
         let mut measured = Vec::new();
@@ -134,16 +144,17 @@ impl Bench {
                 next: self.entries,
             };
             // Warm up, and find out how many fit between two looks at the clock.
-            run.batch(1000).map_err(|error| about(&error))?;
+            run.batch(1000).map_err(about)?;
             let (mut operations, mut spent) = (0_u64, Duration::ZERO);
             while spent < self.time {
+                guard.check()?;
                 let start = Instant::now();
-                run.batch(4096).map_err(|error| about(&error))?;
+                run.batch(4096).map_err(about)?;
                 spent += start.elapsed();
                 operations += 4096;
             }
             let mean = spent.as_secs_f64() * 1e9 / operations as f64;
-            let latency = run.latencies(self.time).map_err(|error| about(&error))?;
+            let latency = self.latencies(&mut run, guard)?;
             measured.push(Measured {
                 name,
                 mean,
@@ -152,6 +163,25 @@ impl Bench {
             progress.set(step as u64 + 2, self.entries);
         }
         Ok(measured)
+    }
+
+    /// Single operations, each with its own time.
+    fn latencies<const K: usize, const V: usize>(
+        &self,
+        run: &mut Run<'_, K, V>,
+        guard: &Guard,
+    ) -> Outcome<Histogram<u64>> {
+        const SAMPLES: u64 = 1_000_000;
+        // Three digits over ten minutes: these bounds are valid ones.
+        let mut histogram = Histogram::new_with_bounds(1, 600_000_000_000, 3)
+            .unwrap_or_else(|error| unreachable!("{error}"));
+        let deadline = Instant::now() + self.time;
+        while histogram.len() < SAMPLES && Instant::now() < deadline {
+            guard.check()?;
+            run.sample(&mut histogram, deadline)
+                .map_err(|error| Failure::about(&self.segment, error))?;
+        }
+        Ok(histogram)
     }
 
     fn heading<const K: usize, const V: usize>(&self) -> String {
@@ -172,14 +202,14 @@ impl Bench {
     ) -> Outcome<String> {
         let bytes = text::bytes(map.stats().bytes);
         let mut text = format!("{}, {bytes}\n\n", self.heading::<K, V>());
-        let mut table = text::Table::new(&[
-            "OPERATION",
-            ">NS/OP",
-            ">P50",
-            ">P90",
-            ">P99",
-            ">P99.9",
-            ">MAX",
+        let mut table = Table::new(&[
+            Column::left("OPERATION", 0),
+            Column::right("NS/OP", 0),
+            Column::right("P50", 0),
+            Column::right("P90", 0),
+            Column::right("P99", 0),
+            Column::right("P99.9", 0),
+            Column::right("MAX", 0),
         ]);
         for Measured {
             name,
@@ -304,20 +334,19 @@ impl<const K: usize, const V: usize> Run<'_, K, V> {
         Ok(())
     }
 
-    /// Single operations, each with its own time (of a pair, half of it).
-    fn latencies(&mut self, time: Duration) -> Result<Histogram<u64>, shmkv::WriteError> {
-        const SAMPLES: u64 = 1_000_000;
+    /// Some single operations, each with its own time (of a pair, half of it), until the deadline.
+    fn sample(
+        &mut self,
+        histogram: &mut Histogram<u64>,
+        deadline: Instant,
+    ) -> Result<(), shmkv::WriteError> {
         let clock = clock_cost();
         let each = if self.operation == Operation::Churn {
             2
         } else {
             1
         };
-        // Three digits over ten minutes: these bounds are valid ones.
-        let mut histogram = Histogram::new_with_bounds(1, 600_000_000_000, 3)
-            .unwrap_or_else(|error| unreachable!("{error}"));
-        let deadline = Instant::now() + time;
-        for _ in 0..SAMPLES {
+        for _ in 0..50_000 {
             let start = Instant::now();
             self.once()?;
             let end = Instant::now();
@@ -327,7 +356,20 @@ impl<const K: usize, const V: usize> Run<'_, K, V> {
                 break;
             }
         }
-        Ok(histogram)
+        Ok(())
+    }
+}
+
+/// What may end a measurement early.
+struct Guard {
+    interrupt: Interrupt,
+    streams: Streams,
+}
+
+impl Guard {
+    fn check(&self) -> Outcome<()> {
+        self.interrupt.check()?;
+        self.streams.pause(Duration::ZERO)
     }
 }
 

@@ -2,23 +2,23 @@
 
 use clap::Args;
 use serde_json::json;
-use shmkv::check::{CheckReport as Checked, Problem};
 use shmkv::format::FormatError;
-use shmkv::process::Liveness as Life;
 use shmkv::{OpenError, Segment};
 
-use super::scan::{Seen, walk};
+use super::findings::Findings;
+use crate::advice;
 use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::open::Global;
 use crate::output::Output;
-use crate::progress::Progress;
 use crate::text::escape;
 
 /// Compares a segment with what the protocol promises. Changes nothing; others may go on writing.
 ///
 /// Exit code 1 if anything is found that should not be there: a damaged header, entries that are
-/// lost, doubled or invalid, locks or slots of dead writers. Warnings are about what is under way,
-/// or costs a little time; they do not count.
+/// lost, doubled or no values, a lock that stays held by a process that nobody here can judge.
+/// Warnings are about what is under way, what costs a little time, and what processes have left
+/// that ended without giving it back (killed, or by exit): the next writer takes it over. They do
+/// not count.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  shmkv check shm:quotes || shmkv repair shm:quotes")]
 pub(crate) struct Check {
@@ -41,52 +41,22 @@ impl Check {
             }
             Err(error) => return Err(Failure::opening(&self.segment, error)),
         };
-        let checked = map.check();
-        let dead = |life: Life| life == Life::Dead;
-        let dead_locks = checked
-            .problems
-            .iter()
-            .filter(
-                |problem| matches!(problem, Problem::Locked { owner, .. } if dead(owner.liveness())),
-            )
-            .count();
-        let participants = map.participants();
-        let dead_writers = participants
-            .iter()
-            .filter(|writer| dead(writer.owner.liveness()))
-            .count();
-        let progress = Progress::new("check", Some(map.header().buckets()));
-        let invalid = walk(&map, None, Some(&progress), |_| Ok(Seen::Counts))?;
-        drop(progress);
-        let is_sound = checked.is_sound()
-            && dead_locks == 0
-            && dead_writers == 0
-            && invalid == ExitStatus::Fine;
+        let findings = Findings::look(&map, "check")?;
+        let is_sound = findings.is_sound();
         if self.json {
-            output.document(&json!({
-                "segment": self.segment.to_string(),
-                "sound": is_sound,
-                "buckets": checked.buckets,
-                "entries": checked.entries,
-                "overflow": checked.overflow,
-                "quiet": checked.is_quiet,
-                "errors": checked.errors,
-                "warnings": checked.warnings,
-                "dead_locks": dead_locks,
-                "dead_writers": dead_writers,
-                "invalid": invalid == ExitStatus::Found,
-                "problems": problems(&checked),
-            }))?;
+            output.document(&findings.to_json(&self.segment, false))?;
         } else {
-            let text = format!("{}: {checked}\n", self.segment);
+            let text = format!(
+                "{}: {}\n{}",
+                self.segment,
+                findings.checked,
+                findings.remarks()
+            );
             output.text(&escape(&text))?;
-            if dead_locks + dead_writers > 0 {
-                output.text(&format!(
-                    "dead writers: {dead_writers} slots, {dead_locks} locks; the next writers take \
-                     them over, or `shmkv repair` does\n"
-                ))?;
-            }
             output.text(if is_sound { "sound\n" } else { "NOT sound\n" })?;
+            for step in findings.next_steps(&self.segment, false) {
+                output.text(&escape(&format!("next: {step}\n")))?;
+            }
         }
         output.flush()?;
         Ok(match is_sound {
@@ -96,15 +66,15 @@ impl Check {
     }
 
     fn print_damage(&self, output: &mut Output, error: &FormatError) -> Outcome<()> {
+        let message = advice::message(&self.segment, error);
         if self.json {
             output.document(&json!({
                 "segment": self.segment.to_string(),
                 "sound": false,
-                "damage": error.to_string(),
+                "damage": message,
             }))?;
         } else {
-            let text = format!("{}: {error}\nNOT sound\n", self.segment);
-            output.text(&escape(&text))?;
+            output.text(&escape(&format!("{message}\nNOT sound\n")))?;
         }
         output.flush()
     }
@@ -120,9 +90,4 @@ pub(super) fn is_damage(error: &FormatError) -> bool {
             | FormatError::BadSchema { .. }
             | FormatError::Truncated { .. }
     )
-}
-
-fn problems(checked: &Checked) -> Vec<serde_json::Value> {
-    let problem = |problem: &Problem| json!({"severity": problem.severity().to_string(), "problem": problem.to_string()});
-    checked.problems.iter().map(problem).collect()
 }

@@ -177,9 +177,11 @@ impl Facts<'_> {
             dead.count()
         );
         for writer in &self.participants {
-            let command = writer.owner.pid().and_then(process::command);
-            let command = command.map_or(String::new(), |name| format!("{name}, "));
-            let _ = write!(text, "\n{command}{}", writer.owner);
+            let program = match process::is_of_our_pid_namespace(&writer.owner) {
+                Some(false) => "in another pid namespace, ".to_owned(),
+                _ => process::program(&writer.owner).map_or(String::new(), |it| format!("{it}, ")),
+            };
+            let _ = write!(text, "\n{program}{}", writer.owner);
         }
         text
     }
@@ -320,7 +322,7 @@ fn participant(writer: &Participant) -> Value {
     let owner = &writer.owner;
     json!({
         "pid": owner.pid(),
-        "command": owner.pid().and_then(process::command),
+        "command": process::program(owner),
         "state": match owner.liveness() {
             Life::Alive => "alive",
             Life::Dead => "dead",

@@ -10,10 +10,12 @@ use shmkv::{DynMap, OpenError, ReadOnlyDynMap, Segment};
 
 use super::check::is_damage;
 use super::rm::living;
-use crate::failure::{ExitStatus, Outcome};
+use crate::advice;
+use crate::failure::{ExitStatus, Outcome, complain};
 use crate::output::Output;
 use crate::process;
-use crate::text::{self, Table};
+use crate::table::{Column, Table};
+use crate::text;
 
 /// Lists the segments of shmkv in /dev/shm, of System V, and in the given directories, as far as
 /// this user may read them.
@@ -22,6 +24,8 @@ use crate::text::{self, Table};
 /// processes that are registered as writers and live. AGE counts from the creation. In place of a
 /// kind stands "version" if another version of shmkv made the segment, "crashed" if the machine
 /// crashed while it was in use, "damaged" or "unknown" if it cannot be read; the reason follows.
+///
+/// On a terminal, columns that do not fit are left out; into a pipe or a file all of them go.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  shmkv ls\n  shmkv ls /var/cache --json | jq -r '.[].name'")]
 pub(crate) struct Ls {
@@ -45,12 +49,15 @@ impl Ls {
         for directory in &self.directories {
             segments.extend(Segment::list_directory(directory)?);
         }
+        if let Err(error) = std::fs::File::open("/proc/sysvipc/shm") {
+            complain(&format!("System V segments cannot be listed: {error}"));
+        }
         let found: Vec<Found> = segments.into_iter().filter_map(look).collect();
         let mut output = Output::new();
         if self.json {
             output.document(&Value::Array(found.iter().map(describe).collect()))?;
         } else if !found.is_empty() {
-            output.text(&table(&found).to_string())?;
+            output.text(&table(&found, output.columns()).to_string())?;
         }
         output.flush()?;
         Ok(ExitStatus::Fine)
@@ -71,20 +78,24 @@ fn look(segment: Segment) -> Option<Found> {
     })
 }
 
-fn table(found: &[Found]) -> Table {
-    let mut table = Table::new(&[
-        "NAME",
-        "KIND",
-        "KEY",
-        "VALUE",
-        ">ENTRIES",
-        ">CAPACITY",
-        ">SIZE",
-        "OWNER",
-        "MODE",
-        ">WRITERS",
-        ">AGE",
-    ]);
+/// All there is to show. On a terminal that is too narrow for it some is left out: the name says
+/// which segment it is, the kind what is wrong with one that cannot be shown.
+const COLUMNS: [Column; 11] = [
+    Column::left("NAME", 0),
+    Column::left("KIND", 1),
+    Column::left("KEY", 8).at_least(6),
+    Column::left("VALUE", 7).at_least(8),
+    Column::right("ENTRIES", 2),
+    Column::right("CAPACITY", 6),
+    Column::right("SIZE", 3),
+    Column::left("OWNER", 9),
+    Column::left("MODE", 10),
+    Column::right("WRITERS", 4),
+    Column::right("AGE", 5),
+];
+
+fn table(found: &[Found], room: Option<usize>) -> Table {
+    let mut table = Table::new(&COLUMNS).within(room);
     for Found {
         segment,
         metadata,
@@ -170,7 +181,7 @@ fn describe(found: &Found) -> Value {
             "writers": living(map.participants()).len(),
             "age_seconds": text::age(map.header().created_at()).as_secs(),
         }),
-        Err(error) => json!({"state": state(error), "error": error.to_string()}),
+        Err(error) => json!({"state": state(error), "error": advice::message(segment, error)}),
     };
     if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
         object.extend(more);

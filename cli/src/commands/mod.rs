@@ -17,6 +17,7 @@ mod create;
 mod del;
 mod dump;
 mod exists;
+mod findings;
 mod gc;
 mod get;
 mod incr;

@@ -2,20 +2,22 @@
 
 use clap::Args;
 use serde_json::json;
+use shmkv::check::Keys;
 use shmkv::restart::CrashPolicy;
 use shmkv::{DynMap, Segment};
 
+use super::findings::Findings;
 use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::open::Global;
 use crate::output::Output;
 use crate::text::escape;
 
 /// Takes over what dead writers hold, removes entries that are no values of the segment's types,
-/// and says what it did.
+/// puts tags and counts right, and says what it did.
 ///
 /// Others may go on reading and writing. What a live process holds is left alone. Entries that
-/// `check` finds lost or doubled cannot be put right in place: `shmkv cp` copies what is sound
-/// into a new segment.
+/// `check` finds lost or doubled cannot be put right in place. Exit code 0 if `check` would now
+/// find the segment sound; 1 if something is left, which is said with what to do next.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  shmkv repair shm:quotes\n  shmkv repair file:/var/cache/q.kv --after-crash keep"
@@ -27,6 +29,10 @@ pub(crate) struct Repair {
     /// check (values may be old or mixed, unless their type tells), or discard all of it.
     #[arg(long, value_name = "CHOICE")]
     after_crash: Option<AfterCrash>,
+    /// Put a tag right also where the key beside it may be what was overwritten: the entry is found
+    /// again, under the key that stands there.
+    #[arg(long)]
+    trust_keys: bool,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -57,9 +63,16 @@ impl Repair {
         let invalid = map
             .remove_invalid()
             .map_err(|error| Failure::about(&self.segment, error))?;
+        let corrections = map
+            .correct(match self.trust_keys {
+                true => Keys::AreRight,
+                false => Keys::MayBeWrong,
+            })
+            .map_err(|error| Failure::about(&self.segment, error))?;
+        let findings = Findings::look(&map, "repair")?;
         let mut output = Output::new();
         if self.json {
-            let findings: Vec<_> = recovery.findings.iter().map(ToString::to_string).collect();
+            let done: Vec<_> = recovery.findings.iter().map(ToString::to_string).collect();
             let freed: Vec<_> = recovery
                 .reclaimed
                 .iter()
@@ -73,21 +86,41 @@ impl Repair {
                 "postponed": recovery.postponed,
                 "busy": recovery.busy,
                 "invalid_removed": invalid,
+                "tags_corrected": corrections.tags,
+                "counts_corrected": corrections.counts,
                 "slots_freed": freed,
-                "findings": findings,
+                "findings": done,
                 "salvage": salvage,
+                "sound": findings.is_sound(),
+                "left": findings.faults(),
+                "next": findings.next_steps(&self.segment, true),
             }))?;
         } else {
             if let Some(salvage) = salvage {
                 output.text(&escape(&format!("{}: {salvage}\n", self.segment)))?;
             }
             let text = format!(
-                "{}: {recovery}\n{invalid} invalid entries removed\n",
-                self.segment
+                "{}: {recovery}\n{invalid} invalid entries removed; {} tags and {} counts put \
+                 right\n",
+                self.segment, corrections.tags, corrections.counts
             );
             output.text(&escape(&text))?;
+            if findings.is_sound() {
+                output.text("sound\n")?;
+            } else {
+                output.text("NOT sound; what is left:\n")?;
+                for fault in findings.faults() {
+                    output.text(&escape(&format!("{fault}\n")))?;
+                }
+                for step in findings.next_steps(&self.segment, true) {
+                    output.text(&escape(&format!("next: {step}\n")))?;
+                }
+            }
         }
         output.flush()?;
-        Ok(ExitStatus::Fine)
+        Ok(match findings.is_sound() {
+            true => ExitStatus::Fine,
+            false => ExitStatus::Found,
+        })
     }
 }

@@ -4,6 +4,7 @@ use clap::Args;
 use shmkv::Segment;
 use shmkv::process::{Liveness as Life, Participant};
 
+use crate::advice;
 use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::open::Global;
 use crate::process;
@@ -46,17 +47,22 @@ impl Rm {
         // Also with --force: what is not there cannot be removed.
         segment.metadata()?;
         if !self.force {
-            let map = global.read(segment).map_err(|failure| match failure {
-                Failure::Message(message) => Failure::Message(format!(
-                    "{message}\n(--force removes it whatever it is, if this user may)"
-                )),
-                other => other,
+            let map = global.try_read(segment).map_err(|error| {
+                let message = advice::message(segment, &error);
+                Failure::new(
+                    match advice::is_ours(&error) || message.contains("--force") {
+                        true => message,
+                        // It is not for us to say that somebody's file may go.
+                        false => format!("{message}; nothing was removed"),
+                    },
+                )
             })?;
             let writers = living(map.participants());
             if !writers.is_empty() {
                 return Err(Failure::new(format!(
-                    "{segment} is in use by {}: stop them, or say --force",
-                    names(&writers)
+                    "{segment} is in use by {}: {}",
+                    names(&writers),
+                    advice(&writers)
                 )));
             }
         }
@@ -73,17 +79,27 @@ pub(crate) fn living(participants: Vec<Participant>) -> Vec<Participant> {
 
 /// Who they are.
 pub(crate) fn names(writers: &[Participant]) -> String {
-    let name = |writer: &Participant| match writer.owner.pid() {
-        Some(pid) => match process::command(pid) {
-            Some(command) => format!("{command} (process {pid})"),
-            None => format!("process {pid} (of another pid namespace, or gone)"),
-        },
-        None => "a process that is not on record".to_owned(),
-    };
     const SHOWN: usize = 4;
+    let name = |writer: &Participant| process::who(&writer.owner);
     let mut names: Vec<String> = writers.iter().take(SHOWN).map(name).collect();
     if writers.len() > SHOWN {
         names.push(format!("{} more", writers.len() - SHOWN));
     }
     names.join(", ")
+}
+
+/// What can be done about them: nobody is asked to stop a process that has another number here.
+fn advice(writers: &[Participant]) -> &'static str {
+    let is_ours =
+        |writer: &Participant| process::is_of_our_pid_namespace(&writer.owner) == Some(true);
+    let ours = writers.iter().filter(|writer| is_ours(writer)).count();
+    match (ours, writers.len()) {
+        (1, 1) => "stop it first, or say --force",
+        (ours, all) if ours == all => "stop them first, or say --force",
+        (0, _) => {
+            "it can only be stopped where it runs (in its container, say); --force removes the \
+             name, and who has the segment open keeps it"
+        }
+        _ => "stop them first, each where it runs, or say --force",
+    }
 }

@@ -1,12 +1,12 @@
 //! `shmkv watch`: a value at every change.
 
-use std::thread;
 use std::time::Duration;
 
 use clap::Args;
 use shmkv::Segment;
 
 use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::hangup::Streams;
 use crate::open::{self, Global};
 use crate::output::Output;
 
@@ -14,7 +14,8 @@ use crate::output::Output;
 /// none.
 ///
 /// It looks again and again, and costs writers nothing: of several changes within one interval
-/// it shows the last.
+/// it shows the last. It ends with the segment, with whoever reads what it prints, and with
+/// its terminal.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  shmkv watch shm:quotes 840 --interval 100ms")]
 pub(crate) struct Watch {
@@ -36,13 +37,17 @@ impl Watch {
         let map = global.read(&self.segment)?;
         let key = open::key(&map, &self.key)?;
         let mut output = Output::new();
+        let streams = Streams::new();
         let mut last = None;
         let mut printed = 0;
         while self.count.is_none_or(|count| printed < count) {
             let now = match map.get(&key) {
                 Ok(now) => now,
                 // Somebody writes there all the time: it will be seen the next time.
-                Err(shmkv::dynamic::DynError::Read(_)) => continue,
+                Err(shmkv::dynamic::DynError::Read(_)) => {
+                    streams.pause(self.interval)?;
+                    continue;
+                }
                 Err(error) => return Err(Failure::about(&self.segment, error)),
             };
             if last.as_ref() != Some(&now) {
@@ -55,11 +60,10 @@ impl Watch {
                 last = Some(now);
                 continue;
             }
-            // A reader that is not looked at any more ends with the first line that it writes; a
-            // segment that was removed says nothing any more, and that is the end as well.
+            // A segment that was removed says nothing any more, and that is the end.
             map.ensure_current()
                 .map_err(|error| Failure::about(&self.segment, error))?;
-            thread::sleep(self.interval);
+            streams.pause(self.interval)?;
         }
         Ok(ExitStatus::Fine)
     }

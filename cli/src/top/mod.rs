@@ -8,14 +8,13 @@ mod model;
 mod screen;
 mod view;
 
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use ratatui::crossterm::event;
 use shmkv::Segment;
 
 use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::hangup::Streams;
 use crate::open::Global;
 use keys::Action;
 use model::Model;
@@ -29,7 +28,7 @@ use screen::Screen;
 /// process at two looks in a row.
 ///
 /// Keys: up and down select a segment, s sorts by the next column, r reverses, + and - change the
-/// interval, p pauses, q quits.
+/// interval, p pauses, q quits, ? shows this list.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  shmkv top\n  shmkv top shm:quotes --interval 250ms")]
 pub(crate) struct Top {
@@ -49,13 +48,14 @@ impl Top {
         for segment in &self.segments {
             global.read(segment)?;
         }
-        if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        let streams = Streams::new();
+        if !streams.are_terminals() {
             return Err(Failure::new(
                 "top needs a terminal: use `shmkv info --json` in scripts",
             ));
         }
         let mut model = Model::new(global, self.segments, self.interval);
-        let mut screen = Screen::enter()?;
+        let mut screen = Screen::enter(streams)?;
         main_loop(&mut model, &mut screen, self.panic_after)
     }
 }
@@ -79,23 +79,22 @@ fn main_loop(model: &mut Model, screen: &mut Screen, panic_after: Option<u64>) -
             is_stale = false;
             assert!(panic_after != Some(frames), "this panic was asked for");
         }
-        screen.check()?;
         let wait = next_look
             .saturating_duration_since(Instant::now())
             .min(SLICE);
         // Not at once again and again while paused.
         let wait = if model.is_paused() { SLICE } else { wait };
-        if event::poll(wait)? {
-            match keys::action(&event::read()?) {
-                Some(Action::Quit) => return Ok(ExitStatus::Fine),
-                Some(action) => {
-                    model.act(action);
-                    // A new interval counts from now.
-                    next_look = next_look.min(Instant::now() + model.interval());
-                    is_stale = true;
-                }
-                None => {}
+        for action in screen.actions(wait)? {
+            match action {
+                Action::Quit => return Ok(ExitStatus::Fine),
+                Action::Back if !model.shows_help => return Ok(ExitStatus::Fine),
+                Action::Back => model.shows_help = false,
+                Action::Redraw => screen.clear()?,
+                action => model.act(action),
             }
+            // A new interval counts from now.
+            next_look = next_look.min(Instant::now() + model.interval());
+            is_stale = true;
         }
     }
 }

@@ -66,6 +66,7 @@ pub(super) struct Model {
     pub(super) is_reversed: bool,
     interval: Duration,
     is_paused: bool,
+    pub(super) shows_help: bool,
     selected: Option<Segment>,
 }
 
@@ -190,6 +191,7 @@ impl Model {
             is_reversed: false,
             interval: interval.max(Duration::from_millis(50)),
             is_paused: false,
+            shows_help: false,
             selected: None,
         }
     }
@@ -284,7 +286,8 @@ impl Model {
             Action::Slower => self.interval = (self.interval * 2).min(SLOWEST),
             Action::Up => self.select(|at, _| at.saturating_sub(1)),
             Action::Down => self.select(|at, last| (at + 1).min(last)),
-            Action::Quit | Action::Redraw => {}
+            Action::Help => self.shows_help = !self.shows_help,
+            Action::Quit | Action::Back | Action::Redraw => {}
         }
         self.arrange();
     }

@@ -7,12 +7,14 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{
-    Block, Borders, Cell, Paragraph, Row as Cells, Sparkline, Table, TableState,
+    Block, Borders, Cell, Clear, Paragraph, Row as Cells, Sparkline, Table, TableState,
 };
 use shmkv::process::Liveness as Life;
 
-use super::model::{Live, Model, Sort};
+use super::keys::HELP;
+use super::model::{Live, Model};
 use crate::process;
+use crate::table::{self, Column};
 use crate::text::{self, one_line};
 
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
@@ -32,9 +34,21 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
     if detail.height > 0 {
         draw_detail(frame, model, detail);
     }
-    let help = "q quit  s sort  r reverse  up/down select  +/- interval  p pause";
-    frame.render_widget(Paragraph::new(help).style(dim()), foot);
+    let room = usize::from(frame.area().width);
+    let hint = HINTS.iter().find(|hint| hint.len() <= room);
+    frame.render_widget(Paragraph::new(*hint.unwrap_or(&"")).style(dim()), foot);
+    if model.shows_help {
+        draw_help(frame);
+    }
 }
+
+/// What the most important keys do: the first that fits.
+const HINTS: [&str; 4] = [
+    "q quit  s sort  r reverse  up/down select  +/- interval  p pause  ? help",
+    "q quit  s sort  up/down select  p pause  ? help",
+    "q quit  s sort  p pause  ? help",
+    "q quit  ? help",
+];
 
 fn headline(model: &Model) -> String {
     let every = match model.interval() {
@@ -43,66 +57,145 @@ fn headline(model: &Model) -> String {
     };
     let paused = if model.is_paused() { ", paused" } else { "" };
     let order = if model.is_reversed { ", reversed" } else { "" };
+    let segments = match model.rows.len() {
+        1 => "1 segment".to_owned(),
+        number => format!("{number} segments"),
+    };
     format!(
-        "shmkv top: {} segments, every {every}{paused}, by {}{order}",
-        model.rows.len(),
+        "shmkv top: {segments}, every {every}{paused}, by {}{order}",
         model.sort.heading()
     )
 }
 
+/// In the order in which they are shown. What the table is sorted by is never left out.
+const COLUMNS: [Column; 9] = [
+    Column::left("NAME", 0),
+    Column::right("ENTRIES", 1),
+    Column::right("CAPACITY", 8),
+    Column::right("LOAD", 3),
+    Column::right("WRITES/S", 2),
+    Column::right("HITS", 6),
+    Column::right("EVICT/S", 7),
+    Column::right("WRITERS", 4),
+    Column::right("SLOW", 5),
+];
+
+fn cells(live: &Live) -> [String; 8] {
+    [
+        text::thousands(live.activity.entries),
+        text::thousands(live.map.header().capacity()),
+        text::percent(live.load()),
+        text::count(live.writes_per_second()),
+        live.hit_ratio().map_or("-".to_owned(), text::percent),
+        match live.hit_ratio() {
+            Some(_) => text::count(live.evictions),
+            None => "-".to_owned(),
+        },
+        writers(live),
+        live.slow_locks.len().to_string(),
+    ]
+}
+
 fn draw_table(frame: &mut Frame<'_>, model: &Model, area: Rect) {
-    let headings = [
-        Sort::Name.heading(),
-        Sort::Entries.heading(),
-        "CAPACITY",
-        Sort::Load.heading(),
-        Sort::Writes.heading(),
-        Sort::Hits.heading(),
-        Sort::Evictions.heading(),
-        Sort::Writers.heading(),
-        "SLOW",
-    ];
-    let heading = |text: &&'static str| match *text == model.sort.heading() {
-        true => Cell::new(*text).style(Style::new().add_modifier(Modifier::UNDERLINED)),
-        false => Cell::new(*text),
+    let columns = COLUMNS.map(|column| match column.heading == model.sort.heading() {
+        true => Column { rank: 0, ..column },
+        false => column,
+    });
+    let names: Vec<String> = model
+        .rows
+        .iter()
+        .map(|row| one_line(&row.segment.to_string()).into_owned())
+        .collect();
+    let rows: Vec<Result<[String; 8], &str>> = model
+        .rows
+        .iter()
+        .map(|row| match &row.state {
+            Ok(live) => Ok(cells(live)),
+            Err(error) => Err(error.as_str()),
+        })
+        .collect();
+    let mut natural = columns.map(|column| table::width(column.heading));
+    for (name, row) in names.iter().zip(&rows) {
+        natural[0] = natural[0].max(table::width(name));
+        for (wide, cell) in natural[1..].iter_mut().zip(row.iter().flatten()) {
+            *wide = (*wide).max(table::width(cell));
+        }
+    }
+    let room = usize::from(area.width);
+    let mut shown = table::fit(&columns, &natural, room);
+    // The name takes what is left, so that columns do not move with every digit.
+    let rest: usize = shown[1..].iter().map(|(_, wide)| wide + table::GAP).sum();
+    shown[0].1 = room.saturating_sub(rest);
+    let aligned = |at: usize, text: &str| match columns[at].is_right {
+        true => Cell::new(Line::from(text.to_owned()).right_aligned()),
+        false => Cell::new(text.to_owned()),
     };
-    let header = Cells::new(headings.iter().map(heading)).style(bold());
-    let rows = model.rows.iter().map(|row| {
-        let name = one_line(&row.segment.to_string()).into_owned();
-        match &row.state {
-            Ok(live) => Cells::new([
-                name,
-                text::thousands(live.activity.entries),
-                text::thousands(live.map.header().capacity()),
-                text::percent(live.load()),
-                text::count(live.writes_per_second()),
-                live.hit_ratio().map_or("-".to_owned(), text::percent),
-                match live.hit_ratio() {
-                    Some(_) => text::count(live.evictions),
-                    None => "-".to_owned(),
-                },
-                writers(live),
-                live.slow_locks.len().to_string(),
-            ]),
-            Err(error) => Cells::new([name, one_line(error).into_owned()]).style(alarm()),
+    let header = shown.iter().map(|&(at, _)| {
+        let heading = columns[at].heading;
+        let is_sorted = heading == model.sort.heading();
+        aligned(at, heading).style(match is_sorted {
+            true => Style::new().add_modifier(Modifier::UNDERLINED),
+            false => Style::new(),
+        })
+    });
+    let lines = names.iter().zip(&rows).map(|(name, row)| {
+        let name = Cell::new(table::shorten_name(name, shown[0].1));
+        match row {
+            Ok(cells) => {
+                let others = shown[1..]
+                    .iter()
+                    .map(|&(at, _)| aligned(at, &cells[at - 1]));
+                Cells::new([name].into_iter().chain(others))
+            }
+            Err(error) => {
+                let error = Cell::new(one_line(error).into_owned());
+                let others = u16::try_from(shown.len() - 1).unwrap_or(1).max(1);
+                Cells::new([name, error.column_span(others)]).style(alarm())
+            }
         }
     });
-    let widths = [
-        Constraint::Fill(1),
-        Constraint::Length(11),
-        Constraint::Length(11),
-        Constraint::Length(7),
-        Constraint::Length(9),
-        Constraint::Length(7),
-        Constraint::Length(7),
-        Constraint::Length(9),
-        Constraint::Length(4),
-    ];
-    let table = Table::new(rows, widths)
-        .header(header)
+    let widths = shown
+        .iter()
+        .map(|&(_, wide)| Constraint::Length(u16::try_from(wide).unwrap_or(u16::MAX)));
+    let table = Table::new(lines, widths)
+        .column_spacing(table::GAP as u16)
+        .header(Cells::new(header).style(bold()))
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     let mut state = TableState::new().with_selected(model.selected());
     frame.render_stateful_widget(table, area, &mut state);
+}
+
+/// What the columns mean, for the help.
+const LEGEND: [(&str, &str); 6] = [
+    ("LOAD", "share of slots that are in use"),
+    ("WRITES/S", "inserted, removed, replaced"),
+    ("HITS", "share of a cache's questions"),
+    ("EVICT/S", "entries that were evicted"),
+    ("WRITERS", "registered, and alive"),
+    ("SLOW", "locks held for two looks"),
+];
+
+fn draw_help(frame: &mut Frame<'_>) {
+    let lines: Vec<Line<'_>> = HELP
+        .iter()
+        .chain(&LEGEND)
+        .map(|(what, means)| Line::from(format!("{what:<14}  {means}")))
+        .collect();
+    let [_, rows, _] = Layout::vertical([
+        Constraint::Fill(1),
+        Constraint::Max(u16::try_from(lines.len() + 2).unwrap_or(u16::MAX)),
+        Constraint::Fill(1),
+    ])
+    .areas(frame.area());
+    let [_, area, _] = Layout::horizontal([
+        Constraint::Fill(1),
+        Constraint::Max(50),
+        Constraint::Fill(1),
+    ])
+    .areas(rows);
+    frame.render_widget(Clear, area);
+    let block = Block::bordered().title(" help: ? or Esc closes it ");
+    frame.render_widget(Paragraph::new(lines).block(block), area);
 }
 
 /// How many live, and how many are dead.
@@ -220,13 +313,16 @@ impl Chart<'_> {
 fn writer_lines(live: &Live) -> Vec<String> {
     let line = |owner: &shmkv::process::OwnerInfo| {
         let pid = owner.pid().map_or("-".to_owned(), |pid| pid.to_string());
-        let command = owner.pid().and_then(process::command);
+        let program = match process::is_of_our_pid_namespace(owner) {
+            Some(false) => "in another pid namespace".to_owned(),
+            _ => process::program(owner).unwrap_or_default(),
+        };
         let state = match owner.liveness() {
             Life::Alive => "",
             Life::Dead => " dead",
             Life::Unknown => " ?",
         };
-        format!("{pid:>7} {}{state}", command.unwrap_or_default())
+        format!("{pid:>7} {program}{state}")
     };
     live.participants.iter().map(|it| line(&it.owner)).collect()
 }

@@ -5,8 +5,13 @@ mod support;
 
 mod commands;
 mod failures;
+mod hangup;
 mod holder;
+mod leftovers;
+mod namespaces;
 mod shmkv;
+mod soundness;
 mod terminal;
 mod transcript;
 mod transfer;
+mod widths;

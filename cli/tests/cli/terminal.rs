@@ -39,15 +39,29 @@ impl Session {
         Self::spawn(Command::new(binary()).args(words), environment)
     }
 
+    /// On a terminal of this size.
+    pub(crate) fn start_sized(words: &[&str], rows: u16, columns: u16) -> Self {
+        Self::spawn_sized(Command::new(binary()).args(words), &[], rows, columns)
+    }
+
     /// A shell that runs this, in which `$0` is our command and `$1` and so on are the words.
-    fn start_shell(script: &str, words: &[&str]) -> Self {
+    pub(crate) fn start_shell(script: &str, words: &[&str]) -> Self {
         let shell = Command::new("sh").args(["-c", script, binary()]);
         Self::spawn(shell.args(words), &[])
     }
 
     fn spawn(command: Command, environment: &[(&str, &str)]) -> Self {
+        Self::spawn_sized(command, environment, 24, 100)
+    }
+
+    fn spawn_sized(
+        command: Command,
+        environment: &[(&str, &str)],
+        rows: u16,
+        columns: u16,
+    ) -> Self {
         let (pty, pts) = pty_process::blocking::open().unwrap();
-        pty.resize(Size::new(24, 100)).unwrap();
+        pty.resize(Size::new(rows, columns)).unwrap();
         let mut command = command.env_remove("NO_COLOR").env("TERM", "xterm-256color");
         for (name, value) in environment {
             command = command.env(name, value);
@@ -69,13 +83,18 @@ impl Session {
             child,
             pty,
             output,
-            screen: vt100::Parser::new(cells(24), cells(100), 0),
+            screen: vt100::Parser::new(cells(rows), cells(columns), 0),
             raw: Vec::new(),
         }
     }
 
-    fn contents(&self) -> String {
+    pub(crate) fn contents(&self) -> String {
         self.screen.screen().contents()
+    }
+
+    /// All that it has ever written, as text.
+    pub(crate) fn written(&self) -> String {
+        String::from_utf8_lossy(&self.raw).replace('\r', "")
     }
 
     /// Shows what comes within this time; whether anything did.
@@ -111,14 +130,14 @@ impl Session {
         (&*self.pty).write_all(keys.as_bytes()).unwrap();
     }
 
-    fn resize(&mut self, rows: u16, columns: u16) {
+    pub(crate) fn resize(&mut self, rows: u16, columns: u16) {
         self.screen
             .screen_mut()
             .set_size(cells(rows), cells(columns));
         self.pty.resize(Size::new(rows, columns)).unwrap();
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 

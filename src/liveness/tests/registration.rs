@@ -93,11 +93,43 @@ fn sixty_four_processes_at_once_get_sixty_four_slots() {
 
     // The 65th is told what to do, and gets in as soon as one is dead.
     let error = owners.token(segment.table()).unwrap_err();
-    assert!(matches!(error, RegisterError::NoFreeSlot { slots: 64 }));
-    assert!(error.to_string().contains("max_writers"), "{error}");
+    assert!(matches!(
+        error,
+        RegisterError::NoFreeSlot { slots: 64, own: 0 }
+    ));
+    for words in [
+        "max_writers",
+        "handles of processes that are not provably dead",
+    ] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
     let mut children = children;
     children.pop().unwrap().kill();
     owners.token(segment.table()).unwrap();
+}
+
+#[test]
+fn handles_of_one_process_that_take_all_slots_are_counted_as_such() {
+    let segment = Segment::new();
+    let handles: Vec<_> = (0..SLOTS).map(|_| segment.owners()).collect();
+    for handle in &handles {
+        handle.token(segment.table()).unwrap();
+    }
+    let one_more = segment.owners();
+    let error = one_more.token(segment.table()).unwrap_err();
+    let all = RegisterError::NoFreeSlot {
+        slots: SLOTS,
+        own: SLOTS,
+    };
+    assert_eq!(error, all);
+    for words in [
+        "all by handles of this process",
+        "clone the handle",
+        "max_writers",
+    ] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    assert!(!error.to_string().contains("provably dead"), "{error}");
 }
 
 #[test]

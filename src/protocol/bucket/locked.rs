@@ -116,7 +116,7 @@ impl<'a, S: Shape> BucketGuard<'a, S> {
     }
 
     #[inline(always)]
-    fn set_tag(&self, slot: Slot, tag: Tag) {
+    pub(crate) fn set_tag(&self, slot: Slot, tag: Tag) {
         let word = &self.bucket.words[TAGS + slot.index() / 8];
         let shift = slot.index() % 8 * 8;
         let tags =

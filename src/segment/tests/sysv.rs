@@ -218,6 +218,22 @@ fn a_mark_of_a_live_process_is_respected() {
 }
 
 #[test]
+fn what_is_not_complete_is_listed_as_such() {
+    let scratch = Scratch::sysv();
+    let id = shm::shmget_new(key(&scratch), LEN, 0o600).unwrap();
+    let mapping = shm::shmat(id, LEN, Access::ReadWrite).unwrap();
+    let is_listed = || {
+        let unfinished = Segment::list_unfinished().unwrap();
+        unfinished.contains(&scratch)
+    };
+    assert!(!is_listed(), "zeros may be anybody's");
+    mapping.words()[0].store(BUILDING, Ordering::Relaxed);
+    assert!(is_listed());
+    mapping.words()[0].store(MAGIC, Ordering::Release);
+    assert!(!is_listed());
+}
+
+#[test]
 fn a_short_segment_under_our_key_is_too_small() {
     let scratch = Scratch::sysv();
     shm::shmget_new(key(&scratch), 100, 0o600).unwrap();
