@@ -7,7 +7,24 @@
 use serde_json::Value;
 use shmkv::schema::{Type, from_json, to_json};
 
+use super::defaults::Defaults;
+use super::limits::{clipped, excerpt};
 use crate::failure::{Failure, Outcome};
+
+/// What an entry of a cache has left, in milliseconds; empty if it never expires.
+pub(crate) const TTL_COLUMN: &str = "ttl_ms";
+
+/// Empty but in one row of a dump, which has the number of entries here and nothing else.
+pub(crate) const END_COLUMN: &str = "#end";
+
+/// Where the columns of a segment are in a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// For each of our columns; `None`: it is not there, and has a default.
+    pub(crate) ours: Vec<Option<usize>>,
+    pub(crate) ttl: Option<usize>,
+    pub(crate) end: Option<usize>,
+}
 
 /// The columns of a segment.
 pub(crate) struct Columns<'t> {
@@ -53,46 +70,62 @@ impl<'t> Columns<'t> {
         })
     }
 
-    /// For each of our columns, its place in a file with these column names.
+    /// Where our columns are in a file with these column names. Those in `optional` may be missing.
     pub(crate) fn places<'n>(
         &self,
         names: impl Iterator<Item = &'n str>,
-    ) -> Result<Vec<usize>, String> {
+        optional: impl Fn(&str) -> bool,
+    ) -> Result<Places, String> {
         let names: Vec<&str> = names.collect();
+        let is_ours = |name: &str| {
+            name == TTL_COLUMN || name == END_COLUMN || self.names().any(|ours| ours == name)
+        };
         for (i, name) in names.iter().enumerate() {
             if names[..i].contains(name) {
-                return Err(format!("there are two columns {name:?}"));
+                return Err(format!("there are two columns {}", excerpt(name)));
             }
-            if !self.names().any(|ours| ours == *name) {
+            if !is_ours(name) {
                 let ours: Vec<_> = self.names().collect();
-                return Err(format!(
-                    "there is a column {name:?}; the columns of this segment are {}",
+                return Err(clipped(format!(
+                    "there is a column {}; the columns of this segment are {}",
+                    excerpt(name),
                     ours.join(", ")
-                ));
+                )));
             }
         }
-        let place = |name: &str| {
-            let found = names.iter().position(|theirs| *theirs == name);
-            found.ok_or_else(|| format!("there is no column {name:?}"))
-        };
-        self.names().map(place).collect()
+        let place = |name: &str| names.iter().position(|theirs| *theirs == name);
+        let ours = self.names().map(|name| match place(name) {
+            None if !optional(name) => Err(format!("there is no column {name:?}")),
+            found => Ok(found),
+        });
+        Ok(Places {
+            ours: ours.collect::<Result<_, _>>()?,
+            ttl: place(TTL_COLUMN),
+            end: place(END_COLUMN),
+        })
     }
 
-    /// Key and value from the cells of a row, given in the order of our columns.
+    /// Key and value from the cells of a row, given in the order of our columns; those that the file does
+    /// not have are left at their defaults.
     pub(crate) fn entry<'c>(
         &self,
-        cells: impl Iterator<Item = &'c str>,
+        cells: impl Iterator<Item = Option<&'c str>>,
+        defaults: &Defaults,
     ) -> Result<(Vec<u8>, Vec<u8>), String> {
         let (mut key, mut value) = (vec![0; self.key_len], vec![0; self.value_len]);
+        defaults.put_into(&mut value);
         for (column, cell) in self.columns.iter().zip(cells) {
+            let Some(cell) = cell else { continue };
             let image = if column.is_key { &mut key } else { &mut value };
             let json = match column.ty {
                 Type::Bool | Type::Array { .. } | Type::Unit => serde_json::from_str(cell)
-                    .map_err(|error| format!("column {}: {cell:?}: {error}", column.name))?,
+                    .map_err(|error| {
+                        format!("column {}: {}: {error}", column.name, excerpt(cell))
+                    })?,
                 _ => Value::String(cell.to_owned()),
             };
             let bytes = from_json(column.ty, &json)
-                .map_err(|error| format!("column {}: {}", column.name, error.reason()))?;
+                .map_err(|error| clipped(format!("column {}: {}", column.name, error.reason())))?;
             image[column.offset..][..bytes.len()].copy_from_slice(&bytes);
         }
         Ok((key, value))
@@ -164,7 +197,8 @@ mod tests {
             .map(Result::unwrap)
             .collect();
         assert_eq!(cells[0], "\"a,\n\"");
-        let back = columns.entry(cells.iter().map(String::as_str)).unwrap();
+        let cells = cells.iter().map(|cell| Some(cell.as_str()));
+        let back = columns.entry(cells, &Defaults::default()).unwrap();
         assert_eq!(back, (key_bytes, value_bytes));
     }
 
@@ -172,9 +206,14 @@ mod tests {
     fn columns_are_found_by_name_in_any_order() {
         let (key, value) = (Type::parse("u8").unwrap(), Type::parse("bool").unwrap());
         let columns = Columns::of(&key, &value);
-        let places = |names: &[&'static str]| columns.places(names.iter().copied());
-        assert_eq!(places(&["value", "key"]), Ok(vec![1, 0]));
-        assert!(places(&["key"]).unwrap_err().contains("\"value\""));
+        let places =
+            |names: &[&'static str]| columns.places(names.iter().copied(), |name| name == "value");
+        let found = places(&["value", TTL_COLUMN, "key", END_COLUMN]).unwrap();
+        assert_eq!(found.ours, [Some(2), Some(0)]);
+        assert_eq!((found.ttl, found.end), (Some(1), Some(3)));
+        let defaulted = places(&["key"]).unwrap();
+        assert_eq!(defaulted.ours, [Some(0), None]);
+        assert!(places(&["value"]).unwrap_err().contains("\"key\""));
         assert!(
             places(&["key", "key", "value"])
                 .unwrap_err()

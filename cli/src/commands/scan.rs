@@ -1,5 +1,7 @@
 //! `shmkv scan`: the entries of a segment; and the walk that all commands share that visit them.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::{Value, json};
 use shmkv::dynamic::{DynEntry, DynError};
@@ -33,7 +35,7 @@ impl Scan {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let map = global.read(&self.segment)?;
         let mut output = Output::new();
-        let liveness = walk(&map, self.limit, None, |entry| {
+        let status = walk(&map, self.limit, None, |entry| {
             let key = open::json(map.key_type(), &entry.key)?;
             if !has_prefix(&key, self.prefix.as_deref()) {
                 return Ok(Seen::PassedOver);
@@ -42,7 +44,7 @@ impl Scan {
             Ok(Seen::Counts)
         })?;
         output.flush()?;
-        Ok(liveness)
+        Ok(status)
     }
 }
 
@@ -51,9 +53,14 @@ pub(crate) fn line(map: &ReadOnlyDynMap, key: Value, entry: &DynEntry) -> Outcom
     let value = open::json(map.value_type(), &entry.value)?;
     let mut line = json!({"key": key, "value": value});
     if let Some(left) = entry.time_left {
-        line["ttl_ms"] = json!(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        line["ttl_ms"] = json!(milliseconds(left));
     }
     Ok(line)
+}
+
+/// What an entry has left, as it is written down.
+pub(crate) fn milliseconds(left: Duration) -> u64 {
+    u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What a visitor did with an entry.

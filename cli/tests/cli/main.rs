@@ -8,6 +8,7 @@ mod failures;
 mod hangup;
 mod holder;
 mod leftovers;
+mod loading;
 mod namespaces;
 mod shmkv;
 mod soundness;
