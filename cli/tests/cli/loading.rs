@@ -93,7 +93,7 @@ fn times_to_live_survive_in_both_formats() {
             })
             .collect::<Vec<_>>();
         assert_eq!(left.len(), 1, "{again}");
-        assert!((3_500_000..=3_600_000).contains(&left[0]), "{again}");
+        assert!((3_500_000..=3_600_100).contains(&left[0]), "{again}");
         segment.remove().unwrap();
     }
 }
