@@ -96,7 +96,7 @@ pub(crate) enum Expiry {
 /// The rules of one cache, as this process sees time.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
-    clock: Clock,
+    pub(super) clock: Clock,
     boot: u64,
     /// Words of a value, metadata not included.
     value_words: usize,
@@ -200,37 +200,12 @@ impl Rules {
 
     /// What an insertion goes by.
     pub(crate) fn replacement<'s>(&self, shared: &'s Store) -> Replacement<'s> {
-        let (layout, fields) = (&shared.layout, &shared.layout.cache);
-        let mut replacement = Replacement::new(layout.capacity, layout.counts.buckets);
-        replacement.memory = Some(shared.memory());
-        replacement.epoch = Self::word(shared, EPOCH);
-        replacement.idle = fields.time_to_idle;
-        replacement.now = self.clock.now();
-        replacement.may_be_stale = true;
-        replacement
+        replacement(shared, || self.clock.now())
     }
 
     /// Counts what became of an edit; `was_live` tells of the entry that was there before.
     pub(crate) fn count(&self, outcome: Outcome, was_live: bool, replacement: &Replacement<'_>) {
-        let count = |counter| self.recorder.add(counter, 1);
-        match outcome {
-            Outcome::KeptPresent | Outcome::KeptAbsent => {}
-            Outcome::Replaced if was_live => count(Counter::Updates),
-            Outcome::Replaced => {
-                count(Counter::EvictedExpired);
-                count(Counter::Inserts);
-            }
-            Outcome::Inserted => {
-                match replacement.replaced.get() {
-                    Some(Replaced::ForRoom) => count(Counter::EvictedForRoom),
-                    Some(Replaced::Stale) => count(Counter::EvictedExpired),
-                    None => {}
-                }
-                count(Counter::Inserts);
-            }
-            Outcome::Removed if was_live => count(Counter::Removed),
-            Outcome::Removed => count(Counter::EvictedExpired),
-        }
+        count_write(&self.recorder, outcome, was_live, replacement);
     }
 
     /// Counts entries that a sweep has removed.
@@ -257,5 +232,53 @@ impl Rules {
             // Release: the removals come before.
             word.store(self.boot, Ordering::Release);
         }
+    }
+}
+
+/// What an insertion into this cache goes by, through a typed handle or an untyped one. The clock is
+/// read only if an entry can have an end.
+pub(super) fn replacement(shared: &Store, now: impl FnOnce() -> u64) -> Replacement<'_> {
+    let (layout, fields) = (&shared.layout, &shared.layout.cache);
+    // A cache has these words: its shared page is a part of every layout.
+    let word = |word: usize| shared.mapping.shared()[word].load(Ordering::Relaxed);
+    let mut replacement = Replacement::new(layout.capacity, layout.counts.buckets);
+    replacement.memory = Some(shared.memory());
+    replacement.epoch = word(EPOCH);
+    replacement.idle = fields.time_to_idle;
+    let has_ends =
+        fields.time_to_live | fields.time_to_idle | fields.negative_ttl != 0 || word(HAS_TTL) != 0;
+    if has_ends {
+        replacement.now = now();
+    }
+    replacement.may_be_stale = has_ends || replacement.epoch != 0;
+    replacement
+}
+
+/// Counts what became of an edit; `was_live` tells of the entry that was there before.
+#[inline]
+pub(super) fn count_write(
+    recorder: &Recorder,
+    outcome: Outcome,
+    was_live: bool,
+    replacement: &Replacement<'_>,
+) {
+    let count = |counter| recorder.add(counter, 1);
+    match outcome {
+        Outcome::KeptPresent | Outcome::KeptAbsent => {}
+        Outcome::Replaced if was_live => count(Counter::Updates),
+        Outcome::Replaced => {
+            count(Counter::EvictedExpired);
+            count(Counter::Inserts);
+        }
+        Outcome::Inserted => {
+            match replacement.replaced.get() {
+                Some(Replaced::ForRoom) => count(Counter::EvictedForRoom),
+                Some(Replaced::Stale) => count(Counter::EvictedExpired),
+                None => {}
+            }
+            count(Counter::Inserts);
+        }
+        Outcome::Removed if was_live => count(Counter::Removed),
+        Outcome::Removed => count(Counter::EvictedExpired),
     }
 }

@@ -292,6 +292,43 @@ fn a_hit_with_no_limit_reads_no_clock() {
     assert!(cache.reader.clock.reads() > before);
 }
 
+/// One rule, one behaviour: what an insertion evicts by does not depend on the handle.
+#[test]
+fn typed_and_untyped_handles_evict_by_the_same_rules() {
+    let second = Duration::from_secs(1);
+    type Settings = fn() -> CacheBuilder<u64, u64>;
+    let kinds: [(Settings, bool); 4] = [
+        (builder, false),
+        (|| builder().time_to_live(Duration::from_secs(1)), true),
+        (|| builder().time_to_idle(Duration::from_secs(1)), true),
+        (|| builder().negative_ttl(Duration::from_secs(1)), true),
+    ];
+    for (settings, has_ends) in kinds {
+        let name = Scratch::new();
+        let (_, [cache, _], _) = handles(&name, settings);
+        let mut untyped = Rules::of(cache.shared());
+        untyped.clock = cache.reader.clock.clone();
+        let terms = |what: &str, has_ends: bool, may_be_stale: bool| {
+            let reads = cache.reader.clock.reads();
+            let typed = cache.replacement();
+            let untyped = untyped.replacement(cache.shared());
+            let read = cache.reader.clock.reads() - reads;
+            for terms in [&typed, &untyped] {
+                assert_eq!(terms.epoch, cache.epoch(), "{what}");
+                assert_eq!(terms.idle, cache.fields().time_to_idle, "{what}");
+                assert_eq!(terms.now != 0, has_ends, "{what}");
+                assert_eq!(terms.may_be_stale, may_be_stale, "{what}");
+            }
+            assert_eq!(read, if has_ends { 2 } else { 0 }, "{what}: the clock");
+        };
+        terms("new", has_ends, has_ends);
+        cache.invalidate_all().unwrap();
+        terms("of a later epoch", has_ends, true);
+        cache.insert_with_ttl(1, 1, second).unwrap();
+        terms("with a deadline", true, true);
+    }
+}
+
 #[test]
 fn an_old_value_is_served_while_one_caller_loads() {
     let name = Scratch::new();

@@ -24,6 +24,7 @@ use crate::types::metadata::Meta;
 use crate::types::{Key, Value};
 
 use super::builder::Listener;
+use super::expiry::{count_write, replacement};
 use super::{
     Answer, CacheBuilder, Freshness, HAS_TTL, Place, ReadOnlyCache, RemovalCause, is_negative,
 };
@@ -363,18 +364,7 @@ impl<K: Key, V: Value> Cache<K, V> {
 
     /// What an insertion goes by.
     pub(super) fn replacement(&self) -> Replacement<'_> {
-        let fields = self.fields();
-        let layout = &self.shared().layout;
-        let mut replacement = Replacement::new(layout.capacity, layout.counts.buckets);
-        replacement.memory = Some(self.shared().memory());
-        replacement.epoch = self.epoch();
-        replacement.idle = fields.time_to_idle;
-        let has_ends = fields.time_to_live | fields.time_to_idle | fields.negative_ttl != 0
-            || self.word(HAS_TTL).load(Ordering::Relaxed) != 0;
-        if has_ends {
-            replacement.now = self.clock.now();
-        }
-        replacement.may_be_stale = has_ends || replacement.epoch != 0;
+        let mut replacement = replacement(self.shared(), || self.clock.now());
         if self.listener.is_some() {
             replacement.victim = Some(Default::default());
         }
@@ -433,21 +423,8 @@ impl<K: Key, V: Value> Cache<K, V> {
             Edit::Put
         };
         let outcome = self.shared().edit_key(&table, hashed, old, new, put)?;
-        match (outcome, freshness) {
-            (Outcome::Replaced, Freshness::Live) => self.count(Counter::Updates),
-            (Outcome::Replaced, _) => {
-                self.count(Counter::EvictedExpired);
-                self.count(Counter::Inserts);
-            }
-            _ => {
-                match replacement.replaced.get() {
-                    Some(Replaced::ForRoom) => self.count(Counter::EvictedForRoom),
-                    Some(Replaced::Stale) => self.count(Counter::EvictedExpired),
-                    None => {}
-                }
-                self.count(Counter::Inserts);
-            }
-        }
+        let was_live = freshness == Freshness::Live;
+        count_write(&self.recorder, outcome, was_live, replacement);
         if self.listener.is_some() {
             match outcome {
                 Outcome::Replaced => self.notify_old(key, old.words(), freshness),
