@@ -3,9 +3,11 @@
 use std::fmt;
 
 use super::{Map, ReadOnlyMap};
+use crate::protocol::order::Order;
 use crate::protocol::walk::Cursor;
 use crate::store::error::IterError;
 use crate::store::typed::decoded;
+use crate::sys::random::seed;
 use crate::types::image::WordBuf;
 use crate::types::{Key, Value};
 
@@ -23,9 +25,10 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// that was stopped in the middle of a displacement, then overtaken by 64 others before the
     /// iteration began, and goes on during it, may hide or double the one entry it moves.
     pub fn iter(&self) -> Iter<'_, K, V> {
+        let table = self.table();
         Iter {
             map: self,
-            steps: Cursor::new(&self.table()),
+            steps: Cursor::new(&table, Order::new(&table, seed())),
         }
     }
 

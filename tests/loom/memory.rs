@@ -14,6 +14,7 @@ use crate::protocol::bucket::{Bucket, Search};
 use crate::protocol::buckets::Buckets;
 use crate::protocol::hash::{HashFunction, KeyHash, KeyHasher, Secret};
 use crate::protocol::move_log::{Moves, ring_words};
+use crate::protocol::order::Order;
 use crate::protocol::shape::Typed;
 use crate::protocol::shape::{HEADER_WORDS, Shape};
 use crate::protocol::table::{
@@ -538,7 +539,7 @@ impl<V: Number> Segment<V> {
     /// All entries, as a walk meets them, but for the fillers.
     pub(crate) fn walk(&self) -> String {
         let table = self.table();
-        let mut walk = Scan::new(&table);
+        let mut walk = Scan::new(&table, Order::PLAIN);
         let mut entries = Entries::default();
         let mut met = Vec::new();
         loop {
