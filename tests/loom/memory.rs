@@ -79,9 +79,11 @@ pub(crate) fn hash(key: u64) -> KeyHash {
 /// keys that models use together have the same tag in the first slot (nor two of these in any),
 /// unless they are made with [`key_like`].
 pub(crate) fn key(buckets: u64, primary: u64, secondary: u64, class: u32, nth: usize) -> u64 {
-    // The tag tells apart the six pairs of three buckets, the fillers from the rest, and numbers.
-    let pair = (primary * 2 + secondary - u64::from(secondary > primary)) as u8;
+    // The tag tells apart the pairs of buckets, the fillers from the rest, and numbers.
+    let others = buckets - 1;
+    let pair = (primary * others + secondary - u64::from(secondary > primary)) as u8;
     let sort = pair * 2 + u8::from(class == FILLER_CLASS);
+    let sorts = (buckets * others * 2) as u8;
     let mut tags = BTreeSet::new();
     (0..)
         .filter(|key| {
@@ -90,7 +92,7 @@ pub(crate) fn key(buckets: u64, primary: u64, secondary: u64, class: u32, nth: u
                 && hash.class() == class
                 // Prefers the lowest slot that is free, so that models can say which that is.
                 && hash.preferred_slot() == 0
-                && hash.tag().in_slot(0) % 12 == sort
+                && hash.tag().in_slot(0) % sorts == sort
                 // All four before any is noted: a key that is passed over takes no tag.
                 && (0..4).all(|slot| !tags.contains(&(slot, hash.tag().in_slot(slot))))
                 && (0..4).all(|slot| tags.insert((slot, hash.tag().in_slot(slot))))

@@ -147,6 +147,7 @@ impl<'a, S: Shape> Table<'a, S> {
                             to: &target,
                             place,
                             is_to_primary,
+                            moves: self.moves,
                         };
                         return self.exchange(
                             moving,
@@ -177,7 +178,7 @@ impl<'a, S: Shape> Table<'a, S> {
         if key_is_in_secondary {
             primary.increment_overflow(key.hash.class());
         }
-        moving.begin(self.moves);
+        moving.begin();
         match occupied.first_free() {
             // One commit takes the moved entry out and the new one in.
             Some(spare) => {

@@ -18,13 +18,14 @@ pub(super) struct Moving<'l, 'a, S: Shape> {
     pub(super) place: Slot,
     /// Whether the move brings it to its primary bucket.
     pub(super) is_to_primary: bool,
+    pub(super) moves: Moves<'a>,
 }
 
 impl<S: Shape> Moving<'_, '_, S> {
     /// Writes the move down and publishes the entry where it goes to. The caller publishes the
     /// other bucket without it next, and then calls [`finish`](Self::finish).
-    pub(super) fn begin(&self, moves: Moves<'_>) {
-        moves.record(
+    pub(super) fn begin(&self) {
+        self.moves.record(
             self.hash,
             if self.is_to_primary {
                 Direction::ToPrimary

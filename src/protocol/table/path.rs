@@ -168,8 +168,9 @@ impl<'a, S: Shape> Table<'a, S> {
             to: &target,
             place,
             is_to_primary: hash.primary(self.buckets()) == to,
+            moves: self.moves,
         };
-        moving.begin(self.moves);
+        moving.begin();
         source.publish(source.state().occupied().without(slot));
         moving.finish();
         Ok(true)
