@@ -20,7 +20,8 @@ use crate::types::{Key, Value};
 const SWEEP_EVERY: u64 = EPOCHS / 4;
 
 impl<K: Key, V: Value> ReadOnlyCache<K, V> {
-    /// All entries that count, in no particular order.
+    /// All entries that count, in an order that is another one each time (it passes four times over the
+    /// cache for that).
     ///
     /// Each is whole. One that is there, and neither written nor evicted, during the whole iteration
     /// is yielded exactly once; one that goes and comes again meanwhile may be yielded twice, or

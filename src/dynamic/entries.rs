@@ -82,7 +82,7 @@ impl Iterator for DynEntries<'_> {
 }
 
 impl ReadOnlyDynMap {
-    /// All entries, in no particular order, each as key and value. Nothing is locked; what
+    /// All entries, in an order that is another one each time, each as key and value. Nothing is locked; what
     /// concurrent writers may show is told at [`ReadOnlyMap::iter`](crate::ReadOnlyMap::iter).
     ///
     /// An entry that is invalid is an item [`DynError::Invalid`], after which the iteration goes

@@ -12,7 +12,9 @@ use crate::types::image::WordBuf;
 use crate::types::{Key, Value};
 
 impl<K: Key, V: Value> ReadOnlyMap<K, V> {
-    /// All entries, in no particular order.
+    /// All entries, in an order that is another one each time: what a program removes first or last
+    /// of an iteration, again and again, leaves no region of the map that fills up for good. (So an
+    /// iteration passes four times over a map that has been almost full, and once over others.)
     ///
     /// Each entry is whole. One that is there, and not written, during the whole iteration is
     /// yielded exactly once, also when an insertion of another key moves it meanwhile. One

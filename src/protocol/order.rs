@@ -14,7 +14,9 @@
 //! at a bucket of its own, drawn by how many entries it has, so that an entry in a full bucket is
 //! as likely among the first ones as one in an empty region.
 //!
-//! A table where nothing ever moved is passed over once: there is room enough.
+//! A map where nothing ever moved is passed over once: there is room enough. In a cache nothing moves,
+//! and entries are evicted while others could not take their place: it is passed over as often as
+//! a full map.
 
 use crate::protocol::hash::KeyHash;
 use crate::protocol::shape::{SLOTS, Shape};
@@ -44,7 +46,10 @@ impl Order {
         Self {
             // Never the seed of the plain order.
             seed: seed | 1,
-            passes: if table.moves().head() == 0 { 1 } else { PASSES },
+            passes: match table.moves().head() == 0 && table.shape().meta_words() == 0 {
+                true => 1,
+                false => PASSES,
+            },
         }
     }
 
