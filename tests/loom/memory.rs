@@ -82,8 +82,9 @@ pub(crate) fn key(buckets: u64, primary: u64, secondary: u64, class: u32, nth: u
     // The tag tells apart the pairs of buckets, the fillers from the rest, and numbers.
     let others = buckets - 1;
     let pair = (primary * others + secondary - u64::from(secondary > primary)) as u8;
-    let sort = pair * 2 + u8::from(class == FILLER_CLASS);
-    let sorts = (buckets * others * 2) as u8;
+    // Sixteen tags of a sort are needed: with more than three buckets, some pairs share theirs.
+    let sorts = (buckets * others * 2).min(16) as u8;
+    let sort = (pair * 2 + u8::from(class == FILLER_CLASS)) % sorts;
     let mut tags = BTreeSet::new();
     (0..)
         .filter(|key| {

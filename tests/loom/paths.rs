@@ -96,8 +96,7 @@ fn death_within_a_path_leaves_every_entry_once() {
                 "inserted from6 9,5,16",
             ],
         };
-        // Without preemptions: what runs beside each single move has models of its own (`moving`).
-        explore_within(0, WRITES * 2, WRITES * 2, expected, move |variant| {
+        explore_within(1, WRITES * 2, WRITES * 2, expected, move |variant| {
             let (writes, turn) = ((variant / 2) as u32, variant % 2);
             let [m, t, end] = draft.share();
             let mortal = role(move || m.mortal(0, writes, || m.insert(0, n, 9)));
@@ -113,7 +112,7 @@ fn death_within_a_path_leaves_every_entry_once() {
 #[test]
 fn slot_that_a_path_made_free_can_be_taken_by_others() {
     let (Keys { n, e, f }, draft) = path::<Narrow>();
-    let p = key(BUCKETS, 2, 3, 3, 0);
+    let p = key(BUCKETS, 2, 3, 3, 1);
     let expected = ["inserted inserted 9,5,6,8"];
     explore_within(1, 2, 40, &expected, move |turn| {
         let [w, o, end] = draft.share();
