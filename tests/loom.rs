@@ -69,6 +69,8 @@ mod memory;
 mod model;
 #[path = "loom/moving.rs"]
 mod moving;
+#[path = "loom/paths.rs"]
+mod paths;
 #[path = "loom/reading.rs"]
 mod reading;
 #[path = "loom/takeover.rs"]

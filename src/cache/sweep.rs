@@ -4,10 +4,12 @@ use std::fmt;
 
 use super::{BOOT, Cache, EPOCH, Freshness, ReadOnlyCache, RemovalCause, is_negative};
 use crate::protocol::counters::Counter;
+use crate::protocol::order::Order;
 use crate::protocol::table::{Edit, HashedKey, Outcome};
 use crate::protocol::walk::{Cursor, Entries, Scan};
 use crate::store::error::{IterError, SweepError};
 use crate::store::typed::decoded;
+use crate::sys::random::seed;
 use crate::sys::sync::Ordering;
 use crate::types::image::{WordBuf, WordBufWithMeta};
 use crate::types::metadata::{EPOCHS, Meta, NEXT_EPOCH, epoch_number};
@@ -18,15 +20,17 @@ use crate::types::{Key, Value};
 const SWEEP_EVERY: u64 = EPOCHS / 4;
 
 impl<K: Key, V: Value> ReadOnlyCache<K, V> {
-    /// All entries that count, in no particular order.
+    /// All entries that count, in an order that is another one each time (it passes four times over the
+    /// cache for that).
     ///
     /// Each is whole. One that is there, and neither written nor evicted, during the whole iteration
     /// is yielded exactly once; one that goes and comes again meanwhile may be yielded twice, or
     /// not at all. Is no hit. Nothing is locked.
     pub fn iter(&self) -> CacheIter<'_, K, V> {
+        let table = self.table(self.meta_words());
         CacheIter {
             cache: self,
-            steps: Cursor::new(&self.table(self.meta_words())),
+            steps: Cursor::new(&table, Order::new(&table, seed())),
         }
     }
 
@@ -141,7 +145,7 @@ impl<K: Key, V: Value> Cache<K, V> {
     ) -> Result<usize, SweepError> {
         let meta = self.meta_words();
         let table = self.table(meta);
-        let mut walk = Scan::new(&table);
+        let mut walk = Scan::new(&table, Order::new(&table, seed()));
         let mut entries = Entries::default();
         let mut old = WordBufWithMeta::<V>::uninit();
         let mut removed = 0;

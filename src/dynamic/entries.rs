@@ -7,9 +7,11 @@ use super::bytes::to_bytes;
 use super::error::DynError;
 use super::map::ReadOnlyDynMap;
 use super::types::Part;
+use crate::protocol::order::Order;
 use crate::protocol::shape::Shape;
 use crate::protocol::walk::Cursor;
 use crate::store::error::IterError;
+use crate::sys::random::seed;
 
 /// An entry of a segment, as encoded bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +33,10 @@ pub struct DynEntries<'a> {
 
 impl<'a> DynEntries<'a> {
     pub(super) fn new(map: &'a ReadOnlyDynMap) -> Self {
+        let table = map.table();
         Self {
             map,
-            steps: Cursor::new(&map.table()),
+            steps: Cursor::new(&table, Order::new(&table, seed())),
         }
     }
 
@@ -79,7 +82,7 @@ impl Iterator for DynEntries<'_> {
 }
 
 impl ReadOnlyDynMap {
-    /// All entries, in no particular order, each as key and value. Nothing is locked; what
+    /// All entries, in an order that is another one each time, each as key and value. Nothing is locked; what
     /// concurrent writers may show is told at [`ReadOnlyMap::iter`](crate::ReadOnlyMap::iter).
     ///
     /// An entry that is invalid is an item [`DynError::Invalid`], after which the iteration goes

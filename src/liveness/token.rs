@@ -88,7 +88,6 @@ pub(crate) struct LockWord(pub(crate) u64);
 
 impl LockWord {
     /// Nobody owns the lock and nobody sleeps on it.
-    #[cfg(test)]
     pub(crate) const FREE: Self = Self(0);
 
     /// Who holds the lock.

@@ -3,14 +3,18 @@
 use std::fmt;
 
 use super::{Map, ReadOnlyMap};
+use crate::protocol::order::Order;
 use crate::protocol::walk::Cursor;
 use crate::store::error::IterError;
 use crate::store::typed::decoded;
+use crate::sys::random::seed;
 use crate::types::image::WordBuf;
 use crate::types::{Key, Value};
 
 impl<K: Key, V: Value> ReadOnlyMap<K, V> {
-    /// All entries, in no particular order.
+    /// All entries, in an order that is another one each time: what a program removes first or last
+    /// of an iteration, again and again, leaves no region of the map that fills up for good. (So an
+    /// iteration passes four times over a map that has been almost full, and once over others.)
     ///
     /// Each entry is whole. One that is there, and not written, during the whole iteration is
     /// yielded exactly once, also when an insertion of another key moves it meanwhile. One
@@ -23,9 +27,10 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// that was stopped in the middle of a displacement, then overtaken by 64 others before the
     /// iteration began, and goes on during it, may hide or double the one entry it moves.
     pub fn iter(&self) -> Iter<'_, K, V> {
+        let table = self.table();
         Iter {
             map: self,
-            steps: Cursor::new(&self.table()),
+            steps: Cursor::new(&table, Order::new(&table, seed())),
         }
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod dimensions;
 pub(crate) mod hash;
 pub(crate) mod lease;
 pub(crate) mod move_log;
+pub(crate) mod order;
 pub(crate) mod replacement;
 pub(crate) mod shape;
 pub(crate) mod table;

@@ -1,6 +1,10 @@
 //! Walking through all entries while others write.
 //!
-//! The walk visits the buckets in their order and copies each one whole, at one version. An
+//! A walk passes over the buckets one or several times, and yields in each pass the keys of one class
+//! ([`crate::protocol::order`]). What follows holds for each pass and its keys.
+//!
+//! It visits the buckets one after the other, from some start round to the one before it, and
+//! copies each one whole, at one version; "before" and "behind" are meant in that order. An
 //! entry that stays in its bucket is therefore met exactly once. One that is displaced
 //! meanwhile could be met twice or never; the ring of recent moves ([`crate::protocol::move_log`]) tells:
 //!
@@ -22,6 +26,7 @@ use std::collections::BTreeMap;
 
 use crate::protocol::hash::KeyHash;
 use crate::protocol::move_log::{Direction, Move, Record};
+use crate::protocol::order::Order;
 use crate::protocol::shape::Shape;
 use crate::protocol::table::Table;
 use crate::sys::sync::READ_TRIES_READ_ONLY;
@@ -46,14 +51,21 @@ pub(crate) enum Lost {
 /// A key that changes its bucket during the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct MovedKey {
-    /// The later one of its two buckets: behind it the key can be forgotten.
+    /// The position of the later one of its two buckets: behind it the key can be forgotten.
     last: u64,
     hash: u64,
 }
 
 /// The place of a walk.
 pub(crate) struct Scan {
-    /// The next bucket.
+    order: Order,
+    /// The number of the pass.
+    pass: u32,
+    /// How many buckets there are.
+    buckets: u64,
+    /// The bucket where the pass began.
+    start: u64,
+    /// The position of the next bucket: how many come before it in this pass.
     next: u64,
     /// The next record of the ring.
     record: u64,
@@ -110,12 +122,21 @@ impl Entries {
 
 impl Scan {
     /// A walk that starts now.
-    pub(crate) fn new<S: Shape>(table: &Table<'_, S>) -> Self {
+    pub(crate) fn new<S: Shape>(table: &Table<'_, S>, order: Order) -> Self {
+        Self::pass(table, order, 0)
+    }
+
+    /// A pass that starts now.
+    fn pass<S: Shape>(table: &Table<'_, S>, order: Order, pass: u32) -> Self {
         // Read before any bucket is: a record that is older belongs to a move that may still be
         // unpublished only if its writer holds its locks now, which is rare but possible,
         // so as many records as there can be such writers are looked at again.
         let record = table.moves().head().saturating_sub(MAX_UNFINISHED as u64);
         Self {
+            order,
+            pass,
+            buckets: table.buckets(),
+            start: order.start(table, pass),
             next: 0,
             record,
             unfinished: Vec::new(),
@@ -123,9 +144,10 @@ impl Scan {
         }
     }
 
-    /// How many buckets are done.
+    /// How many buckets are done: of several passes, their mean.
     pub(crate) fn done(&self) -> u64 {
-        self.next
+        let visits = u128::from(self.pass) * u128::from(self.buckets) + u128::from(self.next);
+        (visits / u128::from(self.order.passes())) as u64
     }
 
     /// Fills `entries` with what the next bucket contributes (perhaps nothing). False at the end.
@@ -149,24 +171,60 @@ impl Scan {
         entries: &mut Entries,
     ) -> Result<bool, Lost> {
         entries.clear();
-        if self.next >= table.buckets() {
-            return Ok(false);
+        if self.next >= self.buckets {
+            if self.pass + 1 >= self.order.passes() {
+                return Ok(false);
+            }
+            *self = Self::pass(table, self.order, self.pass + 1);
         }
         let current = self.next;
-        copy_bucket(table, current, entries)?;
+        copy_bucket(table, self.bucket_at(current), entries)?;
+        if self.order.passes() > 1 {
+            entries.retain(|entry| {
+                let hash = table.hash_of(&entry[..table.shape().key_words()]);
+                self.order.includes(self.pass, hash)
+            });
+        }
         self.read_records(table, current)?;
         self.next += 1;
         if !self.moved_keys.is_empty() {
+            let mut moved_keys = std::mem::take(&mut self.moved_keys);
             entries.retain(|entry| {
                 let hash = table.hash_of(&entry[..table.shape().key_words()]);
-                match self.moved_keys.get_mut(&moved_key(table, hash)) {
+                match moved_keys.get_mut(&self.moved_key(hash)) {
                     Some(yielded) => !std::mem::replace(yielded, true),
                     None => true,
                 }
             });
+            self.moved_keys = moved_keys;
             self.look_up_the_passed(table, current, entries)?;
         }
         Ok(true)
+    }
+
+    /// The bucket at a position of this pass.
+    fn bucket_at(&self, position: u64) -> u64 {
+        match position.checked_sub(self.buckets - self.start) {
+            Some(round) => round,
+            None => self.start + position,
+        }
+    }
+
+    /// The position of a bucket in this pass.
+    fn position(&self, bucket: u64) -> u64 {
+        match bucket.checked_sub(self.start) {
+            Some(position) => position,
+            None => bucket + (self.buckets - self.start),
+        }
+    }
+
+    fn moved_key(&self, hash: KeyHash) -> MovedKey {
+        let primary = self.position(hash.primary(self.buckets));
+        let secondary = self.position(hash.secondary(self.buckets));
+        MovedKey {
+            last: primary.max(secondary),
+            hash: hash.0,
+        }
     }
 
     /// Reads the records that are new since the last bucket.
@@ -203,7 +261,10 @@ impl Scan {
         found: Move,
         current: u64,
     ) -> Result<(), Lost> {
-        let moved_key = moved_key(table, found.hash);
+        if !self.order.includes(self.pass, found.hash) {
+            return Ok(()); // Another pass yields it.
+        }
+        let moved_key = self.moved_key(found.hash);
         if moved_key.last < current {
             return Ok(()); // Both of its buckets are behind us.
         }
@@ -211,6 +272,7 @@ impl Scan {
             Direction::ToPrimary => found.hash.secondary(table.buckets()),
             Direction::ToSecondary => found.hash.primary(table.buckets()),
         };
+        let from = self.position(from);
         if self.moved_keys.len() >= MAX_MOVED_KEYS {
             return Err(Lost::Lagged);
         }
@@ -238,13 +300,6 @@ impl Scan {
     }
 }
 
-fn moved_key<S: Shape>(table: &Table<'_, S>, hash: KeyHash) -> MovedKey {
-    let last = hash
-        .primary(table.buckets())
-        .max(hash.secondary(table.buckets()));
-    MovedKey { last, hash: hash.0 }
-}
-
 /// A walk that hands out its entries one by one.
 pub(crate) struct Cursor {
     walk: Scan,
@@ -257,9 +312,9 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     /// A walk that starts now.
-    pub(crate) fn new<S: Shape>(table: &Table<'_, S>) -> Self {
+    pub(crate) fn new<S: Shape>(table: &Table<'_, S>, order: Order) -> Self {
         Self {
-            walk: Scan::new(table),
+            walk: Scan::new(table, order),
             entries: Entries::default(),
             taken: 0,
             is_over: false,

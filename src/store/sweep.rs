@@ -2,12 +2,14 @@
 
 use std::mem::MaybeUninit;
 
+use crate::protocol::order::Order;
 use crate::protocol::shape::Shape;
 use crate::protocol::table::{Edit, HashedKey, Outcome};
 use crate::protocol::walk::{Entries, Scan};
 use crate::store::Store;
 use crate::store::error::{IterError, SweepError};
 use crate::sys::copy::CopyBuf;
+use crate::sys::random::seed;
 
 /// Removes all entries; returns how many. Those that are inserted meanwhile may stay.
 pub(crate) fn clear<S: Shape>(shared: &Store, shape: S) -> Result<usize, SweepError> {
@@ -22,7 +24,7 @@ pub(crate) fn sweep<S: Shape>(
     is_unwanted: impl Fn(&[u64], &[u64]) -> bool,
 ) -> Result<usize, SweepError> {
     let table = shared.table(shape);
-    let mut walk = Scan::new(&table);
+    let mut walk = Scan::new(&table, Order::new(&table, seed()));
     let mut entries = Entries::default();
     let mut old = vec![MaybeUninit::uninit(); shape.value_words()];
     let mut removed = 0;

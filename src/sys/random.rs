@@ -1,4 +1,6 @@
-//! Bytes that nobody can guess.
+//! Bytes that nobody can guess, and numbers that nobody shall depend on.
+
+use std::hash::{BuildHasher, RandomState};
 
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -13,4 +15,10 @@ pub(crate) fn fill(mut bytes: &mut [u8]) -> rustix::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Another number each time, by no system call (but for the first of a thread): for choices that
+/// nobody shall depend on. No secret.
+pub(crate) fn seed() -> u64 {
+    RandomState::new().hash_one(0u64)
 }

@@ -149,14 +149,25 @@ pub(crate) fn displacements<V: Val>(stage: &Stage<V>) -> Vec<Scenario<V>> {
             .copied()
             .chain([traveller])
             .chain(first)
-            .chain(second),
+            .chain(second.iter().copied()),
     );
     let maker = stage.maker.as_ref().unwrap();
     maker.remove(&crowd[0]).unwrap();
     let primary = stage
         .scenario_as_it_is("displacement, primary", key)
         .act(insert);
-    [overflow, secondary, primary]
+    // Two entries move, one after the other: one of the secondary bucket has nowhere to go but to a full
+    // bucket, out of which another one moves.
+    let first = stage.keys(0, &[1], V::USABLE, &[key]);
+    let third = stage.keys(2, &[3], V::USABLE, &[]);
+    let path = stage
+        .scenario(
+            "displacement, two in a row",
+            first.into_iter().chain(second.iter().copied()).chain(third),
+            key,
+        )
+        .act(insert);
+    [overflow, secondary, primary, path]
         .into_iter()
         .map(|scenario| scenario.warm(warm).after(key, Some(new)))
         .collect()

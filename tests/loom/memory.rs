@@ -14,6 +14,7 @@ use crate::protocol::bucket::{Bucket, Search};
 use crate::protocol::buckets::Buckets;
 use crate::protocol::hash::{HashFunction, KeyHash, KeyHasher, Secret};
 use crate::protocol::move_log::{Moves, ring_words};
+use crate::protocol::order::Order;
 use crate::protocol::shape::Typed;
 use crate::protocol::shape::{HEADER_WORDS, Shape};
 use crate::protocol::table::{
@@ -78,9 +79,12 @@ pub(crate) fn hash(key: u64) -> KeyHash {
 /// keys that models use together have the same tag in the first slot (nor two of these in any),
 /// unless they are made with [`key_like`].
 pub(crate) fn key(buckets: u64, primary: u64, secondary: u64, class: u32, nth: usize) -> u64 {
-    // The tag tells apart the six pairs of three buckets, the fillers from the rest, and numbers.
-    let pair = (primary * 2 + secondary - u64::from(secondary > primary)) as u8;
-    let sort = pair * 2 + u8::from(class == FILLER_CLASS);
+    // The tag tells apart the pairs of buckets, the fillers from the rest, and numbers.
+    let others = buckets - 1;
+    let pair = (primary * others + secondary - u64::from(secondary > primary)) as u8;
+    // Sixteen tags of a sort are needed: with more than three buckets, some pairs share theirs.
+    let sorts = (buckets * others * 2).min(16) as u8;
+    let sort = (pair * 2 + u8::from(class == FILLER_CLASS)) % sorts;
     let mut tags = BTreeSet::new();
     (0..)
         .filter(|key| {
@@ -89,7 +93,7 @@ pub(crate) fn key(buckets: u64, primary: u64, secondary: u64, class: u32, nth: u
                 && hash.class() == class
                 // Prefers the lowest slot that is free, so that models can say which that is.
                 && hash.preferred_slot() == 0
-                && hash.tag().in_slot(0) % 12 == sort
+                && hash.tag().in_slot(0) % sorts == sort
                 // All four before any is noted: a key that is passed over takes no tag.
                 && (0..4).all(|slot| !tags.contains(&(slot, hash.tag().in_slot(slot))))
                 && (0..4).all(|slot| tags.insert((slot, hash.tag().in_slot(slot))))
@@ -538,7 +542,7 @@ impl<V: Number> Segment<V> {
     /// All entries, as a walk meets them, but for the fillers.
     pub(crate) fn walk(&self) -> String {
         let table = self.table();
-        let mut walk = Scan::new(&table);
+        let mut walk = Scan::new(&table, Order::PLAIN);
         let mut entries = Entries::default();
         let mut met = Vec::new();
         loop {

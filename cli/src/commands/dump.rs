@@ -17,7 +17,7 @@ use crate::progress::Progress;
 ///
 /// As JSON lines: a line that describes the segment, one for each entry, and one with their number. As
 /// CSV: a line of column names, one for each entry, and one that has their number in the column "#end",
-/// which is empty elsewhere. So a dump that was cut short does not load as a whole one. What entries of
+/// which is empty in all other rows. So a dump that was cut short does not load as a whole one. What entries of
 /// a cache have left is in "ttl_ms", in milliseconds, in both. Others may go on writing: each entry
 /// is whole, and one that is there all the time is written once.
 #[derive(Args, Debug)]

@@ -12,7 +12,7 @@ use shmkv::{Map, Segment};
 use crate::shmkv::{binary, command, create, feed, run};
 use crate::support::*;
 
-fn other(scratch: &Scratch) -> (Segment, String) {
+fn second_segment(scratch: &Scratch) -> (Segment, String) {
     let name = format!("{}-2", scratch.segment());
     (name.parse().unwrap(), name)
 }
@@ -76,7 +76,7 @@ fn times_to_live_survive_in_both_formats() {
     run(&["set", name, "2", "20"]).fine();
     for format in ["jsonl", "csv"] {
         let dump = run(&["dump", "-f", format, name]).fine();
-        let (segment, copy) = other(&scratch);
+        let (segment, copy) = second_segment(&scratch);
         run(&[&["create", &copy][..], &cache].concat()).fine();
         feed(&["load", "-f", format, &copy], &dump).fine();
         let again = run(&["dump", "-f", "jsonl", &copy]).fine();
@@ -136,7 +136,7 @@ fn fields_that_a_type_has_got_since_get_their_defaults() {
     run(&["set", name, "1", r#"{"a":1,"b":{"x":2}}"#]).fine();
     for format in ["jsonl", "csv"] {
         let dump = run(&["dump", "-f", format, name]).fine();
-        let (segment, grown) = other(&scratch);
+        let (segment, grown) = second_segment(&scratch);
         create(
             &segment,
             "u64",
@@ -167,11 +167,11 @@ fn a_load_that_fails_leaves_no_segment_that_it_has_created() {
     create(scratch.segment(), "u64", "u64", "100");
     run(&["set", name, "1", "1"]).fine();
     let dump = run(&["dump", name]).fine();
-    let (_, copy) = other(&scratch);
+    let (_, copy) = second_segment(&scratch);
     let description = dump.lines().next().unwrap();
     for broken in [
         dump.replace("\"value\":1", "\"value\":-1"),
-        format!("{dump}garbage\n"),
+        format!("{dump}no json\n"),
         format!("{description}\n{{\"key\":1}}\n"),
         format!("{description}\n"),
         description.replace("u64", "u65"),

@@ -24,10 +24,23 @@ impl<'a, S: Shape> Table<'a, S> {
         decide: &mut impl FnMut(Option<&[u64]>, &mut [u64]) -> Edit,
     ) -> Result<Outcome, Blocked> {
         loop {
-            match self.try_edit(writer.token, key, old, new, decide) {
+            let conflict = match self.try_edit(writer.token, key, old, new, decide) {
                 Ok(outcome) => return Ok(outcome),
-                Err(Conflict::Blocked(blocked)) => return Err(blocked),
-                Err(Conflict::Locked { bucket, found }) => {
+                Err(Conflict::Blocked(Blocked::Full)) => {
+                    match self.make_room(writer.token, key.hash) {
+                        // As after a lock that was free again: the next round counts.
+                        Ok(()) => Conflict::Locked {
+                            bucket: key.hash.primary(self.buckets()),
+                            found: LockWord::FREE,
+                        },
+                        Err(conflict) => conflict,
+                    }
+                }
+                Err(conflict) => conflict,
+            };
+            match conflict {
+                Conflict::Blocked(blocked) => return Err(blocked),
+                Conflict::Locked { bucket, found } => {
                     self.resolve_conflict(writer, bucket, found)?
                 }
             }

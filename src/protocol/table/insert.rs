@@ -2,18 +2,23 @@
 //! moves.
 
 use super::Table;
+use super::moving::Moving;
 use super::request::{Blocked, Conflict, HashedKey, Outcome};
 use crate::liveness::token::Token;
 use crate::protocol::bucket::{BucketGuard, Slot};
 use crate::protocol::hash::KeyHash;
-use crate::protocol::move_log::Direction;
 use crate::protocol::shape::Shape;
 use crate::sys::copy::Buffer;
 
 impl<'a, S: Shape> Table<'a, S> {
     /// Where one more entry may go in the bucket number `index`, if anywhere.
     #[inline(always)]
-    fn room(&self, bucket: &BucketGuard<'a, S>, index: u64, hash: KeyHash) -> Option<Slot> {
+    pub(super) fn room(
+        &self,
+        bucket: &BucketGuard<'a, S>,
+        index: u64,
+        hash: KeyHash,
+    ) -> Option<Slot> {
         let preferred = bucket.preferred(hash.preferred_slot());
         bucket
             .state()
@@ -90,7 +95,8 @@ impl<'a, S: Shape> Table<'a, S> {
     ///
     /// Entries in their secondary bucket go first: moving one brings it to its primary bucket. A
     /// first pass peeks before it locks; only if that finds no room anywhere, a second one asks
-    /// every bucket under its lock, so that "full" is a fact and not an impression.
+    /// every bucket under its lock. If that finds none either, more than one entry has to move:
+    /// that is for [`make_room`](Self::make_room), with nothing locked.
     #[cold]
     #[inline(never)]
     fn displace(
@@ -141,6 +147,7 @@ impl<'a, S: Shape> Table<'a, S> {
                             to: &target,
                             place,
                             is_to_primary,
+                            moves: self.moves,
                         };
                         return self.exchange(
                             moving,
@@ -166,31 +173,12 @@ impl<'a, S: Shape> Table<'a, S> {
         key: HashedKey<'_>,
         value: &[u64],
     ) -> Result<Outcome, Conflict> {
-        let Moving {
-            hash,
-            from,
-            slot,
-            to,
-            place,
-            is_to_primary,
-        } = moving;
+        let (from, slot) = (moving.from, moving.slot);
         let occupied = from.state().occupied();
-        self.moves.record(
-            hash,
-            if is_to_primary {
-                Direction::ToPrimary
-            } else {
-                Direction::ToSecondary
-            },
-        );
-        if !is_to_primary {
-            from.increment_overflow(hash.class());
-        }
         if key_is_in_secondary {
             primary.increment_overflow(key.hash.class());
         }
-        to.fill_from(place, hash.tag(), from, slot);
-        to.publish(to.state().occupied().with(place));
+        moving.begin();
         match occupied.first_free() {
             // One commit takes the moved entry out and the new one in.
             Some(spare) => {
@@ -205,20 +193,7 @@ impl<'a, S: Shape> Table<'a, S> {
                 from.publish(occupied);
             }
         }
-        if is_to_primary {
-            to.decrement_overflow(hash.class());
-        }
+        moving.finish();
         Ok(Outcome::Inserted)
     }
-}
-
-/// An entry on its way to its alternate bucket.
-struct Moving<'l, 'a, S: Shape> {
-    hash: KeyHash,
-    from: &'l BucketGuard<'a, S>,
-    slot: Slot,
-    to: &'l BucketGuard<'a, S>,
-    place: Slot,
-    /// Whether the move brings it to its primary bucket.
-    is_to_primary: bool,
 }

@@ -5,9 +5,9 @@
 //! Its hash names two different buckets, *primary* and *secondary* (Azar, Broder, Karlin and Upfal,
 //! "Balanced allocations", 1994, with a preference). A key goes to its primary bucket while there
 //! is room, else to its secondary bucket; if both are full, one entry of the two moves to *its*
-//! alternate bucket ("cuckoo hashing", Pagh and Rodler, 2001, one step of it). So nothing ever
-//! touches more than two buckets to find a key and three to insert one, whatever a segment
-//! contains.
+//! alternate bucket ("cuckoo hashing", Pagh and Rodler, 2001). Nearly always one such move is enough;
+//! a search of bounded size finds the few in a row that it takes otherwise ([`path`]). Nothing ever
+//! touches more than two buckets to find a key, whatever a segment contains.
 //!
 //! The `overflow` counters in the header line of a bucket say, for each of 32 classes of
 //! keys, how many whose primary bucket this is are in their secondary bucket: never too low. A zero
@@ -44,6 +44,8 @@
 mod edit;
 mod evict;
 mod insert;
+mod moving;
+pub(crate) mod path;
 mod read;
 mod request;
 pub(crate) mod takeover;

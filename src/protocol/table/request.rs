@@ -49,8 +49,8 @@ pub(crate) enum Outcome {
 /// Why a write did not happen. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blocked {
-    /// Neither bucket of the key has room, nor can any of their entries move: found with
-    /// all the locks held that the statement needs.
+    /// Neither bucket of the key has room, nor can any of their entries move, found with all the
+    /// locks held that the statement needs; nor does a path of several moves lead to room.
     Full,
     /// A lock could not be had in time; the word that stood there last.
     Busy { bucket: u64, found: LockWord },

@@ -6,7 +6,9 @@
 //! measured, and none holds for a handle whose caller waits for live processes (`lock_timeout` is
 //! zero there, so that each conflict is met twice).
 
+use crate::protocol::order::PASSES;
 use crate::protocol::shape::SLOTS;
+use crate::protocol::table::path::{MAX_MOVES, MAX_STEPS};
 use crate::protocol::table::writer::FREE_ROUNDS;
 use crate::store::Store;
 use crate::sys::sync::{READ_TRIES, READ_TRIES_READ_ONLY};
@@ -47,8 +49,11 @@ impl StepBounds {
         // What is looked at in the alternate bucket of each entry of a bucket with an orphaned
         // lock.
         let takeover = SLOTS as u64 * (looks + 1) * self.words + 300;
-        // Up to 128 locks are tried for a displacement, each for a moment.
-        let attempt = (looks + 8) * self.words + 128 * (80 + self.words);
+        // Up to 128 locks are tried for a displacement, each for a moment; then a path is looked for,
+        // which reads a bucket a step, and carried out, with two locks a move.
+        let path = MAX_STEPS as u64 * (self.words + 2)
+            + u64::from(MAX_MOVES) * (2 * 80 + 4 * self.words + 16);
+        let attempt = (looks + 8) * self.words + 128 * (80 + self.words) + path;
         u64::from(FREE_ROUNDS + 3) * (takeover + attempt) + 80 * self.participants
     }
 
@@ -57,8 +62,12 @@ impl StepBounds {
         2 * (self.read(restless) + 2 * self.write(restless))
     }
 
-    /// One complete iteration.
+    /// One complete iteration: several passes.
     pub fn walk(self, restless: bool) -> u64 {
+        u64::from(PASSES) * self.pass(restless)
+    }
+
+    fn pass(self, restless: bool) -> u64 {
         let looks = if restless {
             READ_TRIES_READ_ONLY.into()
         } else {
@@ -71,8 +80,10 @@ impl StepBounds {
             } else {
                 0
             };
+        // The start is drawn among 16 buckets.
         self.buckets * (looks * self.words + 3 * (self.moves + 64) + 2)
             + moved_keys * 2 * looks * self.words
+            + 18
     }
 
     /// One complete check.
@@ -103,7 +114,9 @@ impl StepBounds {
             } else {
                 0
             };
-        self.walk(restless) + (self.buckets * SLOTS as u64 + moved) * write
+        // Somebody who rewrites keys can show a bucket full of them to every pass.
+        let passes = if restless { u64::from(PASSES) } else { 1 };
+        self.walk(restless) + passes * (self.buckets * SLOTS as u64 + moved) * write
     }
 
     /// `len`, `is_empty` and `stats`.
