@@ -5,14 +5,15 @@
 //! for what this user has in hand: a file that is not ours is never to be removed.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use shmkv::dynamic::DynError;
 use shmkv::error::{IterError, SweepError};
 use shmkv::format::FormatError;
 use shmkv::process::RegisterError;
 use shmkv::schema::InvalidValue;
-use shmkv::segment::SegmentError;
-use shmkv::{OpenError, ReadError, Segment, WriteError};
+use shmkv::segment::{SegmentError, SegmentOptions};
+use shmkv::{DynMap, OpenError, ReadError, Segment, WriteError};
 
 use crate::process;
 use crate::text;
@@ -61,6 +62,34 @@ pub(crate) fn is_ours(error: &OpenError) -> bool {
             SegmentError::NotReady { .. } | SegmentError::Abandoned { .. }
         ),
         _ => true,
+    }
+}
+
+/// What has a name.
+enum Holder {
+    Segment,
+    /// Something that is not ours.
+    Other,
+    Unknown,
+}
+
+fn holder(segment: &Segment) -> Holder {
+    let options = SegmentOptions::new()
+        .any_owner()
+        .creation_timeout(Duration::ZERO);
+    let opened = DynMap::builder()
+        .segment_options(options)
+        .open_read_only(segment.clone());
+    match opened {
+        Ok(_) => Holder::Segment,
+        Err(error) if is_ours(&error) => Holder::Segment,
+        Err(OpenError::Header(_)) => Holder::Other,
+        Err(OpenError::Segment(
+            SegmentError::TooSmall { .. }
+            | SegmentError::OddLength { .. }
+            | SegmentError::NotRegular { .. },
+        )) => Holder::Other,
+        Err(_) => Holder::Unknown,
     }
 }
 
@@ -162,10 +191,16 @@ impl Advice for SegmentError {
                 "{segment} does not exist: `shmkv ls` shows what does, `shmkv create` makes a new \
                  one"
             ),
-            Self::AlreadyExists { .. } => format!(
-                "{segment} exists already: choose another name, or remove it first with `shmkv \
-                 rm {segment}`"
-            ),
+            Self::AlreadyExists { segment: taken } => match holder(taken) {
+                Holder::Segment => format!(
+                    "{segment} exists already: choose another name, or remove it first with \
+                     `shmkv rm {segment}`"
+                ),
+                Holder::Other => format!(
+                    "{segment} exists already, and is not a segment of shmkv: choose another name"
+                ),
+                Holder::Unknown => format!("{segment} exists already: choose another name"),
+            },
             Self::TooSmall { needed, found, .. } => format!(
                 "{segment} has {found} bytes, a segment has at least {needed}: it is not a segment \
                  of shmkv"

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use serde_json::Value;
 
 use crate::failure::Outcome;
-use crate::text::{escape, is_unprintable};
+use crate::text::{escape, is_unprintable, wrap};
 
 /// Standard output.
 pub(crate) struct Output {
@@ -38,6 +38,15 @@ impl Output {
     /// Text of ours, in which other people's text has been escaped.
     pub(crate) fn text(&mut self, text: &str) -> Outcome<()> {
         Ok(self.put(text.as_bytes())?)
+    }
+
+    /// As [`text`](Self::text), for sentences: on a terminal, long lines are broken between words.
+    pub(crate) fn prose(&mut self, text: &str) -> Outcome<()> {
+        let columns = self.columns().unwrap_or(0);
+        let end = if text.ends_with('\n') { "\n" } else { "" };
+        let text = wrap(text.trim_end_matches('\n'), columns);
+        self.text(&text)?;
+        self.text(end)
     }
 
     /// Other people's text: as it is for a program, escaped for a terminal.

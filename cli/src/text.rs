@@ -52,7 +52,7 @@ pub(crate) fn wrap(text: &str, columns: usize) -> Cow<'_, str> {
     for line in text.lines() {
         let mut current = String::new();
         for word in line.split(' ') {
-            if !current.is_empty() && width(&*current) + 1 + width(word) > columns {
+            if !current.is_empty() && width(&current) + 1 + width(word) > columns {
                 lines.push(std::mem::take(&mut current));
             } else if !current.is_empty() {
                 current.push(' ');

@@ -20,7 +20,7 @@ pub enum SegmentError {
         problem: NameProblem,
     },
     /// Creation needs a name that is free.
-    #[error("{segment} exists already: open it, or remove it first")]
+    #[error("{segment} exists already: open it, or choose another name")]
     AlreadyExists {
         /// The segment that was to be created.
         segment: Segment,

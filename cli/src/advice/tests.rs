@@ -461,15 +461,7 @@ fn nobody_is_told_to_remove_what_is_not_ours() {
         let tells = ["remove ", "removes", " rm "]
             .iter()
             .any(|word| message.contains(word));
-        // Whoever creates one knows whether the other may go.
-        let is_taken = matches!(
-            error,
-            OpenError::Segment(SegmentError::AlreadyExists { .. })
-        );
-        assert!(
-            is_ours(&error) || is_taken || !tells,
-            "{error:?}: {message}"
-        );
+        assert!(is_ours(&error) || !tells, "{error:?}: {message}");
     }
     let not_ours = [
         OpenError::Segment(SegmentError::TooSmall {

@@ -5,6 +5,8 @@
 //! up to the next of them.
 
 use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -96,8 +98,17 @@ impl Bench {
     }
 
     fn measure<const K: usize, const V: usize>(&self) -> Outcome {
+        // To create and fill a large segment takes its time.
+        let is_created = Arc::new(AtomicBool::new(false));
         let guard = Guard {
-            interrupt: Interrupt::catch()?,
+            interrupt: Interrupt::catch_or_end({
+                let (segment, is_created) = (self.segment.clone(), Arc::clone(&is_created));
+                move || {
+                    if is_created.load(Ordering::Relaxed) {
+                        let _ = segment.remove();
+                    }
+                }
+            })?,
             streams: Streams::new(),
         };
         let map: Map<[u64; K], [u64; V]> = Map::builder()
@@ -105,6 +116,10 @@ impl Bench {
             .prefault(true)
             .create(self.segment.clone())
             .map_err(|error| Failure::opening(&self.segment, error))?;
+        is_created.store(
+            !matches!(self.segment, Segment::Memfd(_)),
+            Ordering::Relaxed,
+        );
         let result = self.phases(&map, &guard);
         if !matches!(self.segment, Segment::Memfd(_)) {
             self.segment.remove()?;

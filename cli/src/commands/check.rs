@@ -52,10 +52,10 @@ impl Check {
                 findings.checked,
                 findings.remarks()
             );
-            output.text(&escape(&text))?;
+            output.prose(&escape(&text))?;
             output.text(if is_sound { "sound\n" } else { "NOT sound\n" })?;
             for step in findings.next_steps(&self.segment, false) {
-                output.text(&escape(&format!("next: {step}\n")))?;
+                output.prose(&escape(&format!("next: {step}\n")))?;
             }
         }
         output.flush()?;
@@ -74,7 +74,7 @@ impl Check {
                 "damage": message,
             }))?;
         } else {
-            output.text(&escape(&format!("{message}\nNOT sound\n")))?;
+            output.prose(&escape(&format!("{message}\nNOT sound\n")))?;
         }
         output.flush()
     }

@@ -151,11 +151,11 @@ impl Gc {
                 "segment" => String::new(),
                 what => format!("{what}, "),
             };
-            output.text(&format!("{verb} {name} ({what}{bytes}, of {owner})\n"))?;
+            output.prose(&format!("{verb} {name} ({what}{bytes}, of {owner})\n"))?;
         }
         for it in kept {
             let (name, reason) = (text(it, "name"), text(it, "reason"));
-            output.text(&format!("kept {name}: {reason}\n"))?;
+            output.prose(&format!("kept {name}: {reason}\n"))?;
         }
         if !self.yes && !removed.is_empty() {
             output.text("nothing was removed: say --yes to do it\n")?;

@@ -49,7 +49,7 @@ impl Info {
         let mut output = Output::new();
         match self.json {
             true => output.document(&facts.json())?,
-            false => output.text(&escape(&facts.text()))?,
+            false => output.text(&escape(&facts.text(output.columns())))?,
         }
         output.flush()?;
         Ok(ExitStatus::Fine)
@@ -66,13 +66,18 @@ struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    fn text(&self) -> String {
+    /// For a terminal of so many columns, if it is one.
+    fn text(&self, columns: Option<usize>) -> String {
+        /// Where values begin.
+        const INDENT: usize = 12;
+        // A terminal that is too narrow for that breaks the lines itself.
+        let room = columns.unwrap_or(0).saturating_sub(INDENT);
         let (map, stats, metadata) = (self.map, &self.stats, &self.metadata);
         let layout = map.header();
         let mut text = String::new();
         let mut line = |label: &str, value: String| {
             // Values of several lines stay behind their label.
-            let value = value.replace('\n', "\n            ");
+            let value = text::wrap(&value, room).replace('\n', "\n            ");
             let _ = writeln!(text, "{label:<11} {value}");
         };
         line(

@@ -97,23 +97,23 @@ impl Repair {
             }))?;
         } else {
             if let Some(salvage) = salvage {
-                output.text(&escape(&format!("{}: {salvage}\n", self.segment)))?;
+                output.prose(&escape(&format!("{}: {salvage}\n", self.segment)))?;
             }
             let text = format!(
                 "{}: {recovery}\n{invalid} invalid entries removed; {} tags and {} counts put \
                  right\n",
                 self.segment, corrections.tags, corrections.counts
             );
-            output.text(&escape(&text))?;
+            output.prose(&escape(&text))?;
             if findings.is_sound() {
                 output.text("sound\n")?;
             } else {
                 output.text("NOT sound; what is left:\n")?;
                 for fault in findings.faults() {
-                    output.text(&escape(&format!("{fault}\n")))?;
+                    output.prose(&escape(&format!("{fault}\n")))?;
                 }
                 for step in findings.next_steps(&self.segment, true) {
-                    output.text(&escape(&format!("next: {step}\n")))?;
+                    output.prose(&escape(&format!("next: {step}\n")))?;
                 }
             }
         }

@@ -334,7 +334,11 @@ fn lock_lines(live: &Live) -> Vec<String> {
             .pid()
             .map_or("-".to_owned(), |pid| pid.to_string());
         let awaited = if lock.is_awaited { ", awaited" } else { "" };
-        format!("bucket {} by {pid}{awaited}", lock.bucket)
+        let place = match process::is_of_our_pid_namespace(&lock.owner) {
+            Some(false) => " of another pid namespace",
+            _ => "",
+        };
+        format!("bucket {} by {pid}{place}{awaited}", lock.bucket)
     };
     live.slow_locks.iter().map(line).collect()
 }

@@ -174,6 +174,31 @@ fn nobody_is_told_to_remove_a_file_that_is_not_ours() {
         });
         let rm = run(&["rm", &name]);
         rm.fails(2, &["nothing was removed"]);
+        // Nor by those who would like to have its name.
+        let spare = Scratch::shm();
+        create(spare.segment(), "u8", "u8", "1");
+        let spare = spare.segment().to_string();
+        for words in [
+            &[
+                "create",
+                &name,
+                "--key",
+                "u8",
+                "--value",
+                "u8",
+                "--capacity",
+                "1",
+            ][..],
+            &["bench", &name],
+            &["cp", &spare, &name],
+        ] {
+            let ran = run(words);
+            ran.clone().fails(
+                2,
+                &[&name, "is not a segment of shmkv: choose another name"],
+            );
+            assert!(!ran.stderr.contains(" rm "), "{ran:#?}");
+        }
         assert_eq!(std::fs::read(scratch.path()).unwrap(), content);
     }
 }
@@ -649,7 +674,7 @@ fn ls_and_gc_show_what_cannot_be_used_and_create_and_bench_leave_it_alone() {
         }
         let words = ["create", &name, "--key", "u8", "--value", "u8"];
         run(&[&words[..], &["--capacity", "1"]].concat())
-            .fails(2, &[&name, "exists already", "shmkv rm"]);
+            .fails(2, &[&name, "exists already", "choose another name"]);
         run(&["bench", &name]).fails(2, &[&name, "exists already"]);
         assert_eq!(std::fs::read(&file).unwrap(), before, "{what}");
     }

@@ -1,10 +1,11 @@
 //! `check` says what is wrong and no more, and `repair` says whether anything is left.
 
 use std::fs::File;
+use std::ops::Range;
 use std::process::Stdio;
 
 use serde_json::Value;
-use shmkv::{Map, Segment};
+use shmkv::{Cache, Map, Segment};
 
 use crate::shmkv::{create, run};
 use crate::support::*;
@@ -68,6 +69,27 @@ fn filled(scratch: &Scratch, is_full: bool) -> (File, Parts) {
         .unwrap();
     let parts = Parts::of(&file);
     (file, parts)
+}
+
+/// A cache likewise, and where its buckets are: at the end, by the same fields of the header.
+fn filled_cache(scratch: &Scratch) -> (File, Range<u64>) {
+    let cache: Cache<u64, u64> = Cache::builder()
+        .max_capacity(200)
+        .create(scratch.segment().clone())
+        .unwrap();
+    for key in 0..200 {
+        cache.insert(key + 1_000_000, key).unwrap();
+    }
+    drop(cache);
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(scratch.path())
+        .unwrap();
+    let (end, buckets) = (read_word(&file, 32), read_word(&file, 136));
+    let words_behind_values = read_word(&file, 152) & 0xFFFF_FFFF;
+    let bucket_len = 64 + 16 * (8 + 8 + 8 * words_behind_values);
+    (file, end - buckets * bucket_len..end)
 }
 
 /// How many of the 200 entries are found.
@@ -143,10 +165,16 @@ fn repair_says_what_is_left_and_ends_as_check_would() {
     let mut left = 0;
     for round in 0..12 {
         let scratch = Scratch::file();
-        let (file, parts) = filled(&scratch, false);
+        let (file, buckets) = match round % 2 {
+            0 => {
+                let (file, parts) = filled(&scratch, false);
+                (file, parts.buckets..parts.end)
+            }
+            _ => filled_cache(&scratch),
+        };
         for _ in 0..=round {
-            let words = (parts.end - parts.buckets) / 8;
-            let at = parts.buckets + 8 * random.below(words);
+            let words = (buckets.end - buckets.start) / 8;
+            let at = buckets.start + 8 * random.below(words);
             write_word(&file, at, read_word(&file, at) ^ (1 << random.below(64)));
         }
         let name = &scratch.segment().to_string();

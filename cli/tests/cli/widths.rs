@@ -197,6 +197,37 @@ fn ls_fits_into_the_terminal_and_is_complete_in_a_pipe() {
 }
 
 #[test]
+fn what_commands_say_is_broken_between_words_on_a_terminal() {
+    let segments = Named::new("session-store");
+    let [one, _] = segments.names();
+    run(&["set", &one, "abc", "user=1 since=2 name=x"]).fine();
+    for words in [
+        &["info", &one][..],
+        &["check", &one],
+        &["repair", &one],
+        &["gc", "--older-than", "0s"],
+        &["get", "shm:not-there", "1"],
+    ] {
+        let mut session = Session::start_sized(words, 200, 80);
+        session.end_restored();
+        let shown = session.written();
+        for line in shown.lines() {
+            // Behind a progress bar, which is gone then.
+            let line = line.rsplit("\x1b[2K").next().unwrap();
+            assert!(width(line) <= 80, "{words:?}: {line:?}");
+        }
+        assert!(
+            shown.lines().any(|line| width(line) > 30),
+            "{words:?}: {shown}"
+        );
+    }
+    // In a pipe a sentence is a line.
+    let longest = |text: String| text.lines().map(width).max().unwrap();
+    assert!(longest(run(&["repair", &one]).fine()) > 100);
+    assert!(longest(run(&["info", &one]).fine()) > 80);
+}
+
+#[test]
 fn a_terminal_that_does_not_know_its_size_gets_everything() {
     let scratch = Scratch::shm();
     let _map: Map<u64, u64> = Map::builder()

@@ -248,24 +248,23 @@ fn of_64_processes_some_of_which_are_killed_all_others_share_one_segment() {
 
 #[test]
 fn asking_whether_a_segment_is_open_fails_nobody_who_opens_it() {
-    let scratch = Scratch::shm();
-    drop(create(&scratch).unwrap());
-    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let scratch = &Scratch::shm();
+    drop(create(scratch).unwrap());
+    let deadline = std::time::Instant::now() + Duration::from_millis(500);
     std::thread::scope(|scope| {
-        let asking = scope.spawn(|| {
+        // By the clock, so that it ends also if the other one fails.
+        let asking = scope.spawn(move || {
             let mut closed = 0;
-            while !is_over.load(Ordering::Relaxed) {
+            while std::time::Instant::now() < deadline {
                 closed += u32::from(scratch.open_state().unwrap() == OpenState::Closed);
             }
             closed
         });
-        let deadline = std::time::Instant::now() + Duration::from_millis(500);
         while std::time::Instant::now() < deadline {
-            let attached = open(&scratch).unwrap();
+            let attached = open(scratch).unwrap();
             assert_eq!(scratch.open_state().unwrap(), OpenState::Open);
             drop(attached);
         }
-        is_over.store(true, Ordering::Relaxed);
         assert!(
             asking.join().unwrap() > 0,
             "it was asked while it was closed"
