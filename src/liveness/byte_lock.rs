@@ -47,21 +47,36 @@ pub(super) fn unlock_admission(file: BorrowedFd<'_>) {
     let _ = range(file, libc::F_OFD_SETLK, libc::F_UNLCK, FIRST_BYTE - 1, 1);
 }
 
+/// Locks the bytes of all participants, so that none can register.
+pub(super) fn lock_all(file: BorrowedFd<'_>) -> Locking {
+    match range(file, libc::F_OFD_SETLK, libc::F_WRLCK, FIRST_BYTE, 0) {
+        Ok(_) => Locking::Locked,
+        Err(libc::EAGAIN | libc::EACCES) => Locking::Taken,
+        Err(_) => Locking::Impossible,
+    }
+}
+
+/// Gives them back.
+pub(super) fn unlock_all(file: BorrowedFd<'_>) {
+    let _ = range(file, libc::F_OFD_SETLK, libc::F_UNLCK, FIRST_BYTE, 0);
+}
+
 /// Gives the byte back.
 pub(super) fn unlock(file: BorrowedFd<'_>, slot: u32) {
     // A descriptor that was closed behind our back has lost the lock already.
     let _ = command(file, libc::F_OFD_SETLK, libc::F_UNLCK, slot);
 }
 
-/// Whether another description has the byte locked; `None` if nobody can tell.
+/// Whether another description has the byte locked for writing; `None` if nobody can tell. (Locks
+/// for reading do not count: a peer that may only read the file can have those.)
 pub(super) fn is_locked(file: BorrowedFd<'_>, slot: u32) -> Option<bool> {
-    let found = command(file, libc::F_OFD_GETLK, libc::F_WRLCK, slot).ok()?;
+    let found = command(file, libc::F_OFD_GETLK, libc::F_RDLCK, slot).ok()?;
     Some(found != libc::F_UNLCK)
 }
 
 /// Whether anybody else holds any participant's byte.
 pub(super) fn any_is_locked(file: BorrowedFd<'_>) -> Option<bool> {
-    let found = range(file, libc::F_OFD_GETLK, libc::F_WRLCK, FIRST_BYTE, 0).ok()?;
+    let found = range(file, libc::F_OFD_GETLK, libc::F_RDLCK, FIRST_BYTE, 0).ok()?;
     Some(found != libc::F_UNLCK)
 }
 

@@ -36,6 +36,7 @@ use std::ffi::{CStr, c_void};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr};
 
 use rustix::fs::{Mode, OFlags};
@@ -304,6 +305,16 @@ pub(super) fn reopen(file: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 /// As [`reopen`], for somebody who only asks about locks (which takes no permission to write).
 pub(super) fn reopen_for_reading(file: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     reopen_as(file, OFlags::RDONLY)
+}
+
+/// The same by the path that led to the file, for where `/proc` is not mounted.
+pub(super) fn reopen_by_path(file: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    let guards = OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fresh = rustix::fs::open(path, OFlags::RDWR | guards, Mode::empty())?;
+    if file_id(fresh.as_fd()) != file_id(file) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(fresh)
 }
 
 fn reopen_as(file: BorrowedFd<'_>, access: OFlags) -> io::Result<OwnedFd> {

@@ -62,6 +62,7 @@ impl<'a> Place<'a> {
             segment: self.segment.clone(),
             identity: identity(&stat),
             file: Some(file),
+            is_new: true,
         })
     }
 
@@ -281,6 +282,7 @@ pub(super) fn attach(
         segment: segment.clone(),
         identity: identity(&stat),
         file: Some(file),
+        is_new: false,
     })
 }
 

@@ -107,7 +107,7 @@ pub(crate) fn recover<S: Shape>(shared: &Store, shape: S) -> Result<RecoveryRepo
     let participants = shared.participants();
     // Before we register: that may take the slot of a dead one, with its record.
     let known = shared.owners().list(participants);
-    let token = shared.owners().token(participants)?;
+    let token = shared.register()?;
     let table = shared.table(shape);
     let writer = Writer::new(shared, token, Duration::ZERO);
     let mut timeout = Deadline::new(TIMEOUT);
