@@ -369,7 +369,7 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
 
     /// Fails if the segment's name was removed, or names another segment now.
     pub fn ensure_current(&self) -> Result<(), SegmentError> {
-        self.shared.segment.ensure_current(self.shared.identity)
+        self.shared.ensure_current()
     }
 
     /// The file behind the segment: to be inherited or sent (see [`crate::segment`]). System V

@@ -274,7 +274,7 @@ impl ReadOnlyDynMap {
 
     /// Fails if the segment's name was removed, or names another segment now.
     pub fn ensure_current(&self) -> Result<(), SegmentError> {
-        self.shared.segment.ensure_current(self.shared.identity)
+        self.shared.ensure_current()
     }
 
     /// The file behind the segment. System V segments have none.

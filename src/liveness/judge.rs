@@ -96,7 +96,10 @@ impl Registration {
         let me = Identity::of_this_process();
         let origin = Origin::from_words(&record);
         evidence.boot = origin.compare_boot(me.origin);
-        evidence.namespace = origin.compare_namespace(me.origin);
+        evidence.namespace = match record.can_be_judged() {
+            true => origin.compare_namespace(me.origin),
+            false => Namespace::Unsaid,
+        };
         evidence.process = match (evidence.boot, evidence.namespace) {
             (Boot::Same, Namespace::Same) => {
                 let is_comparable = origin.time_namespace == me.origin.time_namespace;
@@ -151,6 +154,12 @@ fn process_of(pid: u32, started: Option<u64>) -> Process {
 }
 
 impl Record {
+    /// Whether its holder left more than its byte, see [`Identity::can_be_judged`].
+    fn can_be_judged(&self) -> bool {
+        let origin = Origin::from_words(self);
+        self.started != 0 && origin.pid_namespace != 0 && origin.boot != 0
+    }
+
     /// Of a record with our own process id, in our own namespace and boot. No descriptor is
     /// needed for that.
     fn compare_with_us(&self, started: Option<u64>, me: &Identity) -> Process {
@@ -190,7 +199,7 @@ impl Origin {
     /// Whether a process id means the same in both, if both are of the same boot.
     fn compare_namespace(self, ours: Self) -> Namespace {
         match (self.pid_namespace, ours.pid_namespace) {
-            (0, _) | (_, 0) => Namespace::Unknown,
+            (_, 0) => Namespace::Unknown,
             (one, other) if one == other => Namespace::Same,
             _ => Namespace::Other,
         }

@@ -245,6 +245,17 @@ impl Registration {
         }
     }
 
+    /// Holds a byte from here on that shows others that a handle is open which may write, on this
+    /// file and in this boot.
+    pub(crate) fn show_writer(&self) {
+        self.private.show_writer();
+    }
+
+    /// Gives that byte back. Only by who is not registered.
+    pub(crate) fn hide_writer(&self) {
+        self.private.hide_writer();
+    }
+
     /// Whether anybody holds a participant byte; `None` if that cannot be asked.
     pub(crate) fn any_byte_is_locked(&self) -> Option<bool> {
         let (file, _) = self.private.file()?;

@@ -384,6 +384,15 @@ impl Segment {
         }
     }
 
+    /// Fails if the file has been made anew under the same numbers, as overlayfs does when it copies a
+    /// file of a lower layer up for its first writer: who had it open goes on reading the old one.
+    pub(crate) fn ensure_not_copied_up(&self, born: u64) -> Result<(), SegmentError> {
+        match self.backend() {
+            Backend::Place(place, _) if born != 0 => place.ensure_born(born),
+            _ => Ok(()),
+        }
+    }
+
     /// Where its file is, if it has a path.
     pub(crate) fn path(&self) -> Option<PathBuf> {
         match self.backend() {

@@ -26,7 +26,7 @@ use crate::protocol::shape::Shape;
 use crate::protocol::table::{
     Blocked, Edit, HashedKey, LivenessCheck, Lookup, Outcome, Table, Writer,
 };
-use crate::segment::{Segment, SegmentId};
+use crate::segment::{Segment, SegmentError, SegmentId};
 use crate::store::error::{ReadError, WriteError};
 use crate::store::restart::SalvageReport;
 use crate::sys::access::Access;
@@ -41,6 +41,8 @@ pub(crate) struct Store {
     pub(crate) secret: Secret,
     pub(crate) segment: Segment,
     pub(crate) identity: SegmentId,
+    /// When the file was made, as it was when it was opened; 0 if not known.
+    pub(crate) born: u64,
     /// Who we are among the writers; a read-only handle is nobody.
     pub(crate) owners: Option<Registration>,
     pub(crate) lock_timeout: Duration,
@@ -109,6 +111,12 @@ impl Store {
     /// The file behind the segment; System V segments have none.
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.file.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Fails if the segment's name does not lead to this very file any more.
+    pub(crate) fn ensure_current(&self) -> Result<(), SegmentError> {
+        self.segment.ensure_current(self.identity)?;
+        self.segment.ensure_not_copied_up(self.born)
     }
 
     /// Whether the handle may write.

@@ -294,6 +294,7 @@ impl Settings {
             layout,
             segment,
             identity,
+            born: file_words.map_or(0, |file| file.born),
             owners,
             lock_timeout: self.lock_timeout,
             refused: AtomicU64::new(0),
@@ -305,7 +306,6 @@ impl Settings {
             seal_when_closed: is_new && boot_id().is_none(),
             file,
         });
-        shared.note_admissions();
         let wishes = Wishes {
             after_crash: self.after_machine_crash.unwrap_or_default(),
             adopt_copy: self.adopt_copy,

@@ -48,7 +48,10 @@ pub(crate) enum Namespace {
     Same,
     /// Another one.
     Other,
-    /// One of the two cannot be read.
+    /// The participant could not read its own, its start time or its boot when it registered, so
+    /// its byte is its only sign of life.
+    Unsaid,
+    /// Ours cannot be read.
     Unknown,
 }
 
@@ -120,10 +123,13 @@ pub(crate) fn is_alive(evidence: ParticipantEvidence) -> Liveness {
         (Boot::Same, Namespace::Same, Process::Earlier | Process::Gone, _) => Dead,
         // Restored from a checkpoint, it would have another start time, and its byte.
         (Boot::Same, Namespace::Same, Process::Another, Byte::Free | Byte::Never) => Dead,
-        (Boot::Same, Namespace::Other, _, Byte::Free) => Dead,
-        (Boot::Other, _, _, Byte::Free) => Dead,
-        // Perhaps of our own namespace, where a free byte is no proof by itself.
-        (_, _, Process::Gone, Byte::Free) => Dead,
+        // It says that it keeps its byte locked until it ends, and the kernel that nobody does. (In
+        // our own namespace a process with its number is stronger: a program may have unmapped the
+        // page that keeps its lock.)
+        (Boot::Same, Namespace::Other, _, Byte::Free)
+        | (Boot::Other, _, _, Byte::Free)
+        | (_, Namespace::Unsaid, _, Byte::Free)
+        | (_, _, Process::Gone, Byte::Free) => Dead,
         _ => Unknown,
     }
 }

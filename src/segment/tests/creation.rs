@@ -32,7 +32,8 @@ fn both_ways_of_creation_refuse_a_name_that_was_taken_meanwhile() {
         let scratch = Scratch::file();
         let path = scratch.path();
         // Taken after the first look at the name, while the segment is being filled.
-        let init = &|_: &[AtomicU64], _: Option<FileWords>| std::fs::write(&path, "theirs").unwrap();
+        let init =
+            &|_: &[AtomicU64], _: Option<FileWords>| std::fs::write(&path, "theirs").unwrap();
         let new_segment = NewSegment {
             len: LEN,
             magic: MAGIC,

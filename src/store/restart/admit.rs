@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{CrashPolicy, DropReason, SalvageReport, content, is_on_disk, record, salvage};
 use crate::format::StoreKind;
-use crate::format::shared_page::{BOOT, HAS_TTL};
+use crate::format::shared_page::HAS_TTL;
 use crate::liveness::admission_lock::{AdmissionLock, AdmissionLockError};
 use crate::liveness::trust::{
     Boot, Bytes, Content, FileMatch, FileWords, Medium, SegmentEvidence, SegmentState,
@@ -26,6 +26,9 @@ use crate::sys::sync::{Ordering, fence};
 
 /// How long one who opens waits for another one who admits the segment.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The boot word of a cache that was created where the boot id cannot be read.
+const UNKNOWN_BOOT: u64 = 1;
 
 /// What was wished for by whoever opens a segment.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +51,9 @@ pub(crate) struct Admitted {
     pub(crate) boot: u64,
 }
 
+/// How often an opening begins anew because another process has admitted the segment meanwhile.
+const OPENING_TRIES: u32 = 8;
+
 /// Lets a segment pass as it is, or admits it, or refuses it: see the table in `docs/trust.md`.
 /// `check` says what is wrong with an entry's key and value, given as words.
 pub(crate) fn admit<S: Shape>(
@@ -63,33 +69,35 @@ pub(crate) fn admit<S: Shape>(
         wishes,
         now: boot_id(),
     };
-    if wishes.is_new {
-        let boot = case.now.map_or(1, boot_digest);
-        return Ok(Admitted {
-            salvage: None,
-            boot,
-        });
+    let mut salvage = None;
+    for _ in 0..OPENING_TRIES {
+        shared.note_admissions();
+        let boot = if wishes.is_new {
+            case.now.map_or(UNKNOWN_BOOT, boot_digest)
+        } else {
+            match case.look()? {
+                Some(boot) => boot,
+                None => {
+                    salvage = case.admit_alone(shape, &check)?.or(salvage);
+                    continue;
+                }
+            }
+        };
+        // From here on others see that a handle is open which may write, and nobody admits the
+        // segment beside it. Somebody may have done so before.
+        if let Some(owners) = &shared.owners {
+            owners.show_writer();
+        }
+        fence(Ordering::SeqCst);
+        if !shared.is_taken_over() {
+            return Ok(Admitted { salvage, boot });
+        }
+        // Or we would take our own byte for somebody else's.
+        if let Some(owners) = &shared.owners {
+            owners.hide_writer();
+        }
     }
-    let found = case.evidence(case.bytes(), &mut None);
-    let state = state_of(found);
-    let passes = match state {
-        SegmentState::InUse | SegmentState::AsLeft => true,
-        SegmentState::Whole => shared.access() == Access::ReadOnly || case.now.is_none(),
-        SegmentState::WholeCopy => shared.access() == Access::ReadOnly && wishes.adopt_copy,
-        _ => false,
-    };
-    if passes {
-        let boot = case.boot_of_deadlines(state, found);
-        case.check_clock(boot)?;
-        return Ok(Admitted {
-            salvage: None,
-            boot,
-        });
-    }
-    case.refuse(state, found)?;
-    let salvage = case.admit_alone(shape, check)?;
-    let boot = case.now.map_or(0, boot_digest);
-    Ok(Admitted { salvage, boot })
+    Err(case.busy())
 }
 
 /// A segment that is being opened.
@@ -101,6 +109,34 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
+    /// The boot word by which the deadlines of a cache count, if the segment passes as it is; `None`
+    /// if it has to be admitted, and may be.
+    fn look(&self) -> Result<Option<u64>, OpenError> {
+        let (shared, wishes) = (self.shared, self.wishes);
+        let found = self.evidence(self.bytes());
+        let state = state_of(found);
+        let passes = match state {
+            SegmentState::InUse | SegmentState::AsLeft => true,
+            SegmentState::Whole => shared.access() == Access::ReadOnly || self.now.is_none(),
+            SegmentState::WholeCopy => shared.access() == Access::ReadOnly && wishes.adopt_copy,
+            _ => false,
+        };
+        if !passes {
+            self.refuse(state, found)?;
+            return Ok(None);
+        }
+        let boot = self.boot_of_deadlines(state);
+        self.check_clock(boot)?;
+        Ok(Some(boot))
+    }
+
+    fn busy(&self) -> OpenError {
+        OpenError::BeingChecked {
+            segment: self.shared.segment.clone(),
+            waited: ADMISSION_TIMEOUT,
+        }
+    }
+
     fn bytes(&self) -> Bytes {
         let view = self.shared.participant_view();
         let locked = match self.shared.fd() {
@@ -123,8 +159,8 @@ impl Case<'_> {
         Bytes::Free
     }
 
-    /// The digest is computed only where it matters, and once.
-    fn evidence(&self, bytes: Bytes, digest: &mut Option<Content>) -> SegmentEvidence {
+    /// The digest is computed only where it matters.
+    fn evidence(&self, bytes: Bytes) -> SegmentEvidence {
         let shared = self.shared;
         let mut found = SegmentEvidence {
             bytes,
@@ -141,16 +177,17 @@ impl Case<'_> {
             ..found
         };
         if state_of(found) != state_of(sealed) {
-            found.content = *digest.get_or_insert_with(|| match content::is_sealed(shared) {
+            found.content = match content::is_sealed(shared) {
                 true => Content::Sealed,
                 false => Content::Unsealed,
-            });
+            };
         }
         found
     }
 
-    /// Only the last admission counts: another boot may have been in between.
-    fn boot(&self) -> Boot {
+    /// The boot for which it was admitted last, or in which it was created. Only the last one counts:
+    /// another may have been in between.
+    fn last_boot(&self) -> Option<[u8; 16]> {
         let created = self.shared.layout.boot_id;
         let last = match record::admitted(self.shared) {
             record::Recorded::Never => Some(created).filter(|id| *id != [0; 16]),
@@ -160,7 +197,11 @@ impl Case<'_> {
         // Acquire: pairs with the Release store in `record::admit`: what was done to admit the
         // segment is visible.
         fence(Ordering::Acquire);
-        match (last, self.now) {
+        last
+    }
+
+    fn boot(&self) -> Boot {
+        match (self.last_boot(), self.now) {
             (Some(last), Some(now)) if last == now => Boot::Same,
             (Some(_), Some(_)) => Boot::Other,
             _ => Boot::Unknown,
@@ -168,17 +209,14 @@ impl Case<'_> {
     }
 
     /// By which boot word the deadlines of a cache count for us.
-    fn boot_of_deadlines(&self, state: SegmentState, found: SegmentEvidence) -> u64 {
-        let ours = self.now.map(boot_digest);
-        let word = self.shared.mapping.shared()[BOOT].load(Ordering::Acquire);
-        // The machine is the one on which it was written, whatever the boot ids say.
-        let is_same_machine = state == SegmentState::InUse
-            || (state == SegmentState::AsLeft
-                && (found.medium == Medium::Memory || found.boot == Boot::Same));
-        match (is_same_machine, word) {
-            (true, 0) => ours.unwrap_or(1),
-            (true, word) => word,
-            (false, _) => ours.unwrap_or(0),
+    fn boot_of_deadlines(&self, state: SegmentState) -> u64 {
+        match state {
+            // The machine has not been booted since, whatever the boot ids say. Not the word itself:
+            // whoever has admitted the segment may not have come to it yet.
+            SegmentState::InUse | SegmentState::AsLeft => {
+                self.last_boot().map_or(UNKNOWN_BOOT, boot_digest)
+            }
+            _ => self.now.map_or(0, boot_digest),
         }
     }
 
@@ -253,15 +291,11 @@ impl Case<'_> {
     fn admit_alone<S: Shape>(
         &self,
         shape: S,
-        check: impl Fn(&[u64], &[u64]) -> Option<DropReason>,
+        check: &impl Fn(&[u64], &[u64]) -> Option<DropReason>,
     ) -> Result<Option<SalvageReport>, OpenError> {
         let shared = self.shared;
-        let busy = || OpenError::BeingChecked {
-            segment: shared.segment.clone(),
-            waited: ADMISSION_TIMEOUT,
-        };
         let failed = |error| match error {
-            AdmissionLockError::Taken => busy(),
+            AdmissionLockError::Taken => self.busy(),
             AdmissionLockError::Impossible(error) => {
                 OpenError::Segment(SegmentError::io("lock", &shared.segment, error))
             }
@@ -274,14 +308,15 @@ impl Case<'_> {
             // A writer: then the segment is as that one sees it.
             return match self.bytes() {
                 Bytes::Locked => Ok(None),
-                _ => Err(busy()),
+                _ => Err(self.busy()),
             };
         };
-        let found = self.evidence(self.bytes_if_none_is_locked(owners), &mut None);
+        let found = self.evidence(self.bytes_if_none_is_locked(owners));
         let state = state_of(found);
         if matches!(state, SegmentState::AsLeft | SegmentState::InUse) {
             return Ok(None);
         }
+        self.check_clock(self.now.map_or(0, boot_digest))?;
         self.refuse(state, found)?;
         record::count_admission(shared);
         if !self.wishes.assume_dead && owners.has_unprovable_writer(shared.participants()) {
@@ -295,7 +330,7 @@ impl Case<'_> {
         state: SegmentState,
         shape: S,
         lock: &AdmissionLock<'_>,
-        check: impl Fn(&[u64], &[u64]) -> Option<DropReason>,
+        check: &impl Fn(&[u64], &[u64]) -> Option<DropReason>,
     ) -> Option<SalvageReport> {
         let shared = self.shared;
         let table: Table<'_, S> = shared.table(shape);
@@ -318,7 +353,6 @@ impl Case<'_> {
         if let Some(now) = self.now {
             record::admit(shared, now);
         }
-        shared.note_admissions();
         salvage
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn sealed(shared: &Store) -> Option<(u64, Duration)> {
 }
 
 /// Records that the segment may be used in this boot.
-pub(super) fn admit(shared: &Store, boot: [u8; 16]) {
+pub(crate) fn admit(shared: &Store, boot: [u8; 16]) {
     let boot = u128::from_be_bytes(boot);
     write(
         words(shared, BOOT_RECORD),
