@@ -267,7 +267,8 @@ impl Registration {
         (0..self.slots).any(|index| {
             Slot::of(table, index).is_some_and(|slot| {
                 let seen = slot.read();
-                matches!(seen.claim.state(), State::Claiming | State::Held)
+                // Who is still claiming it looks at the count of admissions afterwards.
+                seen.record.is_some()
                     && seen.claim.has_no_file_lock()
                     && self.judge(index, seen) != Liveness::Dead
             })

@@ -212,7 +212,8 @@ impl fmt::Display for Unreadable {
             }
             Self::File => {
                 "it does not say in which file it was made, so it may be a copy of one that was \
-                 in use: copy its entries into a new segment where it was made"
+                 in use: open it for writing with `adopt_copy`, and `after_machine_crash`, which says \
+                 what becomes of it"
             }
         })
     }

@@ -70,6 +70,9 @@ pub(crate) enum SegmentState {
     WholeCopy,
     /// A copy that may have pages of several times.
     TornCopy,
+    /// It may be a copy of one in use: it does not say in which file it was made, or the kernel does
+    /// not say which this is.
+    UnknownFile,
     /// Cannot be told from here.
     Unknown,
 }
@@ -92,7 +95,7 @@ pub(crate) fn state_of(evidence: SegmentEvidence) -> SegmentState {
         (FileMatch::Remounted | FileMatch::Unknown, Content::Sealed) => return SegmentState::Whole,
         // A snapshot of a file in use looks like this as well.
         (FileMatch::Remounted, Content::Unsealed) => return SegmentState::TornCopy,
-        (FileMatch::Unknown, Content::Unsealed) => return SegmentState::Unknown,
+        (FileMatch::Unknown, Content::Unsealed) => return SegmentState::UnknownFile,
         (FileMatch::Same, _) => {}
     }
     match (medium, boot, content, bytes) {

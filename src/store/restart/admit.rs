@@ -10,8 +10,7 @@ use crate::format::StoreKind;
 use crate::format::shared_page::HAS_TTL;
 use crate::liveness::admission_lock::{AdmissionLock, AdmissionLockError};
 use crate::liveness::trust::{
-    Boot, Bytes, Content, FileMatch, FileWords, Medium, SegmentEvidence, SegmentState,
-    compare_files, state_of,
+    Boot, Bytes, Content, FileWords, Medium, SegmentEvidence, SegmentState, compare_files, state_of,
 };
 use crate::liveness::{Registration, any_byte_is_locked};
 use crate::protocol::shape::Shape;
@@ -187,12 +186,11 @@ impl Case<'_> {
 
     /// The boot for which it was admitted last, or in which it was created. Only the last one counts:
     /// another may have been in between.
-    fn last_boot(&self) -> Option<[u8; 16]> {
+    fn last_boot(&self) -> record::Recorded<[u8; 16]> {
         let created = self.shared.layout.boot_id;
         let last = match record::admitted(self.shared) {
-            record::Recorded::Never => Some(created).filter(|id| *id != [0; 16]),
-            record::Recorded::Fields(boot) => Some(boot),
-            record::Recorded::Invalid => None,
+            record::Recorded::Never if created != [0; 16] => record::Recorded::Fields(created),
+            last => last,
         };
         // Acquire: pairs with the Release store in `record::admit`: what was done to admit the
         // segment is visible.
@@ -202,9 +200,10 @@ impl Case<'_> {
 
     fn boot(&self) -> Boot {
         match (self.last_boot(), self.now) {
-            (Some(last), Some(now)) if last == now => Boot::Same,
-            (Some(_), Some(_)) => Boot::Other,
-            _ => Boot::Unknown,
+            (record::Recorded::Fields(last), Some(now)) if last == now => Boot::Same,
+            // A record that no admission has left: its page was not written by this boot.
+            (record::Recorded::Fields(_) | record::Recorded::Invalid, Some(_)) => Boot::Other,
+            (record::Recorded::Never, _) | (_, None) => Boot::Unknown,
         }
     }
 
@@ -213,9 +212,11 @@ impl Case<'_> {
         match state {
             // The machine has not been booted since, whatever the boot ids say. Not the word itself:
             // whoever has admitted the segment may not have come to it yet.
-            SegmentState::InUse | SegmentState::AsLeft => {
-                self.last_boot().map_or(UNKNOWN_BOOT, boot_digest)
-            }
+            SegmentState::InUse | SegmentState::AsLeft => match self.last_boot() {
+                record::Recorded::Fields(boot) => boot_digest(boot),
+                record::Recorded::Never => UNKNOWN_BOOT,
+                record::Recorded::Invalid => self.now.map_or(0, boot_digest),
+            },
             _ => self.now.map_or(0, boot_digest),
         }
     }
@@ -265,10 +266,6 @@ impl Case<'_> {
         match state {
             SegmentState::Unknown => Err(self.unknown(match found {
                 SegmentEvidence {
-                    file: FileMatch::Unknown,
-                    ..
-                } => Unreadable::File,
-                SegmentEvidence {
                     boot: Boot::Unknown,
                     ..
                 } => Unreadable::BootId,
@@ -282,6 +279,9 @@ impl Case<'_> {
             SegmentState::WholeCopy if !self.wishes.adopt_copy => Err(copy(true)),
             SegmentState::TornCopy if read_only || refuses || !self.wishes.adopt_copy => {
                 Err(copy(false))
+            }
+            SegmentState::UnknownFile if read_only || refuses || !self.wishes.adopt_copy => {
+                Err(self.unknown(Unreadable::File))
             }
             _ => needs_boot(),
         }
@@ -334,17 +334,15 @@ impl Case<'_> {
     ) -> Option<SalvageReport> {
         let shared = self.shared;
         let table: Table<'_, S> = shared.table(shape);
-        let salvage = match (state, self.wishes.after_crash) {
-            (SegmentState::Crashed | SegmentState::TornCopy, CrashPolicy::Salvage) => {
-                Some(salvage::keep(shared, table, check))
-            }
-            (SegmentState::Crashed | SegmentState::TornCopy, CrashPolicy::Discard) => {
-                Some(salvage::discard(shared, table))
-            }
-            _ => {
+        let is_whole = matches!(state, SegmentState::Whole | SegmentState::WholeCopy);
+        let salvage = match self.wishes.after_crash {
+            _ if is_whole => {
                 salvage::unlock_all(table);
                 None
             }
+            CrashPolicy::Salvage => Some(salvage::keep(shared, table, check)),
+            // `Refuse` has refused.
+            CrashPolicy::Discard | CrashPolicy::Refuse => Some(salvage::discard(shared, table)),
         };
         shared.owners().reset(shared.participants(), lock);
         if let Some(file) = self.file {
