@@ -469,6 +469,20 @@ impl DynMap {
         correct::correct(&self.shared, self.shape(), keys)
     }
 
+    /// As [`recover`](Self::recover), and takes writers for dead of whom nobody can tell whether they
+    /// live ([`Liveness::Unknown`](crate::process::Liveness::Unknown)) and for which `is_dead` says so: the
+    /// way out where an operator knows what no process can prove. Who is provably alive is not asked
+    /// about. If one of the others lives, values are lost or mixed.
+    ///
+    /// # Errors
+    /// As [`recover`](Self::recover).
+    pub fn recover_assuming_dead(
+        &self,
+        is_dead: impl Fn(&Participant) -> bool,
+    ) -> Result<RecoveryReport, RegisterError> {
+        recover::recover_assuming_dead(&self.shared, self.shape(), is_dead)
+    }
+
     /// The words of a new entry behind its key.
     fn new_words(&self, value: &[u8], until: Expiry) -> Result<Vec<u64>, DynError> {
         self.types.accept(Part::Value, value)?;

@@ -301,6 +301,24 @@ impl Registration {
             .collect()
     }
 
+    /// Frees the slots of participants of whom nobody can tell whether they live, and for which
+    /// `is_dead` says that they do not; says who they were. Who provably lives is not asked about.
+    pub(crate) fn free_unknown(
+        &self,
+        table: &[AtomicU64],
+        is_dead: impl Fn(&Participant) -> bool,
+    ) -> Vec<Participant> {
+        let _guard = self.private.enter();
+        self.participants(table)
+            .filter(|(slot, seen, found)| {
+                found.owner.liveness() == Liveness::Unknown
+                    && is_dead(found)
+                    && slot.free(seen.claim)
+            })
+            .map(|(_, _, found)| found)
+            .collect()
+    }
+
     fn participants<'a>(
         &'a self,
         table: &'a [AtomicU64],

@@ -127,9 +127,15 @@ impl Store {
     /// What this process writes into lock words. Registers it at its first write.
     #[inline(always)]
     pub(crate) fn token(&self) -> Result<Token, WriteError> {
+        Ok(self.token_or_error()?)
+    }
+
+    /// The same, for whom only that can fail.
+    #[inline(always)]
+    pub(crate) fn token_or_error(&self) -> Result<Token, RegisterError> {
         match self.owners().current() {
             Some(token) => Ok(token),
-            None => Ok(self.register()?),
+            None => self.register(),
         }
     }
 

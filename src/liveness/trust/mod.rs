@@ -22,7 +22,8 @@ mod tests;
 
 pub(crate) use self::participant::is_alive;
 pub(crate) use self::participant::{Boot, Byte, Namespace, ParticipantEvidence, Process, SlotSays};
+#[cfg(test)]
+pub(crate) use self::segment::FileMatch;
 pub(crate) use self::segment::{
-    Bytes, Content, FileMatch, FileWords, Medium, SegmentEvidence, SegmentState, compare_files,
-    state_of,
+    Bytes, Content, FileWords, Medium, SegmentEvidence, SegmentState, compare_files, state_of,
 };
