@@ -333,7 +333,17 @@ pub(super) fn reopen_for_reading(file: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 /// The same by the path that led to the file, for where `/proc` is not mounted.
 pub(super) fn reopen_by_path(file: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     let guards = OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let fresh = rustix::fs::open(path, OFlags::RDWR | guards, Mode::empty())?;
+    let open = || rustix::fs::open(path, OFlags::RDWR | guards, Mode::empty());
+    // Whoever asks at this moment whether the file is open holds a lease on it.
+    let fresh = (0..50)
+        .find_map(|_| match open() {
+            Err(rustix::io::Errno::AGAIN) => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                None
+            }
+            result => Some(result),
+        })
+        .unwrap_or(Err(rustix::io::Errno::AGAIN))?;
     if file_id(fresh.as_fd()) != file_id(file) {
         return Err(io::ErrorKind::NotFound.into());
     }

@@ -70,6 +70,13 @@ impl Origin {
     }
 }
 
+impl Origin {
+    /// Whether a process id means the same in both.
+    pub(super) fn shares_pids_with(self, other: Self) -> bool {
+        (self.pid_namespace, self.boot) == (other.pid_namespace, other.boot)
+    }
+}
+
 impl Identity {
     /// Whether processes of our own pid namespace can tell from this that we are dead.
     pub(super) fn can_be_judged(&self) -> bool {

@@ -124,6 +124,7 @@ impl Identity {
         pid == self.pid
             && self.started != 0
             && record.started == self.started
+            && self.can_be_judged()
             && Origin::from_words(record).shares_pids_with(self.origin)
     }
 }
