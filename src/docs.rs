@@ -35,3 +35,4 @@ page!(verification, "verification.md");
 page!(hostile, "hostile.md");
 page!(format, "format.md");
 page!(deploys, "deploys.md");
+page!(trust, "trust.md");

@@ -102,7 +102,9 @@ pub mod process {
 
 /// What can go wrong. The errors that most programs meet stand at the root.
 pub mod error {
-    pub use crate::store::error::{IterError, OpenError, ReadError, SweepError, WriteError};
+    pub use crate::store::error::{
+        IterError, OpenError, ReadError, SweepError, Unreadable, WriteError,
+    };
 }
 
 // The macros name this crate `::shmkv`, also when used inside it.

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use shmkv::dynamic::DynError;
-use shmkv::error::{IterError, SweepError};
+use shmkv::error::{IterError, SweepError, Unreadable};
 use shmkv::format::FormatError;
 use shmkv::process::RegisterError;
 use shmkv::schema::InvalidValue;
@@ -109,6 +109,16 @@ impl Advice for OpenError {
                      {segment}` keeps what passes a check, `--after-crash discard` empties it"
                 )
             }
+            Self::Copy { is_whole: true, .. } => format!(
+                "{segment} is a copy of a segment, and whole: say --adopt-copy to use it as one of \
+                 its own"
+            ),
+            Self::Copy { .. } => format!(
+                "{segment} is a copy of a segment that was in use or never synced, so its pages may be \
+                 of different times: `shmkv repair --adopt-copy --after-crash keep {segment}` \
+                 keeps what passes a check, `--after-crash discard` empties it"
+            ),
+            Self::Undecided { unreadable, .. } => unreadable.advise(segment),
             Self::CapacityDiffers { asked, found } => format!(
                 "{segment} exists with a capacity of {found} entries, {asked} were asked for: ask \
                  for less, or copy it: `shmkv cp {segment} NEW --capacity {asked}`"
@@ -134,6 +144,24 @@ impl Advice for OpenError {
                 format!("{segment} is a {found}, not a {expected}: `shmkv info {segment}` shows it")
             }
             other => other.to_string(),
+        }
+    }
+}
+
+impl Advice for Unreadable {
+    fn advise(&self, segment: &str) -> String {
+        match self {
+            Self::Writers => format!(
+                "a writer of {segment} left no lock, so it cannot be told from here whether it is \
+                 alive: end it; if you know that it is dead, `shmkv repair --force {segment}` \
+                 frees what it holds"
+            ),
+            Self::File => format!(
+                "{segment} does not say in which file it was made, so it may be a copy of one in \
+                 use: `shmkv repair --adopt-copy --after-crash keep {segment}` keeps what passes a \
+                 check"
+            ),
+            other => format!("{segment} cannot be opened safely from here: {other}"),
         }
     }
 }

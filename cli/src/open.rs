@@ -1,6 +1,7 @@
 //! Opening segments, the way commands want them.
 
 use clap::Args;
+use shmkv::dynamic::DynMapBuilder;
 use shmkv::schema::{Type, parse_value, to_json};
 use shmkv::segment::{SegmentError, SegmentOptions};
 use shmkv::{DynMap, OpenError, ReadOnlyDynMap, Segment};
@@ -14,6 +15,11 @@ pub(crate) struct Global {
     /// can shorten it while it is in use, which ends this command.)
     #[arg(long, global = true)]
     any_owner: bool,
+    /// Take a copy of a segment (cp, rsync, a snapshot, an image layer) for what it is. One that is whole
+    /// becomes a segment of its own with the first command that writes; of one that was made of a
+    /// segment in use, `repair --after-crash` says what is kept.
+    #[arg(long, global = true)]
+    adopt_copy: bool,
 }
 
 impl Global {
@@ -24,6 +30,13 @@ impl Global {
         }
     }
 
+    /// A builder with what every command was told.
+    pub(crate) fn builder(self) -> DynMapBuilder {
+        DynMap::builder()
+            .segment_options(self.options())
+            .adopt_copy(self.adopt_copy)
+    }
+
     /// Opens a segment for reading; its mapping cannot be written to.
     pub(crate) fn read(self, segment: &Segment) -> Outcome<ReadOnlyDynMap> {
         self.try_read(segment)
@@ -32,9 +45,7 @@ impl Global {
 
     /// As [`read`](Self::read), for whom the reason matters.
     pub(crate) fn try_read(self, segment: &Segment) -> Result<ReadOnlyDynMap, OpenError> {
-        DynMap::builder()
-            .segment_options(self.options())
-            .open_read_only(segment.clone())
+        self.builder().open_read_only(segment.clone())
     }
 
     /// Fails if it is no segment of shmkv. One that this process may not read passes: whether the
@@ -48,8 +59,7 @@ impl Global {
 
     /// Opens a segment for writing.
     pub(crate) fn write(self, segment: &Segment) -> Outcome<DynMap> {
-        DynMap::builder()
-            .segment_options(self.options())
+        self.builder()
             .open(segment.clone())
             .map_err(|error| Failure::opening(segment, error))
     }

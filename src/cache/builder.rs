@@ -189,8 +189,8 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     ) -> Result<Cache<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let attached = self.settings.attach(&segment, Access::ReadWrite)?;
-        let shared = self.finish(attached, Access::ReadWrite)?;
-        self.check_agreement(&shared.layout, false)?;
+        let agrees = |layout: &Header| self.check_agreement(layout, false);
+        let shared = self.finish_if(attached, Access::ReadWrite, agrees)?;
         self.writable(shared)
     }
 
@@ -206,10 +206,10 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     ) -> Result<Cache<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let (attached, created) = self.settings.open_or_create(&segment, &self.plan()?)?;
-        let shared = self.finish(attached, Access::ReadWrite)?;
-        if created == Created::No {
-            self.check_agreement(&shared.layout, true)?;
-        }
+        let shared = self.finish_if(attached, Access::ReadWrite, |layout| match created {
+            Created::Yes => Ok(()),
+            Created::No => self.check_agreement(layout, true),
+        })?;
         self.writable(shared)
     }
 
@@ -223,8 +223,8 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     ) -> Result<ReadOnlyCache<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let attached = self.settings.attach(&segment, Access::ReadOnly)?;
-        let shared = self.finish(attached, Access::ReadOnly)?;
-        self.check_agreement(&shared.layout, false)?;
+        let agrees = |layout: &Header| self.check_agreement(layout, false);
+        let shared = self.finish_if(attached, Access::ReadOnly, agrees)?;
         Ok(ReadOnlyCache::new(shared))
     }
 
@@ -275,6 +275,16 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     }
 
     fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Store>, OpenError> {
+        self.finish_if(attached, access, |_| Ok(()))
+    }
+
+    /// If `agrees` says so, which is asked before anything of the segment changes.
+    fn finish_if(
+        &self,
+        attached: Attached,
+        access: Access,
+        agrees: impl FnOnce(&Header) -> Result<(), OpenError>,
+    ) -> Result<Arc<Store>, OpenError> {
         // What is lost of a cache is loaded again.
         let mut settings = self.settings.clone();
         let choice = &mut settings.after_machine_crash;
@@ -282,7 +292,10 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
         let (shared, ()) = settings.finish(
             attached,
             access,
-            |layout| check_types::<K, V>(layout, StoreKind::Cache, layout.cache.meta_words()),
+            |layout| {
+                check_types::<K, V>(layout, StoreKind::Cache, layout.cache.meta_words())?;
+                agrees(layout)
+            },
             |(), key, value| match value.get(WordBuf::<V>::WORDS) {
                 Some(meta) if Meta(*meta).is_negative() => invalid_part::<K, ()>(key, &[]),
                 _ => invalid_part::<K, V>(key, value),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BOOT, EPOCH, Freshness, HAS_TTL, boot_digest};
+use super::{BOOT, EPOCH, Freshness, HAS_TTL};
 use crate::format::{CacheFields, Header};
 use crate::protocol::counters::Counter;
 use crate::protocol::lease;
@@ -106,9 +106,10 @@ pub(crate) struct Rules {
 impl Rules {
     pub(crate) fn of(shared: &Arc<Store>) -> Self {
         let counts = &shared.layout.counts;
+        let clock = Clock::of_this_process();
         Self {
-            clock: Clock::of_this_process(),
-            boot: boot_digest(),
+            boot: shared.boot_of_deadlines(&clock),
+            clock,
             value_words: counts.value_len.div_ceil(8) as usize,
             recorder: Recorder::new(shared, counts.statistics != 0),
         }
@@ -223,7 +224,8 @@ impl Rules {
     /// writing removes those that have one, and [adopts this boot](Self::adopt_boot).
     pub(crate) fn has_adopted_boot(&self, shared: &Store) -> bool {
         let word = shared.mapping.shared().get(BOOT);
-        word.is_none_or(|word| word.load(Ordering::Acquire) == self.boot)
+        // Who cannot tell adopts nothing.
+        self.boot == 0 || word.is_none_or(|word| word.load(Ordering::Acquire) == self.boot)
     }
 
     /// See [`has_adopted_boot`](Self::has_adopted_boot).

@@ -7,7 +7,7 @@ use crate::protocol::replacement::Replacement;
 use crate::protocol::shape::Cached;
 use crate::segment::SegmentError;
 use crate::store::check::{CheckReport, check};
-use crate::store::recover::{RecoveryReport, recover};
+use crate::store::recover::{RecoveryReport, recover, recover_assuming_dead};
 use crate::store::restart::{self, SalvageReport, SyncOutcome};
 use crate::types::{Key, Value};
 
@@ -39,9 +39,32 @@ impl<K: Key, V: Value> Cache<K, V> {
     pub fn recover(&self) -> Result<RecoveryReport, RegisterError> {
         let shared = &**self.shared();
         let recovery = recover(shared, Cached::<K, V, _>::new(self.meta_words()))?;
-        let token = shared.owners().token(shared.participants())?;
-        Leases::new(shared.mapping.leases()).free_all_dead_cells(shared, token);
+        self.end_loads_of_dead_processes()?;
         Ok(recovery)
+    }
+
+    /// As [`recover`](Self::recover), and takes writers for dead of whom nobody can tell whether they
+    /// live ([`Liveness::Unknown`](crate::process::Liveness::Unknown)) and for which `is_dead` says so: the
+    /// way out where an operator knows what no process can prove. Who is provably alive is not asked
+    /// about. If one of the others lives, values are lost or mixed.
+    ///
+    /// # Errors
+    /// As [`recover`](Self::recover).
+    pub fn recover_assuming_dead(
+        &self,
+        is_dead: impl Fn(&Participant) -> bool,
+    ) -> Result<RecoveryReport, RegisterError> {
+        let shape = Cached::<K, V, _>::new(self.meta_words());
+        let recovery = recover_assuming_dead(self.shared(), shape, is_dead)?;
+        self.end_loads_of_dead_processes()?;
+        Ok(recovery)
+    }
+
+    fn end_loads_of_dead_processes(&self) -> Result<(), RegisterError> {
+        let shared = &**self.shared();
+        let token = shared.token_or_error()?;
+        Leases::new(shared.mapping.leases()).free_all_dead_cells(shared, token);
+        Ok(())
     }
 
     /// The processes that are registered as participants, live and dead.

@@ -37,7 +37,6 @@ use std::time::Duration;
 
 use crate::protocol::bucket::{Bucket, Slot};
 use crate::protocol::shape::Cached;
-use crate::sys::boot::boot_id;
 use crate::types::image::WordBuf;
 use crate::types::metadata::Meta;
 
@@ -112,10 +111,4 @@ fn is_negative<V>(words: &[u64]) -> bool {
 
 fn duration(millis: u64) -> Option<Duration> {
     (millis != 0).then(|| Duration::from_millis(millis))
-}
-
-/// A number for this boot, not zero.
-fn boot_digest() -> u64 {
-    let id = u128::from_be_bytes(boot_id());
-    (id as u64 ^ (id >> 64) as u64).max(1)
 }

@@ -21,7 +21,7 @@ use crate::types::image::{WordBuf, WordBufWithMeta, with_meta_buf};
 use crate::types::metadata::Meta;
 use crate::types::{Key, Value};
 
-use super::{Answer, BOOT, EPOCH, Freshness, Place, boot_digest, duration, is_negative};
+use super::{Answer, BOOT, EPOCH, Freshness, Place, duration, is_negative};
 
 /// A cache in a shared segment, opened for reading only.
 ///
@@ -31,7 +31,7 @@ use super::{Answer, BOOT, EPOCH, Freshness, Place, boot_digest, duration, is_neg
 pub struct ReadOnlyCache<K, V> {
     pub(super) shared: Arc<Store>,
     pub(super) clock: Clock,
-    /// The digest of the current boot.
+    /// What the boot word says if deadlines are by our clock; 0 if that cannot be told.
     pub(super) boot: u64,
     pub(super) types: PhantomData<fn(K) -> V>,
 }
@@ -63,10 +63,11 @@ impl<K, V> ReadOnlyCache<K, V> {
 
 impl<K: Key, V: Value> ReadOnlyCache<K, V> {
     pub(super) fn new(shared: Arc<Store>) -> Self {
+        let clock = Clock::of_this_process();
         Self {
+            boot: shared.boot_of_deadlines(&clock),
             shared,
-            clock: Clock::of_this_process(),
-            boot: boot_digest(),
+            clock,
             types: PhantomData,
         }
     }
@@ -368,7 +369,7 @@ impl<K: Key, V: Value> ReadOnlyCache<K, V> {
 
     /// Fails if the segment's name was removed, or names another segment now.
     pub fn ensure_current(&self) -> Result<(), SegmentError> {
-        self.shared.segment.ensure_current(self.shared.identity)
+        self.shared.ensure_current()
     }
 
     /// The file behind the segment: to be inherited or sent (see [`crate::segment`]). System V

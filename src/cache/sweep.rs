@@ -118,7 +118,8 @@ impl<K: Key, V: Value> Cache<K, V> {
     pub(super) fn adopt_this_boot(&self) {
         let word = self.word(BOOT);
         let found = word.load(Ordering::Acquire);
-        if found == self.reader.boot {
+        // Who cannot tell adopts nothing.
+        if found == self.reader.boot || self.reader.boot == 0 {
             return;
         }
         // A new segment has no entries at all. A walk that fails leaves the work, and the word, to

@@ -488,23 +488,35 @@ fn epochs_that_come_round_bring_nothing_back() {
     assert_eq!(cache.len(), 0);
 }
 
-#[test]
-fn deadlines_of_another_boot_are_not_believed() {
-    let name = Scratch::new();
-    let (_, [cache, _], _) = handles(&name, builder);
+/// As if it had been admitted in another boot.
+fn of_another_boot(cache: &Cache<u64, u64>) {
+    const OTHER: [u8; 16] = [0x5A; 16];
+    let digest = crate::sys::boot::boot_digest(OTHER);
+    cache.word(BOOT).store(digest, Ordering::Relaxed);
+    crate::store::restart::record::admit(cache.shared(), OTHER);
+}
+
+/// A cache on a disk, closed, as the next boot of the machine finds it.
+fn closed_in_another_boot(path: &std::path::Path) -> Segment {
+    let segment = Segment::file(path).unwrap();
+    let cache = builder().create(segment.clone()).unwrap();
     cache.insert(1, 10).unwrap();
     cache
         .insert_with_ttl(2, 20, Duration::from_secs(3600))
         .unwrap();
-    // As after a reboot.
-    cache
-        .word(BOOT)
-        .store(cache.reader.boot ^ 1, Ordering::Relaxed);
-    let reader = builder().open_read_only(&*name.0).unwrap();
+    of_another_boot(&cache);
+    segment
+}
+
+#[test]
+fn deadlines_of_another_boot_are_not_believed() {
+    let directory = tempfile::tempdir().unwrap();
+    let segment = closed_in_another_boot(&directory.path().join("cache"));
+    let reader = builder().open_read_only(segment.clone()).unwrap();
     assert_eq!(reader.get(&1).unwrap(), Some(10));
     assert_eq!(reader.get(&2).unwrap(), None);
     assert_eq!(reader.len(), 2);
-    let opened = builder().open(&*name.0).unwrap();
+    let opened = builder().open(segment.clone()).unwrap();
     assert_eq!(opened.len(), 1, "the first who may write removes them");
     assert_eq!(opened.get(&1).unwrap(), Some(10));
     opened
@@ -512,10 +524,30 @@ fn deadlines_of_another_boot_are_not_believed() {
         .unwrap();
     assert_eq!(reader.get(&2).unwrap(), Some(21));
     assert_eq!(
-        builder().open(&*name.0).unwrap().len(),
+        builder().open(segment).unwrap().len(),
         2,
         "and only the first"
     );
+}
+
+/// Another boot id on the same machine (LXC, nspawn, a bind mount), or one that cannot be read.
+#[test]
+fn boot_word_of_a_cache_in_memory_or_in_use_is_believed() {
+    let directory = tempfile::tempdir().unwrap();
+    let on_disk = Segment::file(directory.path().join("cache")).unwrap();
+    let name = Scratch::new();
+    for segment in [name.0.parse().unwrap(), on_disk] {
+        let cache = builder().create(segment.clone()).unwrap();
+        cache
+            .insert_with_ttl(2, 20, Duration::from_secs(3600))
+            .unwrap();
+        of_another_boot(&cache);
+        let reader = builder().open_read_only(segment.clone()).unwrap();
+        assert_eq!(reader.get(&2).unwrap(), Some(20), "{segment}");
+        let opened = builder().open(segment.clone()).unwrap();
+        assert_eq!(opened.get(&2).unwrap(), Some(20), "{segment}");
+        assert_eq!(cache.len(), 1, "{segment}");
+    }
 }
 
 #[test]

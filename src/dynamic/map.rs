@@ -274,7 +274,7 @@ impl ReadOnlyDynMap {
 
     /// Fails if the segment's name was removed, or names another segment now.
     pub fn ensure_current(&self) -> Result<(), SegmentError> {
-        self.shared.segment.ensure_current(self.shared.identity)
+        self.shared.ensure_current()
     }
 
     /// The file behind the segment. System V segments have none.
@@ -467,6 +467,20 @@ impl DynMap {
     /// If this process cannot register as a writer.
     pub fn correct(&self, keys: Keys) -> Result<Corrections, RegisterError> {
         correct::correct(&self.shared, self.shape(), keys)
+    }
+
+    /// As [`recover`](Self::recover), and takes writers for dead of whom nobody can tell whether they
+    /// live ([`Liveness::Unknown`](crate::process::Liveness::Unknown)) and for which `is_dead` says so: the
+    /// way out where an operator knows what no process can prove. Who is provably alive is not asked
+    /// about. If one of the others lives, values are lost or mixed.
+    ///
+    /// # Errors
+    /// As [`recover`](Self::recover).
+    pub fn recover_assuming_dead(
+        &self,
+        is_dead: impl Fn(&Participant) -> bool,
+    ) -> Result<RecoveryReport, RegisterError> {
+        recover::recover_assuming_dead(&self.shared, self.shape(), is_dead)
     }
 
     /// The words of a new entry behind its key.

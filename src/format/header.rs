@@ -130,7 +130,7 @@ impl Header {
     /// Whether the segment was created since the machine was last booted; `None` if the boot is
     /// not known.
     pub fn created_this_boot(&self) -> Option<bool> {
-        let (now, then) = (boot_id(), self.boot_id);
-        (now != [0; 16] && then != [0; 16]).then_some(now == then)
+        let (now, then) = (boot_id()?, self.boot_id);
+        (then != [0; 16]).then_some(now == then)
     }
 }

@@ -51,6 +51,33 @@ impl Registration {
     }
 }
 
+/// The bytes of all participants, locked until dropped: nobody can register.
+pub(crate) struct AllBytes<'a>(BorrowedFd<'a>);
+
+impl Registration {
+    /// Locks the bytes of all participants; `None` if somebody has one. Only by who is not
+    /// registered itself.
+    pub(crate) fn lock_all_bytes<'a>(
+        &self,
+        lock: &AdmissionLock<'a>,
+    ) -> Result<Option<AllBytes<'a>>, AdmissionLockError> {
+        match byte_lock::lock_all(lock.0) {
+            Locking::Locked => Ok(Some(AllBytes(lock.0))),
+            Locking::Taken => Ok(None),
+            Locking::Impossible => {
+                let why = "the file system has no locks of open file descriptions";
+                Err(AdmissionLockError::Impossible(io::Error::other(why)))
+            }
+        }
+    }
+}
+
+impl Drop for AllBytes<'_> {
+    fn drop(&mut self) {
+        byte_lock::unlock_all(self.0);
+    }
+}
+
 impl Drop for AdmissionLock<'_> {
     fn drop(&mut self) {
         byte_lock::unlock_admission(self.0);

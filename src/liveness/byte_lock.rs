@@ -13,6 +13,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// out of the way of programs that lock whole files from the start.
 const FIRST_BYTE: libc::off_t = 1 << 62;
 
+/// The bytes of handles that may write, behind those of all participants (16 bits of them): such a
+/// handle holds one of these from its opening on, before it is a participant.
+const FIRST_HANDLE: libc::off_t = FIRST_BYTE + (1 << 20);
+/// How many there are.
+const HANDLES: u32 = 1 << 20;
+
 /// What became of an attempt to lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Locking {
@@ -47,21 +53,50 @@ pub(super) fn unlock_admission(file: BorrowedFd<'_>) {
     let _ = range(file, libc::F_OFD_SETLK, libc::F_UNLCK, FIRST_BYTE - 1, 1);
 }
 
+/// Locks a byte for a handle that may write: one that is free, of a few that are tried. Async-signal-safe.
+pub(super) fn lock_for_handle(file: BorrowedFd<'_>) {
+    let pid = rustix::process::getpid().as_raw_pid().cast_unsigned();
+    for attempt in 0..64 {
+        // Handles of one process, and processes of several namespaces, may have the same number.
+        let byte = pid.wrapping_add(attempt).wrapping_mul(0x9E37_79B1) % HANDLES;
+        let start = FIRST_HANDLE + libc::off_t::from(byte);
+        match range(file, libc::F_OFD_SETLK, libc::F_WRLCK, start, 1) {
+            Err(libc::EAGAIN | libc::EACCES) => {}
+            _ => return,
+        }
+    }
+}
+
+/// Locks the bytes of all participants and handles, so that none can register.
+pub(super) fn lock_all(file: BorrowedFd<'_>) -> Locking {
+    match range(file, libc::F_OFD_SETLK, libc::F_WRLCK, FIRST_BYTE, 0) {
+        Ok(_) => Locking::Locked,
+        Err(libc::EAGAIN | libc::EACCES) => Locking::Taken,
+        Err(_) => Locking::Impossible,
+    }
+}
+
+/// Gives them back.
+pub(super) fn unlock_all(file: BorrowedFd<'_>) {
+    let _ = range(file, libc::F_OFD_SETLK, libc::F_UNLCK, FIRST_BYTE, 0);
+}
+
 /// Gives the byte back.
 pub(super) fn unlock(file: BorrowedFd<'_>, slot: u32) {
     // A descriptor that was closed behind our back has lost the lock already.
     let _ = command(file, libc::F_OFD_SETLK, libc::F_UNLCK, slot);
 }
 
-/// Whether another description has the byte locked; `None` if nobody can tell.
+/// Whether another description has the byte locked for writing; `None` if nobody can tell. (Locks
+/// for reading do not count: a peer that may only read the file can have those.)
 pub(super) fn is_locked(file: BorrowedFd<'_>, slot: u32) -> Option<bool> {
-    let found = command(file, libc::F_OFD_GETLK, libc::F_WRLCK, slot).ok()?;
+    let found = command(file, libc::F_OFD_GETLK, libc::F_RDLCK, slot).ok()?;
     Some(found != libc::F_UNLCK)
 }
 
-/// Whether anybody else holds any participant's byte.
+/// Whether anybody else holds any participant's byte, or that of a handle.
 pub(super) fn any_is_locked(file: BorrowedFd<'_>) -> Option<bool> {
-    let found = range(file, libc::F_OFD_GETLK, libc::F_WRLCK, FIRST_BYTE, 0).ok()?;
+    let found = range(file, libc::F_OFD_GETLK, libc::F_RDLCK, FIRST_BYTE, 0).ok()?;
     Some(found != libc::F_UNLCK)
 }
 

@@ -36,10 +36,12 @@ use std::ffi::{CStr, c_void};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr};
 
 use rustix::fs::{Mode, OFlags};
 
+use super::byte_lock;
 use super::slot::FileId;
 use crate::sys::sync::{AtomicU64, Ordering};
 
@@ -79,6 +81,8 @@ struct Node {
     device: AtomicU64,
     inode: AtomicU64,
     in_use: AtomicBool,
+    /// Whether the description holds a byte for a handle that may write.
+    is_writer: AtomicBool,
     next: AtomicPtr<Node>,
 }
 
@@ -148,6 +152,22 @@ impl ForkState {
         EntryGuard::new(&self.cleared.registering)
     }
 
+    /// Shows that a handle is open which may write, until it is dropped.
+    pub(super) fn show_writer(&self) {
+        if let Some((file, _)) = self.file() {
+            byte_lock::lock_for_handle(file);
+            self.node.is_writer.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// See [`show_writer`](Self::show_writer).
+    pub(super) fn hide_writer(&self) {
+        self.node.is_writer.store(false, Ordering::Relaxed);
+        if let Some((file, _)) = self.file() {
+            byte_lock::unlock_all(file);
+        }
+    }
+
     /// A description of the lock file that belongs to this process alone.
     pub(super) fn file(&self) -> Option<(BorrowedFd<'_>, FileId)> {
         if self.cleared.file_is_ours.load(Ordering::Acquire) == 0 {
@@ -163,6 +183,7 @@ impl ForkState {
 impl Drop for ForkState {
     fn drop(&mut self) {
         self.node.close();
+        self.node.is_writer.store(false, Ordering::Relaxed);
         self.set_token(0);
         self.cleared.file_is_ours.store(0, Ordering::Relaxed);
         // Release: pairs with the exchange in `unused_node`.
@@ -216,6 +237,9 @@ impl Node {
                 // The number stays, so nobody who holds it is surprised.
                 Some(fresh) => {
                     self.put(&fresh);
+                    if self.is_writer.load(Ordering::Relaxed) {
+                        byte_lock::lock_for_handle(fresh.as_fd());
+                    }
                     self.keep_alive(fresh.as_fd());
                 }
                 None => self.close(),
@@ -306,6 +330,26 @@ pub(super) fn reopen_for_reading(file: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     reopen_as(file, OFlags::RDONLY)
 }
 
+/// The same by the path that led to the file, for where `/proc` is not mounted.
+pub(super) fn reopen_by_path(file: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    let guards = OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let open = || rustix::fs::open(path, OFlags::RDWR | guards, Mode::empty());
+    // Whoever asks at this moment whether the file is open holds a lease on it.
+    let fresh = (0..50)
+        .find_map(|_| match open() {
+            Err(rustix::io::Errno::AGAIN) => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                None
+            }
+            result => Some(result),
+        })
+        .unwrap_or(Err(rustix::io::Errno::AGAIN))?;
+    if file_id(fresh.as_fd()) != file_id(file) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(fresh)
+}
+
 fn reopen_as(file: BorrowedFd<'_>, access: OFlags) -> io::Result<OwnedFd> {
     // `thread-self`, because `self` has no descriptors once the first thread has exited.
     const PREFIX: &[u8] = b"/proc/thread-self/fd/";
@@ -382,6 +426,7 @@ fn unused_node() -> &'static Node {
         device: AtomicU64::new(0),
         inode: AtomicU64::new(0),
         in_use: AtomicBool::new(true),
+        is_writer: AtomicBool::new(false),
         next: AtomicPtr::default(),
     }));
     let address = std::ptr::from_ref(node).cast_mut();

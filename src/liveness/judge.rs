@@ -1,11 +1,12 @@
-//! Steps 1 to 5: whether the owner of a lock word, or of a slot, lives.
+//! Gathering the evidence about the owner of a lock word, or of a slot, for [`trust`](super::trust).
 
 use super::Registration;
 use super::byte_lock;
 use super::info::OwnerInfo;
 use super::process::{Identity, Life, Origin, life_of};
-use super::slot::{Claim, FileId, Record, Slot, Snapshot, State};
+use super::slot::{FileId, Record, Slot, Snapshot, State};
 use super::token::{Liveness, Token};
+use super::trust::{Boot, Byte, Namespace, ParticipantEvidence, Process, SlotSays, is_alive};
 use crate::sys::sync::AtomicU64;
 
 impl Registration {
@@ -37,18 +38,24 @@ impl Registration {
             .and_then(|index| Some((index, Slot::named_by(table, token)?)));
         // No participant ever had a slot that does not exist.
         let Some((index, slot)) = slot else {
-            return (None, Liveness::Dead);
+            return (None, is_alive(ParticipantEvidence::of_slot(SlotSays::Gone)));
         };
         let mut seen = slot.read();
-        // Step 1.
+        // Our own token.
         if self.private.token() == token.to_word() {
-            return (Some(seen), Liveness::Alive);
+            return (
+                Some(seen),
+                is_alive(ParticipantEvidence::of_slot(SlotSays::Ours)),
+            );
         }
         // A holder's word 0 changes twice more at most; a hostile one is not waited for.
         for _ in 0..4 {
-            // Step 2.
+            // Somebody else's by now.
             if seen.claim.generation() != token.generation() {
-                return (Some(seen), Liveness::Dead);
+                return (
+                    Some(seen),
+                    is_alive(ParticipantEvidence::of_slot(SlotSays::Gone)),
+                );
             }
             if seen.record.is_some() || seen.claim.state() == State::Free {
                 break;
@@ -58,69 +65,72 @@ impl Registration {
         (Some(seen), self.judge(index, seen))
     }
 
-    /// Steps 3 to 5, for a slot as it was seen.
+    /// Gathers what is known about the holder of a slot, as it was seen, and judges.
     pub(super) fn judge(&self, index: u32, seen: Snapshot) -> Liveness {
-        match (seen.claim.state(), seen.record) {
+        is_alive(self.evidence(index, seen))
+    }
+
+    fn evidence(&self, index: u32, seen: Snapshot) -> ParticipantEvidence {
+        let claim = seen.claim;
+        let slot = match (claim.state(), seen.record) {
             // Nobody's; and no participant of ours writes a state that does not exist.
-            (State::Free | State::Invalid, _) => Liveness::Dead,
-            (State::Claiming, _) => self.judge_claimant(index, seen.claim),
-            (State::Held, Some(record)) => self.judge_holder(index, seen.claim, record),
+            (State::Free | State::Invalid, _) => SlotSays::Gone,
+            (State::Claiming, _) => SlotSays::Claimed,
+            (State::Held, Some(_)) => SlotSays::Held,
             // Written over by somebody who does not play by the rules.
-            (State::Held, None) => self.alive_if_locked(index),
+            (State::Held, None) => SlotSays::Unreadable,
+        };
+        let mut evidence = ParticipantEvidence::of_slot(slot);
+        if slot == SlotSays::Gone {
+            return evidence;
         }
-    }
-
-    /// It has no record yet. A mistake costs it another attempt, and the next holder nothing (see
-    /// [`slot`](super::slot)).
-    fn judge_claimant(&self, index: u32, claim: Claim) -> Liveness {
-        if !claim.has_no_file_lock()
-            && let Some((file, _)) = self.private.file()
-            && let Some(is_locked) = byte_lock::is_locked(file, index)
-        {
-            return if is_locked {
-                Liveness::Alive
-            } else {
-                Liveness::Dead
-            };
+        // First of all: if it is locked, whatever else there is to know does not matter.
+        evidence.byte = self.byte(index, seen);
+        if evidence.byte == Byte::Locked {
+            return evidence;
         }
-        match life_of(claim.pid(), None) {
-            Life::Dead => Liveness::Dead,
-            Life::Alive | Life::Unsure => Liveness::Unknown,
-        }
-    }
-
-    fn judge_holder(&self, index: u32, claim: Claim, record: Record) -> Liveness {
+        let Some(record) = seen.record else {
+            evidence.process = process_of(claim.pid(), None);
+            return evidence;
+        };
         let me = Identity::of_this_process();
         let origin = Origin::from_words(&record);
-        // An earlier program of this very process: whatever it had is gone.
-        if record.is_an_earlier_program_of(claim, &me) {
-            return Liveness::Dead;
+        evidence.boot = origin.compare_boot(me.origin);
+        evidence.namespace = match record.can_be_judged() {
+            true => origin.compare_namespace(me.origin),
+            false => Namespace::Unsaid,
+        };
+        evidence.process = match (evidence.boot, evidence.namespace) {
+            (Boot::Same, Namespace::Same) => {
+                let is_comparable = origin.time_namespace == me.origin.time_namespace;
+                let started = Some(record.started).filter(|&start| is_comparable && start != 0);
+                if claim.pid() == me.pid {
+                    record.compare_with_us(started, &me)
+                } else {
+                    process_of(claim.pid(), started)
+                }
+            }
+            _ => process_of(claim.pid(), None),
+        };
+        evidence
+    }
+
+    /// What the lock file says about the byte of a slot.
+    fn byte(&self, index: u32, seen: Snapshot) -> Byte {
+        if seen.claim.has_no_file_lock() {
+            return Byte::Never;
         }
-        // Step 3.
-        if origin.shares_pids_with(me.origin) {
-            let is_comparable = origin.time_namespace == me.origin.time_namespace;
-            let started = Some(record.started).filter(|&start| is_comparable && start != 0);
-            return match life_of(claim.pid(), started) {
-                Life::Alive => Liveness::Alive,
-                Life::Dead => Liveness::Dead,
-                Life::Unsure => self.alive_if_locked(index),
-            };
-        }
-        // Step 4.
-        if claim.has_no_file_lock() {
-            return if origin.is_of_another_boot_than(me.origin) {
-                Liveness::Dead
-            } else {
-                Liveness::Unknown
-            };
-        }
-        match self.is_locked(index, record.lock_file) {
-            Some(true) => Liveness::Alive,
-            Some(false) if origin.is_known() && me.origin.is_known() => Liveness::Dead,
-            // Perhaps of our own namespace after all: then a free byte is no proof by itself.
-            Some(false) if life_of(claim.pid(), None) == Life::Dead => Liveness::Dead,
-            // Step 5.
-            Some(false) | None => Liveness::Unknown,
+        let locked = match seen.record {
+            Some(record) => self.is_locked(index, record.lock_file),
+            None => self
+                .private
+                .file()
+                .and_then(|(file, _)| byte_lock::is_locked(file, index)),
+        };
+        match locked {
+            Some(true) => Byte::Locked,
+            Some(false) => Byte::Free,
+            None => Byte::Unknown,
         }
     }
 
@@ -132,28 +142,39 @@ impl Registration {
         }
         byte_lock::is_locked(file, index)
     }
+}
 
-    /// For where a free byte proves nothing.
-    fn alive_if_locked(&self, index: u32) -> Liveness {
-        let file = self.private.file();
-        match file.and_then(|(file, _)| byte_lock::is_locked(file, index)) {
-            Some(true) => Liveness::Alive,
-            Some(false) | None => Liveness::Unknown,
-        }
+fn process_of(pid: u32, started: Option<u64>) -> Process {
+    match life_of(pid, started) {
+        Life::Alive => Process::Same,
+        Life::Gone => Process::Gone,
+        Life::Another => Process::Another,
+        Life::Unsure => Process::Unknown,
     }
 }
 
 impl Record {
-    fn is_an_earlier_program_of(&self, claim: Claim, me: &Identity) -> bool {
+    /// Whether its holder left more than its byte, see [`Identity::can_be_judged`].
+    fn can_be_judged(&self) -> bool {
+        let origin = Origin::from_words(self);
+        self.started != 0 && origin.pid_namespace != 0 && origin.boot != 0
+    }
+
+    /// Of a record with our own process id, in our own namespace and boot. No descriptor is
+    /// needed for that.
+    fn compare_with_us(&self, started: Option<u64>, me: &Identity) -> Process {
         let image = (self.boot_and_image >> 32) as u32;
-        claim.pid() == me.pid
-            && self.started == me.started
-            && self.started != 0
-            && Origin::from_words(self) == me.origin
-            && me.origin.is_known()
-            && image != 0
-            && me.image != 0
-            && image != me.image
+        match started {
+            Some(started) if me.started == started => {
+                if image != 0 && me.image != 0 && image != me.image {
+                    Process::Earlier
+                } else {
+                    Process::Same
+                }
+            }
+            Some(_) if me.started != 0 => Process::Another,
+            _ => Process::Unknown,
+        }
     }
 }
 
@@ -166,7 +187,21 @@ impl Origin {
         }
     }
 
-    fn is_known(self) -> bool {
-        self.pid_namespace != 0 && self.boot != 0
+    /// Whether both are of the same run of the kernel.
+    fn compare_boot(self, ours: Self) -> Boot {
+        match (self.boot, ours.boot) {
+            (0, _) | (_, 0) => Boot::Unknown,
+            (one, other) if one == other => Boot::Same,
+            _ => Boot::Other,
+        }
+    }
+
+    /// Whether a process id means the same in both, if both are of the same boot.
+    fn compare_namespace(self, ours: Self) -> Namespace {
+        match (self.pid_namespace, ours.pid_namespace) {
+            (_, 0) => Namespace::Unknown,
+            (one, other) if one == other => Namespace::Same,
+            _ => Namespace::Other,
+        }
     }
 }

@@ -6,25 +6,17 @@
 //! [`token`] of slot and generation. Readers never register.
 //!
 //! *Who is dead?* Whoever waits too long for a bucket asks about the token that stands in
-//! its lock word. The answer is found in this order, the first that applies:
-//!
-//! 1. it is our own token (another thread of ours): alive;
-//! 2. the slot is free or has another generation: dead. A slot has its new generation
-//!    before its holder's first lock; the holder takes locks with `Release`
-//!    (or `AcqRel`), and the fence in [`Slot::named_by`] pairs with it;
-//! 3. it is of our pid namespace and boot: a pidfd and the start time decide, both ways
-//!    ([`process`]). Only if they cannot (`/proc` missing or hidden, no descriptor left), and some
-//!    process has that id, is the byte asked, and it can only say "alive" then;
-//! 4. its byte, probed through a description of our own: free means dead. (A program
-//!    that closes descriptors which are not its own keeps its lock, see [`private`].) Not asked of
-//!    those who never had a lock, nor if the lock file is not the one that they locked;
-//! 5. anything else is unknown, and treated like alive.
+//! its lock word. [`judge`] gathers what the slot, its byte, the boot, the pid namespace and the
+//! kernel say about its owner, and [`trust`] answers by a table. A slot has its new generation
+//! before its holder's first lock; the holder takes locks with `Release` (or `AcqRel`), and the
+//! fence in [`Slot::named_by`] pairs with it. The byte is probed through a description of
+//! our own. (A program that closes descriptors which are not its own keeps its lock, see [`fork`].)
 //!
 //! *Forks.* Neither token nor lock is inherited ([`private`]). A child registers at its
 //! own first write. One that has no lock (privileges dropped where the handler could not
-//! run, a file system without such locks, no `/proc`) says so in its slot; its process id
-//! and start time decide then, and from other pid namespaces it is unknown. Only if the
-//! machine was booted since is it dead without further proof.
+//! run, a file system without such locks) says so in its slot; its process id
+//! and start time decide then, and from other pid namespaces it is unknown. One that can leave
+//! neither sign is refused as a writer.
 //!
 //! *Exec.* Replacing the program keeps process id and start time; only the lock goes. Within its
 //! pid namespace its slot counts as alive until the process ends or registers again (from
@@ -40,16 +32,18 @@ mod fork;
 mod info;
 mod judge;
 pub(crate) mod lock_file;
-mod process;
+pub(crate) mod process;
 mod register;
 mod slot;
 pub(crate) mod token;
+pub(crate) mod trust;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use self::fork::ForkState;
 use self::slot::{Slot, Snapshot, State};
@@ -95,6 +89,22 @@ pub enum RegisterError {
          this process can read the segment but not write to it"
     )]
     ForksGoUnnoticed,
+    /// Nobody could ever tell whether this process is still alive, so what it holds when it is killed
+    /// would stay locked for ever.
+    #[error(
+        "this process can leave no sign of life: the segment's file cannot be opened a second time \
+         to lock a byte of it (no /proc and no path to it, no free descriptor, or no permission), \
+         and /proc does not tell its start time, pid namespace and boot: mount /proc, raise the \
+         limit of open files, or open the segment by its name; it can be read as it is"
+    )]
+    NoSignOfLife,
+    /// Another process took the segment over, as after a crash of the machine, since this handle
+    /// was opened.
+    #[error(
+        "the segment was taken over by a process of another boot since this handle was opened: \
+         open it again"
+    )]
+    TakenOver,
 }
 
 /// The second half of the message of `NoFreeSlot`.
@@ -135,9 +145,18 @@ pub(crate) struct Registration {
 impl Registration {
     /// Opens the lock file, which is done now because later this process may have
     /// dropped the privileges that it takes. Registers nothing.
-    pub(crate) fn new(place: LockPlace<'_>, segment_id: [u64; 2], slots: u32) -> Self {
+    ///
+    /// `path` leads to the segment's file where `/proc` does not.
+    pub(crate) fn new(
+        place: LockPlace<'_>,
+        path: Option<&Path>,
+        segment_id: [u64; 2],
+        slots: u32,
+    ) -> Self {
         let file = match place {
-            LockPlace::File(file) => fork::reopen(file).ok(),
+            LockPlace::File(file) => fork::reopen(file)
+                .or_else(|error| fork::reopen_by_path(file, path.ok_or(error)?))
+                .ok(),
             LockPlace::LockFile { owner, mode } => {
                 lock_file::open_or_create(segment_id, owner, mode).ok()
             }
@@ -154,7 +173,10 @@ impl Registration {
     /// registers.
     pub(crate) fn read_only(place: LockPlace<'_>, segment_id: [u64; 2], slots: u32) -> Self {
         let file = match place {
-            LockPlace::File(file) => fork::reopen_for_reading(file).ok(),
+            // Through `/proc` or not: a description that holds no lock of ours can be asked.
+            LockPlace::File(file) => fork::reopen_for_reading(file)
+                .or_else(|_| file.try_clone_to_owned())
+                .ok(),
             LockPlace::LockFile { owner, .. } => lock_file::open_to_look(segment_id, owner).ok(),
             LockPlace::None => None,
         };
@@ -223,6 +245,36 @@ impl Registration {
         }
     }
 
+    /// Holds a byte from here on that shows others that a handle is open which may write, on this
+    /// file and in this boot.
+    pub(crate) fn show_writer(&self) {
+        self.private.show_writer();
+    }
+
+    /// Gives that byte back. Only by who is not registered.
+    pub(crate) fn hide_writer(&self) {
+        self.private.hide_writer();
+    }
+
+    /// Whether anybody holds a participant byte; `None` if that cannot be asked.
+    pub(crate) fn any_byte_is_locked(&self) -> Option<bool> {
+        let (file, _) = self.private.file()?;
+        byte_lock::any_is_locked(file)
+    }
+
+    /// Whether there is a writer without a lock of whom it cannot be proven that it is dead.
+    pub(crate) fn has_unprovable_writer(&self, table: &[AtomicU64]) -> bool {
+        (0..self.slots).any(|index| {
+            Slot::of(table, index).is_some_and(|slot| {
+                let seen = slot.read();
+                // Who is still claiming it looks at the count of admissions afterwards.
+                seen.record.is_some()
+                    && seen.claim.has_no_file_lock()
+                    && self.judge(index, seen) != Liveness::Dead
+            })
+        })
+    }
+
     /// Whether this process is registered through this handle.
     pub(crate) fn is_registered(&self) -> bool {
         self.private.token() != 0
@@ -244,6 +296,24 @@ impl Registration {
         self.participants(table)
             .filter(|(slot, seen, found)| {
                 found.owner.liveness() == Liveness::Dead && slot.free(seen.claim)
+            })
+            .map(|(_, _, found)| found)
+            .collect()
+    }
+
+    /// Frees the slots of participants of whom nobody can tell whether they live, and for which
+    /// `is_dead` says that they do not; says who they were. Who provably lives is not asked about.
+    pub(crate) fn free_unknown(
+        &self,
+        table: &[AtomicU64],
+        is_dead: impl Fn(&Participant) -> bool,
+    ) -> Vec<Participant> {
+        let _guard = self.private.enter();
+        self.participants(table)
+            .filter(|(slot, seen, found)| {
+                found.owner.liveness() == Liveness::Unknown
+                    && is_dead(found)
+                    && slot.free(seen.claim)
             })
             .map(|(_, _, found)| found)
             .collect()
@@ -272,6 +342,12 @@ impl Registration {
             Some((slot, seen, found))
         })
     }
+}
+
+/// Whether anybody holds a participant byte of a file, asked through a description by which nobody
+/// locks; `None` if that cannot be asked.
+pub(crate) fn any_byte_is_locked(file: BorrowedFd<'_>) -> Option<bool> {
+    byte_lock::any_is_locked(file)
 }
 
 impl fmt::Debug for Registration {

@@ -26,11 +26,13 @@ use crate::sys::sync::{AtomicU64, Ordering};
 
 /// What the kernel says about a process id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
+pub(crate) enum Life {
     /// That very process lives.
     Alive,
-    /// That process is gone, whoever has its id now.
-    Dead,
+    /// No process has that id.
+    Gone,
+    /// Another process, which started at another time, has that id.
+    Another,
     /// Some process has that id; whether it is the one, nobody can tell us.
     Unsure,
 }
@@ -66,21 +68,21 @@ impl Origin {
             boot: boot(),
         }
     }
+}
 
+impl Origin {
     /// Whether a process id means the same in both.
     pub(super) fn shares_pids_with(self, other: Self) -> bool {
-        self.pid_namespace != 0
-            && self.boot != 0
-            && (self.pid_namespace, self.boot) == (other.pid_namespace, other.boot)
-    }
-
-    /// Whether both are known to be of different runs of the kernel.
-    pub(super) fn is_of_another_boot_than(self, other: Self) -> bool {
-        self.boot != 0 && other.boot != 0 && self.boot != other.boot
+        (self.pid_namespace, self.boot) == (other.pid_namespace, other.boot)
     }
 }
 
 impl Identity {
+    /// Whether processes of our own pid namespace can tell from this that we are dead.
+    pub(super) fn can_be_judged(&self) -> bool {
+        self.started != 0 && self.origin.pid_namespace != 0 && self.origin.boot != 0
+    }
+
     pub(super) fn of_this_process() -> Self {
         Self {
             pid: rustix::process::getpid().as_raw_pid().cast_unsigned(),
@@ -92,24 +94,24 @@ impl Identity {
 }
 
 /// Whether the process `pid` of our own pid namespace, which started at `started`, lives.
-pub(super) fn life_of(pid: u32, started: Option<u64>) -> Life {
+pub(crate) fn life_of(pid: u32, started: Option<u64>) -> Life {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return Life::Unsure;
     };
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => pidfd,
         // Nobody; or a mere thread of some process has that number now.
-        Err(Errno::SRCH | Errno::NOENT) => return Life::Dead,
+        Err(Errno::SRCH | Errno::NOENT) => return Life::Gone,
         // No descriptor left, or forbidden by a sandbox.
         Err(_) => {
             return match test_kill_process(pid) {
-                Err(Errno::SRCH) => Life::Dead,
+                Err(Errno::SRCH) => Life::Gone,
                 _ => Life::Unsure,
             };
         }
     };
     match has_exited(&pidfd) {
-        Some(true) => return Life::Dead,
+        Some(true) => return Life::Gone,
         Some(false) => {}
         None => return Life::Unsure,
     }
@@ -119,9 +121,9 @@ pub(super) fn life_of(pid: u32, started: Option<u64>) -> Life {
     // The number was taken from the descriptor; if the process still lives after `stat`
     // was read, nobody else can have had the number in between.
     match has_exited(&pidfd) {
-        Some(true) => Life::Dead,
+        Some(true) => Life::Gone,
         Some(false) if expected == found => Life::Alive,
-        Some(false) => Life::Dead,
+        Some(false) => Life::Another,
         None => Life::Unsure,
     }
 }
@@ -178,7 +180,7 @@ fn boot() -> u32 {
     if known != 0 {
         return known;
     }
-    let Ok(id) = std::fs::read("/proc/sys/kernel/random/boot_id") else {
+    let Some(id) = crate::sys::boot::boot_id() else {
         return 0;
     };
     let boot = digest(&id);
@@ -243,7 +245,7 @@ mod tests {
         assert_ne!((me.started, me.image, me.origin.boot), (0, 0, 0));
         assert_ne!(me.origin.pid_namespace, 0);
         assert_eq!(life_of(me.pid, Some(me.started)), Life::Alive);
-        assert_eq!(life_of(me.pid, Some(me.started + 1)), Life::Dead);
+        assert_eq!(life_of(me.pid, Some(me.started + 1)), Life::Another);
         assert_eq!(life_of(me.pid, None), Life::Unsure);
     }
 
@@ -251,6 +253,6 @@ mod tests {
     fn numbers_that_name_no_process_are_not_alive() {
         assert_eq!(life_of(0, Some(1)), Life::Unsure);
         assert_eq!(life_of(u32::MAX, Some(1)), Life::Unsure);
-        assert_eq!(life_of((1 << 22) - 1, Some(1)), Life::Dead);
+        assert_eq!(life_of((1 << 22) - 1, Some(1)), Life::Gone);
     }
 }

@@ -55,7 +55,7 @@ impl Registration {
             for index in order() {
                 let index = index as u32;
                 if let Some(slot) = Slot::of(table, index)
-                    && let Some(token) = self.try_slot(index, slot, &me, pass)
+                    && let Some(token) = self.try_slot(index, slot, &me, pass)?
                 {
                     self.private.set_token(token.to_word());
                     return Ok(token);
@@ -76,25 +76,35 @@ impl Registration {
         })
     }
 
-    fn try_slot(&self, index: u32, slot: Slot<'_>, me: &Identity, pass: Pass) -> Option<Token> {
+    fn try_slot(
+        &self,
+        index: u32,
+        slot: Slot<'_>,
+        me: &Identity,
+        pass: Pass,
+    ) -> Result<Option<Token>, RegisterError> {
         let seen = slot.read();
         let is_ours_to_take = match seen.claim.state() {
             State::Free => true,
             _ => pass.dead && self.judge(index, seen) == Liveness::Dead,
         };
         if !is_ours_to_take {
-            return None;
+            return Ok(None);
         }
         // First the byte, then the slot: whoever dies in between leaves a slot that is free.
         let file = self.private.file().filter(|_| !pass.no_file_lock);
         let locked = match file {
             Some((file, id)) => match byte_lock::lock(file, index) {
                 Locking::Locked => Some((file, id)),
-                Locking::Taken => return None,
+                Locking::Taken => return Ok(None),
                 Locking::Impossible => None,
             },
             None => None,
         };
+        // Nobody could ever tell that it is dead, and what it held would stay locked for ever.
+        if locked.is_none() && !me.can_be_judged() {
+            return Err(RegisterError::NoSignOfLife);
+        }
         let record = Record::of(me, locked.map(|(_, id)| id));
         let held = slot
             .try_claim(seen.claim, me.pid, locked.is_none())
@@ -104,7 +114,7 @@ impl Registration {
         {
             byte_lock::unlock(file, index);
         }
-        held.map(|held| Token::new(index, held.generation()))
+        Ok(held.map(|held| Token::new(index, held.generation())))
     }
 }
 
@@ -114,6 +124,7 @@ impl Identity {
         pid == self.pid
             && self.started != 0
             && record.started == self.started
+            && self.can_be_judged()
             && Origin::from_words(record).shares_pids_with(self.origin)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::format::{Plan, SizeError, StoreKind};
+use crate::format::{Header, Plan, SizeError, StoreKind};
 use crate::map::{Map, ReadOnlyMap};
 use crate::schema::Schema;
 use crate::segment::{Attached, Created, Segment, SegmentError};
@@ -94,11 +94,11 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     ) -> Result<Map<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let (attached, created) = self.settings.open_or_create(&segment, &self.plan()?)?;
-        let shared = self.finish(attached, Access::ReadWrite)?;
-        if created == Created::No {
-            self.settings.check_agreement(&shared.layout)?;
-        }
-        Ok(Map::new(shared))
+        self.finish_if(attached, Access::ReadWrite, |layout| match created {
+            Created::Yes => Ok(()),
+            Created::No => self.settings.check_agreement(layout),
+        })
+        .map(Map::new)
     }
 
     /// Opens an existing segment for reading: permission to read it is enough.
@@ -120,10 +120,23 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     }
 
     fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Store>, OpenError> {
+        self.finish_if(attached, access, |_| Ok(()))
+    }
+
+    /// If `agrees` says so, which is asked before anything of the segment changes.
+    fn finish_if(
+        &self,
+        attached: Attached,
+        access: Access,
+        agrees: impl FnOnce(&Header) -> Result<(), OpenError>,
+    ) -> Result<Arc<Store>, OpenError> {
         let (shared, ()) = self.settings.finish(
             attached,
             access,
-            |layout| check_types::<K, V>(layout, StoreKind::Map, 0),
+            |layout| {
+                check_types::<K, V>(layout, StoreKind::Map, 0)?;
+                agrees(layout)
+            },
             |(), key, value| invalid_part::<K, V>(key, value),
         )?;
         Ok(shared)

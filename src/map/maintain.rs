@@ -5,7 +5,7 @@ use crate::liveness::{Participant, RegisterError};
 use crate::protocol::shape::Typed;
 use crate::segment::SegmentError;
 use crate::store::check::{CheckReport, check};
-use crate::store::recover::{RecoveryReport, recover};
+use crate::store::recover::{RecoveryReport, recover, recover_assuming_dead};
 use crate::store::restart::{self, SyncOutcome};
 use crate::types::{Key, Value};
 
@@ -21,6 +21,20 @@ impl<K: Key, V: Value> Map<K, V> {
     /// If this process cannot register as a writer.
     pub fn recover(&self) -> Result<RecoveryReport, RegisterError> {
         recover(self.shared(), Typed::<K, V>::SHAPE)
+    }
+
+    /// As [`recover`](Self::recover), and takes writers for dead of whom nobody can tell whether they
+    /// live ([`Liveness::Unknown`](crate::process::Liveness::Unknown)) and for which `is_dead` says so: the
+    /// way out where an operator knows what no process can prove. Who is provably alive is not asked
+    /// about. If one of the others lives, values are lost or mixed.
+    ///
+    /// # Errors
+    /// As [`recover`](Self::recover).
+    pub fn recover_assuming_dead(
+        &self,
+        is_dead: impl Fn(&Participant) -> bool,
+    ) -> Result<RecoveryReport, RegisterError> {
+        recover_assuming_dead(self.shared(), Typed::<K, V>::SHAPE, is_dead)
     }
 
     /// Writes a `file:` segment to the disk, and returns when it is there. If nobody writes

@@ -176,7 +176,7 @@ impl<K: Key, V: Value> ReadOnlyMap<K, V> {
     /// Fails if the segment's name was removed, or names another segment now: this handle still
     /// works, but whoever opens the name gets something else.
     pub fn ensure_current(&self) -> Result<(), SegmentError> {
-        self.shared.segment.ensure_current(self.shared.identity)
+        self.shared.ensure_current()
     }
 
     /// The file behind the segment: to be inherited or sent (see [`crate::segment`]). System V

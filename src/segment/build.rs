@@ -113,7 +113,7 @@ pub(super) fn fill(
     rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(error)?;
     allocate(file, new_segment.len).map_err(error)?;
     let mapping = map_new(segment, file, new_segment)?;
-    new_segment.fill(&mapping);
+    new_segment.fill(&mapping, file);
     Ok(mapping)
 }
 

@@ -35,13 +35,14 @@ pub(super) fn create_memfd(
     allocate(&file, new_segment.len).map_err(error)?;
     rustix::fs::fcntl_add_seals(&file, SEALS).map_err(error)?;
     let mapping = map_new(segment, &file, new_segment)?;
-    new_segment.fill(&mapping);
+    new_segment.fill(&mapping, &file);
     let stat = rustix::fs::fstat(&file).map_err(error)?;
     Ok(Attached {
         mapping,
         segment: own_name(&file),
         identity: file::identity(&stat),
         file: Some(file),
+        is_new: true,
     })
 }
 

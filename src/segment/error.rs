@@ -270,6 +270,9 @@ pub enum NameStatus {
     Removed,
     /// The name leads to another segment.
     Replaced,
+    /// The name is on overlayfs and leads to another file: it was replaced, or somebody was the first
+    /// to open it for writing, so that it was copied from the lower layer to the upper one.
+    CopiedUp,
 }
 
 impl fmt::Display for NameStatus {
@@ -277,6 +280,10 @@ impl fmt::Display for NameStatus {
         f.write_str(match self {
             Self::Removed => "was removed",
             Self::Replaced => "names another segment now",
+            Self::CopiedUp => {
+                "names another file of the overlay now (copied up for its first writer, or \
+                 replaced), and this handle still reads the old one"
+            }
         })
     }
 }

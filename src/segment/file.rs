@@ -3,17 +3,18 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, StatxFlags, Uid};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::build::{Site, Strategy, build};
-use super::filesystem::check_coherent;
+use super::filesystem::{self, check_coherent};
 use super::{
     Attached, FileKind, NameStatus, NewSegment, Permissions, Segment, SegmentError, SegmentId,
     SegmentOptions, check_len,
 };
 use crate::sys::access::Access;
+use crate::sys::file_facts::birth_in;
 use crate::sys::mapping::Mapping;
 
 /// Where Linux keeps POSIX shared memory. `shm_open` goes there as well.
@@ -62,6 +63,7 @@ impl<'a> Place<'a> {
             segment: self.segment.clone(),
             identity: identity(&stat),
             file: Some(file),
+            is_new: true,
         })
     }
 
@@ -151,6 +153,7 @@ impl<'a> Place<'a> {
         let now = match self.lstat() {
             // An inode number is not reused while the opened segment is mapped.
             Ok(stat) if identity(&stat) == opened => return Ok(()),
+            Ok(_) if filesystem::is_overlay(&self.path) => NameStatus::CopiedUp,
             Ok(_) => NameStatus::Replaced,
             Err(Errno::NOENT) => NameStatus::Removed,
             Err(errno) => return Err(SegmentError::io("look at", self.segment, errno)),
@@ -159,6 +162,26 @@ impl<'a> Place<'a> {
             segment: self.segment.clone(),
             now,
         })
+    }
+
+    /// Fails if the file was made at another time.
+    pub(super) fn ensure_born(&self, born: u64) -> Result<(), SegmentError> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        // Where the kernel does not tell, there is nothing to compare.
+        let Ok(found) = rustix::fs::statx(CWD, &self.path, flags, StatxFlags::BTIME) else {
+            return Ok(());
+        };
+        match birth_in(&found) {
+            0 => Ok(()),
+            now if now == born => Ok(()),
+            _ => Err(SegmentError::NotCurrent {
+                segment: self.segment.clone(),
+                now: match filesystem::is_overlay(&self.path) {
+                    true => NameStatus::CopiedUp,
+                    false => NameStatus::Replaced,
+                },
+            }),
+        }
     }
 
     pub(super) fn remove(&self) -> Result<(), SegmentError> {
@@ -281,6 +304,7 @@ pub(super) fn attach(
         segment: segment.clone(),
         identity: identity(&stat),
         file: Some(file),
+        is_new: false,
     })
 }
 

@@ -6,6 +6,7 @@
 //! Sorting by type is all that can be done: no call asks for coherence itself.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use super::{Segment, SegmentError};
 
@@ -49,6 +50,12 @@ pub(crate) fn is_memory(file: impl AsFd) -> bool {
     // tmpfs (memfds as well), ramfs, hugetlbfs.
     const MEMORY: [u32; 3] = [0x0102_1994, 0x8584_58F6, 0x9584_58F6];
     rustix::fs::fstatfs(file).is_ok_and(|facts| MEMORY.contains(&(facts.f_type as u32)))
+}
+
+/// Whether a path leads to overlayfs, whose files change when they are written to first.
+pub(super) fn is_overlay(path: &Path) -> bool {
+    const OVERLAY: u32 = 0x794C_7630;
+    rustix::fs::statfs(path).is_ok_and(|facts| facts.f_type as u32 == OVERLAY)
 }
 
 fn incoherent(magic: u32) -> Option<&'static str> {

@@ -38,7 +38,7 @@ mod tests;
 
 use std::num::NonZeroI32;
 use std::os::fd::{OwnedFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use build::Strategy;
 use file::Place;
@@ -54,7 +54,9 @@ pub use open_state::OpenState;
 pub use options::SegmentOptions;
 pub use passing::{keep_across_exec, recv_fd, send_fd};
 
+use crate::liveness::trust::FileWords;
 use crate::sys::access::Access;
+use crate::sys::file_facts::file_facts;
 use crate::sys::mapping::Mapping;
 use crate::sys::sync::{AtomicU64, Ordering};
 
@@ -118,8 +120,9 @@ pub(crate) struct NewSegment<'a> {
     pub(crate) len: usize,
     /// Its first word, which says that it is ready. Stored after all others.
     pub(crate) magic: u64,
-    /// Fills every word but word 0. The words are all zero before.
-    pub(crate) init: &'a dyn Fn(&[AtomicU64]),
+    /// Fills every word but word 0, and is told which file they are in. The words are all zero
+    /// before.
+    pub(crate) init: &'a dyn Fn(&[AtomicU64], Option<FileWords>),
 }
 
 /// An open segment.
@@ -131,9 +134,20 @@ pub(crate) struct Attached {
     pub(crate) identity: SegmentId,
     /// `None` for System V.
     pub(crate) file: Option<OwnedFd>,
+    /// Whether this very call has made it.
+    pub(crate) is_new: bool,
 }
 
 impl Attached {
+    /// What tells this file from others, copies of it included; `None` if the kernel does not say.
+    pub(crate) fn file_words(&self) -> Option<FileWords> {
+        match (&self.file, self.identity) {
+            (Some(file), _) => words_of_file(file),
+            (None, SegmentId::SysV { shmid }) => Some(words_of_sysv(shmid)),
+            (None, SegmentId::File { .. }) => None,
+        }
+    }
+
     /// Gives a file that has lost some of its space all of it again: for those who will write.
     pub(crate) fn fill_holes(&self) -> Result<(), SegmentError> {
         match &self.file {
@@ -370,6 +384,23 @@ impl Segment {
         }
     }
 
+    /// Fails if the file has been made anew under the same numbers, as overlayfs does when it copies a
+    /// file of a lower layer up for its first writer: who had it open goes on reading the old one.
+    pub(crate) fn ensure_not_copied_up(&self, born: u64) -> Result<(), SegmentError> {
+        match self.backend() {
+            Backend::Place(place, _) if born != 0 => place.ensure_born(born),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where its file is, if it has a path.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        match self.backend() {
+            Backend::Place(place, _) => Some(place.path().to_owned()),
+            Backend::SysV(_) | Backend::Fd(_) | Backend::Memfd(_) => None,
+        }
+    }
+
     fn backend(&self) -> Backend<'_> {
         match self {
             Self::Shm(name) => Backend::Place(Place::of_shm(self, name.as_str()), SegmentKind::Shm),
@@ -399,6 +430,28 @@ impl Segment {
     }
 }
 
+/// A file, as a segment in it remembers it.
+fn words_of_file(file: &OwnedFd) -> Option<FileWords> {
+    let facts = file_facts(file)?;
+    Some(FileWords {
+        inode: facts.inode,
+        device: facts.device,
+        handle: facts
+            .handle
+            .map_or(0, |handle| rapidhash::v3::rapidhash_v3(&handle).max(1)),
+        born: facts.born,
+    })
+}
+
+/// A System V segment likewise. No device has this number.
+fn words_of_sysv(shmid: i32) -> FileWords {
+    FileWords {
+        inode: u64::from(shmid.cast_unsigned()),
+        device: u64::MAX,
+        ..FileWords::default()
+    }
+}
+
 /// Who does the work for a segment.
 enum Backend<'a> {
     Place(Place<'a>, SegmentKind),
@@ -409,13 +462,13 @@ enum Backend<'a> {
 
 impl NewSegment<'_> {
     /// Fills a new segment whose words are all zero.
-    fn fill(&self, mapping: &Mapping) {
-        self.fill_all_but_magic(mapping);
+    fn fill(&self, mapping: &Mapping, file: &OwnedFd) {
+        self.fill_all_but_magic(mapping, words_of_file(file));
         self.store_magic(mapping);
     }
 
-    fn fill_all_but_magic(&self, mapping: &Mapping) {
-        (self.init)(mapping.words());
+    fn fill_all_but_magic(&self, mapping: &Mapping, file: Option<FileWords>) {
+        (self.init)(mapping.words(), file);
     }
 
     fn store_magic(&self, mapping: &Mapping) {

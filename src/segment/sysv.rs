@@ -25,14 +25,13 @@ use std::sync::atomic::{Ordering, fence};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags};
 
 use super::{
     Attached, Created, NameStatus, NewSegment, Permissions, Segment, SegmentError, SegmentId,
-    SegmentOptions, SysVKey, check_len, sysv_table,
+    SegmentOptions, SysVKey, check_len, sysv_table, words_of_sysv,
 };
+use crate::liveness::process::{Life, life_of};
 use crate::sys::access::Access;
 use crate::sys::mapping::Mapping;
 use crate::sys::shm::{self, ShmFacts};
@@ -195,7 +194,7 @@ impl SysV<'_> {
         if let Some(first) = mapping.words().first() {
             first.store(BUILDING, Ordering::Relaxed);
         }
-        new_segment.fill_all_but_magic(&mapping);
+        new_segment.fill_all_but_magic(&mapping, Some(words_of_sysv(id)));
         // `shmget` ignores the umask, so this is only about the bits that we added.
         if mode != mode | 0o600 {
             let facts =
@@ -210,6 +209,7 @@ impl SysV<'_> {
             segment: self.segment.clone(),
             identity: SegmentId::SysV { shmid: id },
             file: None,
+            is_new: true,
         }))
     }
 
@@ -294,6 +294,7 @@ impl SysV<'_> {
                 segment: self.segment.clone(),
                 identity: SegmentId::SysV { shmid: id },
                 file: None,
+                is_new: false,
             })));
         }
         let page = rustix::param::page_size();
@@ -544,23 +545,11 @@ fn vanished(error: &io::Error) -> bool {
     )
 }
 
-/// Whether a process is provably dead: a zombie is, what cannot be seen is not.
+/// Whether the creator of a segment is provably dead. The kernel gives its process id in our own
+/// pid namespace, or 0; a creator has no byte to lock yet, and says nothing of its start time, so
+/// whoever has that id now counts as the creator.
 fn is_dead(pid: i32) -> bool {
-    // Zero stands for a process of another pid namespace.
-    let Some(pid) = Pid::from_raw(pid.max(0)) else {
-        return false;
-    };
-    let process = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(process) => process,
-        Err(errno) => return errno == Errno::SRCH,
-    };
-    let mut polled = [PollFd::new(&process, PollFlags::IN)];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    let answers = rustix::event::poll(&mut polled, Some(&now));
-    answers == Ok(1) && polled[0].revents().contains(PollFlags::IN)
+    u32::try_from(pid).is_ok_and(|pid| life_of(pid, None) == Life::Gone)
 }
 
 /// The key of a file, as ftok(3) computes it: low bits of identifier, device and inode.

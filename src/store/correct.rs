@@ -50,7 +50,7 @@ pub(crate) fn correct<S: Shape>(
     shape: S,
     keys: Keys,
 ) -> Result<Corrections, RegisterError> {
-    let token = shared.owners().token(shared.participants())?;
+    let token = shared.token_or_error()?;
     let table = shared.table(shape);
     let mut corrections = Corrections::default();
     // Keys in their secondary buckets, by primary bucket and class.

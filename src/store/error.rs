@@ -131,6 +131,38 @@ pub enum OpenError {
         /// Whether it was to be opened for reading only, so that nothing can be done about it.
         read_only: bool,
     },
+    /// The file is a copy of the one that the segment was made in.
+    #[error(
+        "{segment} is a copy of a segment ({}): {}",
+        if *is_whole {
+            "a whole one"
+        } else {
+            "of one that was in use or never synced, so its pages may be of different times"
+        },
+        match (*is_whole, *read_only) {
+            (true, _) => "open it with `adopt_copy`",
+            (false, true) => "open it for writing first, with `adopt_copy` and \
+                `after_machine_crash`, which says what becomes of it",
+            (false, false) => "open it with `adopt_copy`, and `after_machine_crash` set to keep \
+                what passes a check, or to discard it",
+        }
+    )]
+    Copy {
+        /// The segment.
+        segment: Segment,
+        /// Whether its content is that of a sync or a clean close.
+        is_whole: bool,
+        /// Whether it was to be opened for reading only.
+        read_only: bool,
+    },
+    /// Whether the segment is as its writers left it cannot be told from here.
+    #[error("{segment} cannot be opened safely from here: {unreadable}")]
+    Undecided {
+        /// The segment.
+        segment: Segment,
+        /// What could not be read.
+        unreadable: Unreadable,
+    },
     /// Another process checks the segment, after a crash of the machine, and was not done in time.
     #[error(
         "{segment} is being checked by another process after a crash of the machine, for {waited:?} and longer: try again"
@@ -144,6 +176,47 @@ pub enum OpenError {
     /// The machine gave no random numbers for the secret of the hash.
     #[error("no random numbers for the secret of the hash: {0}")]
     Random(#[source] std::io::Error),
+}
+
+/// What an opening had to know, and could not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// Which boot of the machine this is.
+    BootId,
+    /// What the time namespace of this process adds to its clock.
+    TimeNamespace,
+    /// Whether writers are alive that left no lock.
+    Writers,
+    /// In which file the segment was made.
+    File,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BootId => {
+                "it was written to since its last sync, or its entries have times to live, and \
+                 /proc/sys/kernel/random/boot_id cannot be read, which would tell whether the machine \
+                 has crashed since: mount /proc, or open it where it is mounted"
+            }
+            Self::TimeNamespace => {
+                "its entries have times to live, and /proc/self/ns/time or \
+                 /proc/self/timens_offsets cannot be read, which tell the time: mount /proc, or open \
+                 it for reading"
+            }
+            Self::Writers => {
+                "a writer of another boot or pid namespace left no lock, so it cannot be told whether \
+                 it is alive: end it, or, if you know that it is dead, open it with \
+                 `assume_unknown_writers_dead`"
+            }
+            Self::File => {
+                "it does not say in which file it was made, so it may be a copy of one that was \
+                 in use: open it for writing with `adopt_copy`, and `after_machine_crash`, which says \
+                 what becomes of it"
+            }
+        })
+    }
 }
 
 /// For the message of `MachineCrash`.

@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::format::Header;
 use crate::format::sections::Sections;
 use crate::liveness::token::{Liveness, Token};
-use crate::liveness::{LockPlace, Participant, Registration};
+use crate::liveness::{LockPlace, Participant, RegisterError, Registration};
 use crate::policy::estimator::{Estimator, Memory};
 use crate::protocol::hash::{HashFunction, KeyHasher, Secret};
 use crate::protocol::move_log::Moves;
@@ -26,12 +26,13 @@ use crate::protocol::shape::Shape;
 use crate::protocol::table::{
     Blocked, Edit, HashedKey, LivenessCheck, Lookup, Outcome, Table, Writer,
 };
-use crate::segment::{Segment, SegmentId};
+use crate::segment::{Segment, SegmentError, SegmentId};
 use crate::store::error::{ReadError, WriteError};
 use crate::store::restart::SalvageReport;
 use crate::sys::access::Access;
+use crate::sys::clock::Clock;
 use crate::sys::copy::CopyBuf;
-use crate::sys::sync::{AtomicU64, Ordering};
+use crate::sys::sync::{AtomicU64, Ordering, fence};
 
 /// An open segment. Dropping it unmaps; it never removes anything.
 pub(crate) struct Store {
@@ -40,6 +41,8 @@ pub(crate) struct Store {
     pub(crate) secret: Secret,
     pub(crate) segment: Segment,
     pub(crate) identity: SegmentId,
+    /// When the file was made, as it was when it was opened; 0 if not known.
+    pub(crate) born: u64,
     /// Who we are among the writers; a read-only handle is nobody.
     pub(crate) owners: Option<Registration>,
     pub(crate) lock_timeout: Duration,
@@ -52,6 +55,14 @@ pub(crate) struct Store {
     pub(crate) refused: AtomicU64,
     /// What this process has counted for the replacement policy of a cache.
     pub(crate) estimator: Estimator,
+    /// What a cache's boot word says if deadlines count by the clock of this machine's boot; 0 if that
+    /// could not be told when it was opened.
+    pub(crate) boot: std::sync::OnceLock<u64>,
+    /// How often it had been admitted when this handle was opened.
+    pub(crate) admissions: AtomicU64,
+    /// Whether it must be synced and sealed by its creator, since no boot id says later that the
+    /// machine has not crashed.
+    pub(crate) seal_when_closed: bool,
     /// The file behind the mapping: kept open so that it can be asked about.
     pub(crate) file: Option<OwnedFd>,
 }
@@ -102,6 +113,12 @@ impl Store {
         self.file.as_ref().map(AsFd::as_fd)
     }
 
+    /// Fails if the segment's name does not lead to this very file any more.
+    pub(crate) fn ensure_current(&self) -> Result<(), SegmentError> {
+        self.segment.ensure_current(self.identity)?;
+        self.segment.ensure_not_copied_up(self.born)
+    }
+
     /// Whether the handle may write.
     pub(crate) fn access(&self) -> Access {
         self.mapping.access()
@@ -110,7 +127,53 @@ impl Store {
     /// What this process writes into lock words. Registers it at its first write.
     #[inline(always)]
     pub(crate) fn token(&self) -> Result<Token, WriteError> {
-        Ok(self.owners().token(self.participants())?)
+        Ok(self.token_or_error()?)
+    }
+
+    /// The same, for whom only that can fail.
+    #[inline(always)]
+    pub(crate) fn token_or_error(&self) -> Result<Token, RegisterError> {
+        match self.owners().current() {
+            Some(token) => Ok(token),
+            None => self.register(),
+        }
+    }
+
+    /// Registers this process as a writer, unless somebody else has admitted the segment since the
+    /// handle was opened: what we have seen of it then does not count any more.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn register(&self) -> Result<Token, RegisterError> {
+        if self.is_taken_over() {
+            return Err(RegisterError::TakenOver);
+        }
+        let token = self.owners().token(self.participants())?;
+        // SeqCst: pairs with the fence in `restart::record::count_admission`.
+        fence(Ordering::SeqCst);
+        if self.is_taken_over() {
+            self.owners().release(self.participants());
+            return Err(RegisterError::TakenOver);
+        }
+        Ok(token)
+    }
+
+    /// Whether another process has admitted the segment since this handle was opened.
+    pub(crate) fn is_taken_over(&self) -> bool {
+        restart::record::admissions(self) != self.admissions.load(Ordering::Relaxed)
+    }
+
+    /// Takes the segment for what it is now.
+    pub(crate) fn note_admissions(&self) {
+        let now = restart::record::admissions(self);
+        self.admissions.store(now, Ordering::Relaxed);
+    }
+
+    /// What the boot word of a cache says if its deadlines are by this clock; 0 if nobody can tell.
+    pub(crate) fn boot_of_deadlines(&self, clock: &Clock) -> u64 {
+        match clock.is_known() {
+            true => self.boot.get().copied().unwrap_or(0),
+            false => 0,
+        }
     }
 
     /// Our token, if this process is registered.
@@ -131,7 +194,7 @@ impl Store {
         if self.refused.load(Ordering::Relaxed) == second {
             return None;
         }
-        let token = owners.token(self.participants()).ok();
+        let token = self.register().ok();
         if token.is_none() {
             self.refused.store(second, Ordering::Relaxed);
         }
@@ -298,7 +361,7 @@ impl Drop for Store {
         if let Some(owners) = &self.owners {
             let has_written = owners.is_registered();
             owners.release(self.participants());
-            if has_written && self.sync_on_close {
+            if (has_written || self.seal_when_closed) && self.sync_on_close {
                 restart::close(self);
             }
         }

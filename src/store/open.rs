@@ -16,12 +16,14 @@ use crate::format::{
     CacheFields, CreationRecord, Header, MAGIC, Plan, SizeError, StoreKind, read_layout,
 };
 use crate::liveness::Registration;
+use crate::liveness::trust::FileWords;
 use crate::policy::estimator::Estimator;
 use crate::protocol::hash::{HashFunction, SECRET_WORDS, Secret};
 use crate::schema::{ParseError, Type};
 use crate::segment::{Attached, Created, NewSegment, Segment, SegmentError, SegmentOptions};
 use crate::store::error::OpenError;
-use crate::store::restart::{self, CrashPolicy, DropReason};
+use crate::store::restart::admit::{Wishes, admit};
+use crate::store::restart::{CrashPolicy, DropReason, record};
 use crate::store::{Store, lock_place};
 use crate::sys::access::Access;
 use crate::sys::boot::boot_id;
@@ -48,6 +50,8 @@ pub(crate) struct Settings {
     /// The handle's own default, if it is not said.
     pub(crate) after_machine_crash: Option<CrashPolicy>,
     pub(crate) sync_on_close: bool,
+    pub(crate) adopt_copy: bool,
+    pub(crate) assume_dead: bool,
 }
 
 impl Default for Settings {
@@ -61,6 +65,8 @@ impl Default for Settings {
             memory: Memory::default(),
             after_machine_crash: None,
             sync_on_close: true,
+            adopt_copy: false,
+            assume_dead: false,
         }
     }
 }
@@ -82,6 +88,25 @@ macro_rules! settings_methods {
         /// unless something else is chosen here.
         pub fn after_machine_crash(mut self, choice: crate::store::restart::CrashPolicy) -> Self {
             self.settings.after_machine_crash = Some(choice);
+            self
+        }
+
+        /// Takes a copy of a segment (made with `cp`, `rsync`, a snapshot or an image layer) for what
+        /// it is: opening one fails unless this says yes. A copy that is whole, because the segment was
+        /// synced or closed when it was made, becomes a segment of its own when it is opened for
+        /// writing. One of a segment in use is treated as after a crash of the machine, see
+        /// [`after_machine_crash`](Self::after_machine_crash).
+        pub fn adopt_copy(mut self, adopt: bool) -> Self {
+            self.settings.adopt_copy = adopt;
+            self
+        }
+
+        /// Takes writers for dead of whom nothing can be told, where an opening would fail because
+        /// of them ([`OpenError::Undecided`](crate::OpenError::Undecided)). Only for whoever knows it
+        /// from elsewhere: if one of them lives, values are lost or mixed. Those that are
+        /// provably alive are not touched.
+        pub fn assume_unknown_writers_dead(mut self, assume: bool) -> Self {
+            self.settings.assume_dead = assume;
             self
         }
     };
@@ -242,11 +267,13 @@ impl Settings {
         if access == Access::ReadWrite {
             attached.fill_holes()?;
         }
+        let file_words = attached.file_words();
         let Attached {
             mapping,
             segment,
             identity,
             file,
+            is_new,
         } = attached;
         self.memory.apply(&mapping)?;
         let counts = &layout.counts;
@@ -256,6 +283,7 @@ impl Settings {
             let file = file.as_ref().map(AsFd::as_fd);
             Registration::new(
                 lock_place(&segment, file),
+                segment.path().as_deref(),
                 layout.segment_id,
                 layout.counts.participants,
             )
@@ -266,21 +294,31 @@ impl Settings {
             layout,
             segment,
             identity,
+            born: file_words.map_or(0, |file| file.born),
             owners,
             lock_timeout: self.lock_timeout,
             refused: AtomicU64::new(0),
             estimator: Estimator::new(),
             sync_on_close: self.sync_on_close,
             salvage: OnceLock::new(),
+            boot: OnceLock::new(),
+            admissions: AtomicU64::new(0),
+            seal_when_closed: is_new && boot_id().is_none(),
             file,
         });
-        let choice = self.after_machine_crash.unwrap_or_default();
+        let wishes = Wishes {
+            after_crash: self.after_machine_crash.unwrap_or_default(),
+            adopt_copy: self.adopt_copy,
+            assume_dead: self.assume_dead,
+            is_new,
+        };
         let shape = shared.layout.counts.dimensions();
-        let salvage = restart::admit(&shared, shape, choice, |key, value| {
+        let admitted = admit(&shared, shape, file_words, wishes, |key, value| {
             invalid(&checked, key, value)
         })?;
-        if let Some(salvage) = salvage {
-            // Nobody else has the handle yet.
+        // Nobody else has the handle yet.
+        let _ = shared.boot.set(admitted.boot);
+        if let Some(salvage) = admitted.salvage {
             let _ = shared.salvage.set(salvage);
         }
         Ok((shared, checked))
@@ -359,12 +397,16 @@ fn with_new_segment<T>(
 ) -> Result<T, OpenError> {
     let counts = plan.counts()?;
     let header = plan.header(&counts, &creation_record()?);
-    let len = counts.places().map_or(usize::MAX, |places| places.end * 8);
-    let init = |words: &[AtomicU64]| {
+    let places = counts.places();
+    let len = places.map_or(usize::MAX, |places| places.end * 8);
+    let init = |words: &[AtomicU64], file: Option<FileWords>| {
         // Word 0 is the magic, which the segment stores when all else is there.
         let (header, _) = header.as_chunks::<8>();
         for (word, bytes) in words.iter().zip(header).skip(1) {
             word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+        if let (Some(places), Some(file)) = (places, file) {
+            record::made_in_new(&words[places.shared..places.participants], file);
         }
     };
     Ok(create(&NewSegment {
@@ -387,7 +429,8 @@ fn creation_record() -> Result<CreationRecord, OpenError> {
         segment_id: id,
         creator_pid: std::process::id(),
         created_at: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
-        boot_id: boot_id(),
+        // Zeros: not known.
+        boot_id: boot_id().unwrap_or_default(),
     })
 }
 

@@ -75,6 +75,9 @@ pub struct RecoveryReport {
     pub busy: u64,
     /// Dead writers whose participant slots are free now.
     pub reclaimed: Vec<Participant>,
+    /// Writers whose slots were freed because the caller knew that they are dead, and nobody could
+    /// tell: see [`Map::recover_assuming_dead`](crate::Map::recover_assuming_dead).
+    pub assumed_dead: Vec<Participant>,
     /// The single cases, in the order of their buckets; the first thousand.
     pub findings: Vec<Finding>,
 }
@@ -82,7 +85,9 @@ pub struct RecoveryReport {
 impl RecoveryReport {
     /// Whether nothing had to be done and nothing remains to be done.
     pub fn is_clean(&self) -> bool {
-        self.released + self.deduplicated + self.postponed == 0 && self.reclaimed.is_empty()
+        self.released + self.deduplicated + self.postponed == 0
+            && self.reclaimed.is_empty()
+            && self.assumed_dead.is_empty()
     }
 
     fn add(&mut self, bucket: u64, owner: OwnerInfo, action: RecoveryAction) {
@@ -102,12 +107,27 @@ impl RecoveryReport {
     }
 }
 
+/// As [`recover`], and takes those for dead of whom nobody can tell and `is_dead` says so.
+pub(crate) fn recover_assuming_dead<S: Shape>(
+    shared: &Store,
+    shape: S,
+    is_dead: impl Fn(&Participant) -> bool,
+) -> Result<RecoveryReport, RegisterError> {
+    // First, so that nothing is forced by who cannot go on.
+    shared.token_or_error()?;
+    let assumed_dead = shared.owners().free_unknown(shared.participants(), is_dead);
+    Ok(RecoveryReport {
+        assumed_dead,
+        ..recover(shared, shape)?
+    })
+}
+
 /// Releases what dead processes hold, in a segment with entries of this shape.
 pub(crate) fn recover<S: Shape>(shared: &Store, shape: S) -> Result<RecoveryReport, RegisterError> {
     let participants = shared.participants();
     // Before we register: that may take the slot of a dead one, with its record.
     let known = shared.owners().list(participants);
-    let token = shared.owners().token(participants)?;
+    let token = shared.token_or_error()?;
     let table = shared.table(shape);
     let writer = Writer::new(shared, token, Duration::ZERO);
     let mut timeout = Deadline::new(TIMEOUT);
@@ -225,6 +245,9 @@ impl fmt::Display for RecoveryReport {
         }
         for dead in &self.reclaimed {
             write!(f, "\nslot freed: {}", dead.owner)?;
+        }
+        for dead in &self.assumed_dead {
+            write!(f, "\nslot freed by force: {}", dead.owner)?;
         }
         Ok(())
     }

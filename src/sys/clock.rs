@@ -14,16 +14,32 @@
 //!
 //! *Reboot:* the clock begins anew. A `file:` segment outlives that, so the segment says during which
 //! boot its deadlines were made: the first who opens it for writing in another boot removes all
-//! entries with a deadline, and until then a reader takes them for ended. (Where `/proc` does not
-//! tell one boot from another, deadlines of an earlier boot are believed.)
+//! entries with a deadline, and until then a reader takes them for ended. A segment in
+//! memory ends with the machine, and one that a live writer has open is of this boot, whatever the boot
+//! ids say. Where that cannot be told, a reader takes such entries for ended, nobody removes them, and
+//! a cache with times to live is not opened for writing.
 //!
-//! *Time namespaces* shift the clock. The shift is read from `/proc` when a cache is opened and
-//! taken out again, so processes of several namespaces agree. A handle that was opened before
-//! its process moved to another one (by a fork after `unshare`) does not notice.
+//! *Time namespaces* shift the clock. The shift is read from `/proc` when a cache is opened, and
+//! again in each child (a process moves to another namespace by a fork after `unshare`), and
+//! taken out again, so processes of several namespaces agree. Where it cannot be read the time
+//! is not known, with the same consequences.
 
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
+
+/// What the time namespace of this process adds to the machine's clock, in nanoseconds. One for
+/// all handles, so that the child of a fork can put it right before it reads any.
+static SHIFT: AtomicI64 = AtomicI64::new(0);
+/// Whether that could be read.
+static IS_KNOWN: AtomicBool = AtomicBool::new(false);
+
+/// The inode of the first time namespace (`PROC_TIME_INIT_INO`).
+const FIRST_NAMESPACE: u64 = 0xEFFF_FFFA;
 
 const NANOS: i64 = 1_000_000_000;
 const NANOS_PER_MS: i64 = 1_000_000;
@@ -31,8 +47,6 @@ const NANOS_PER_MS: i64 = 1_000_000;
 /// The clock of one handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
-    /// What the time namespace adds to the machine's clock, in nanoseconds.
-    shift: i64,
     /// A time that a test has set.
     #[cfg(test)]
     pub(crate) injected: Option<std::sync::Arc<crate::sys::sync::AtomicU64>>,
@@ -44,8 +58,9 @@ pub(crate) struct Clock {
 impl Clock {
     /// The clock of the machine, as this process sees it.
     pub(crate) fn of_this_process() -> Self {
+        install_fork_handler();
+        read_shift();
         Self {
-            shift: shift_of_the_namespace(),
             #[cfg(test)]
             injected: None,
             #[cfg(test)]
@@ -53,30 +68,39 @@ impl Clock {
         }
     }
 
+    /// Whether it is known what the time namespace adds, and so which time it is.
+    pub(crate) fn is_known(&self) -> bool {
+        IS_KNOWN.load(Ordering::Relaxed)
+    }
+
     /// Milliseconds, by the cheap clock: never ahead, and behind by a tick at most.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         #[cfg(test)]
-        self.reads.fetch_add(1, crate::sys::sync::Ordering::Relaxed);
+        self.reads.fetch_add(1, Ordering::Relaxed);
         #[cfg(test)]
         if let Some(injected) = &self.injected {
-            return injected.load(crate::sys::sync::Ordering::Relaxed);
+            return injected.load(Ordering::Relaxed);
         }
         let now = self.nanos(ClockId::MonotonicCoarse);
         (now / NANOS_PER_MS).cast_unsigned()
     }
 
     /// The first millisecond that is not before `after` from now. It may be later than an entry can
-    /// say: `Meta::new` takes the last that it can then.
+    /// say: `Meta::new` takes the last that it can then. If nobody can tell the time, it is over at
+    /// once.
     pub(crate) fn deadline(&self, after: Duration) -> u64 {
         #[cfg(test)]
-        self.reads.fetch_add(1, crate::sys::sync::Ordering::Relaxed);
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let after = i64::try_from(after.as_nanos()).unwrap_or(i64::MAX);
         #[cfg(test)]
         if let Some(injected) = &self.injected {
-            let now = injected.load(crate::sys::sync::Ordering::Relaxed);
+            let now = injected.load(Ordering::Relaxed);
             let after = after.cast_unsigned().div_ceil(NANOS_PER_MS.cast_unsigned());
             return now.saturating_add(after).max(1);
+        }
+        if !self.is_known() {
+            return 1;
         }
         let end = self.nanos(ClockId::Monotonic).saturating_add(after);
         let end = end.cast_unsigned().div_ceil(NANOS_PER_MS.cast_unsigned());
@@ -86,14 +110,14 @@ impl Clock {
     /// How often this clock and its clones were looked at.
     #[cfg(test)]
     pub(crate) fn reads(&self) -> u64 {
-        self.reads.load(crate::sys::sync::Ordering::Relaxed)
+        self.reads.load(Ordering::Relaxed)
     }
 
     #[inline]
     fn nanos(&self, clock: ClockId) -> i64 {
         let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
         let nanos = tv_sec.saturating_mul(NANOS).saturating_add(tv_nsec);
-        nanos.saturating_sub(self.shift).max(0)
+        nanos.saturating_sub(SHIFT.load(Ordering::Relaxed)).max(0)
     }
 }
 
@@ -114,15 +138,49 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 }
 
 /// What the time namespace of this process adds to `CLOCK_MONOTONIC`, in nanoseconds; zero where
-/// there are none, and in the first one.
-fn shift_of_the_namespace() -> i64 {
-    let namespace = |name| std::fs::read_link(format!("/proc/self/ns/{name}")).ok();
+/// there are none, and in the first one. `None` if it cannot be read. Async-signal-safe.
+fn shift_of_the_namespace() -> Option<i64> {
+    let inode = |path: &CStr| rustix::fs::stat(path).map(|stat| stat.st_ino);
+    let ours = match inode(c"/proc/thread-self/ns/time") {
+        Ok(FIRST_NAMESPACE) => return Some(0),
+        Ok(ours) => ours,
+        // A kernel without time namespaces, but with others.
+        Err(Errno::NOENT) if inode(c"/proc/thread-self/ns/pid").is_ok() => return Some(0),
+        Err(_) => return None,
+    };
     // The file tells the shift of the namespace into which children are born.
-    if namespace("time") != namespace("time_for_children") {
-        return 0;
+    if inode(c"/proc/thread-self/ns/time_for_children") != Ok(ours) {
+        return None;
     }
-    let text = std::fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
-    shift_in(&text).unwrap_or(0)
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(c"/proc/self/timens_offsets", flags, Mode::empty()).ok()?;
+    let mut text = [0_u8; 256];
+    let len = rustix::io::read(&file, &mut text).ok()?;
+    shift_in(std::str::from_utf8(&text[..len]).ok()?)
+}
+
+/// Reads the shift again: at each opening, and in each child, since a process comes into another
+/// time namespace by being forked into it. (By `setns` as well: then with its next opening.)
+fn read_shift() {
+    let found = shift_of_the_namespace();
+    SHIFT.store(found.unwrap_or(0), Ordering::Relaxed);
+    IS_KNOWN.store(found.is_some(), Ordering::Relaxed);
+}
+
+extern "C" fn in_forked_child() {
+    read_shift();
+}
+
+fn install_fork_handler() {
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    // Two threads may both install it: it then runs twice, to the same effect.
+    if !INSTALLED.load(Ordering::Acquire) {
+        // SAFETY: the handler only makes system calls and touches atomics, which is allowed in the
+        // child of a process with many threads, and it never unwinds.
+        #[expect(unsafe_code, reason = "pthread_atfork is a foreign function")]
+        let result = unsafe { libc::pthread_atfork(None, None, Some(in_forked_child)) };
+        INSTALLED.store(result == 0, Ordering::Release);
+    }
 }
 
 fn shift_in(offsets: &str) -> Option<i64> {

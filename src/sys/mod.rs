@@ -9,6 +9,7 @@ pub(crate) mod atomic;
 pub(crate) mod boot;
 pub(crate) mod clock;
 pub(crate) mod copy;
+pub(crate) mod file_facts;
 pub(crate) mod file_lease;
 pub(crate) mod huge;
 pub(crate) mod mapping;

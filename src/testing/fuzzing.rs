@@ -98,6 +98,14 @@ impl Words {
         }
     }
 
+    /// Gives up all locks of the handle, as its death would.
+    pub fn give_up_locks(&self) {
+        if let Some(owners) = &self.0.owners {
+            owners.release(self.0.participants());
+            owners.hide_writer();
+        }
+    }
+
     /// The bounds of steps that are stated for the segment.
     pub fn step_bounds(&self) -> StepBounds {
         StepBounds::of(&self.0)

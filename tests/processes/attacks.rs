@@ -40,6 +40,16 @@ fn open(segment: &Segment) -> Result<Map<u64, [u64; 3]>, OpenError> {
     Map::builder().open(segment.clone())
 }
 
+/// A copy of a segment, which is told as one unless it is asked for.
+fn adopt(segment: &Segment) -> Result<Map<u64, [u64; 3]>, OpenError> {
+    let told = open(segment).err();
+    assert!(matches!(told, Some(OpenError::Copy { .. })), "{told:?}");
+    Map::builder()
+        .adopt_copy(true)
+        .after_machine_crash(shmkv::restart::CrashPolicy::Salvage)
+        .open(segment.clone())
+}
+
 /// The errors of all ways to open.
 fn refusals(segment: &Segment) -> Vec<OpenError> {
     let builder = || Map::<u64, [u64; 3]>::builder().capacity(ENTRIES as usize);
@@ -211,7 +221,7 @@ fn a_memfd_without_seals_is_opened_and_its_metadata_says_so() {
     unsealed.write_all_at(&bytes, 0).unwrap();
     let segment = Segment::fd(unsealed.as_raw_fd()).unwrap();
     assert!(!segment.metadata().unwrap().sealed);
-    let map = open(&segment).unwrap();
+    let map = adopt(&segment).unwrap();
     assert_eq!(map.get(&3), Ok(Some([3; 3])));
     // Its peers can do what those of a file can.
     unsealed.set_len(len + 4096).unwrap();
@@ -260,7 +270,7 @@ fn a_system_v_segment_smaller_than_its_header_says_is_truncated() {
         let scratch = Scratch::sysv();
         sysv::plant(key_of(&scratch), planted, &bytes[..planted.min(len)]);
         if is_whole {
-            let map = open(scratch.segment()).unwrap();
+            let map = adopt(scratch.segment()).unwrap();
             assert_eq!(map.get(&3), Ok(Some([3; 3])));
             continue;
         }

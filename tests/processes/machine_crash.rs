@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::support::Parts;
 use proptest::prelude::*;
@@ -51,18 +51,33 @@ impl Disk {
         std::fs::read(self.path("live")).unwrap()
     }
 
-    /// The segment as the next boot finds it, with these bytes.
+    /// The segment as the next boot finds it, with these bytes, in the file that it was made in.
     fn after_a_crash(&self, name: &str, mut bytes: Vec<u8>) -> Segment {
         another_boot(&mut bytes);
-        std::fs::write(self.path(name), bytes).unwrap();
-        set_mode(&self.path(name));
-        self.segment(name)
+        self.in_its_own_file(name, bytes)
     }
-}
 
-fn set_mode(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    /// Puts bytes into a new file, and lets them say that they were made there. What a segment says
+    /// about its file is taken from one that the library makes.
+    fn in_its_own_file(&self, name: &str, mut bytes: Vec<u8>) -> Segment {
+        let segment = self.segment(name);
+        let _ = segment.remove();
+        drop(create_at(&segment, 1));
+        let record = |bytes: &[u8]| {
+            let header_len = u64::from_ne_bytes(bytes[24..32].try_into().unwrap()) as usize;
+            header_len + 8 * 8..header_len + 13 * 8
+        };
+        let made = std::fs::read(self.path(name)).unwrap();
+        let made = &made[record(&made)];
+        assert!(made.iter().any(|&byte| byte != 0), "it says nothing");
+        let at = record(&bytes);
+        bytes[at].copy_from_slice(made);
+        // In place: the file stays the same.
+        let file = File::options().write(true).open(self.path(name)).unwrap();
+        file.set_len(bytes.len() as u64).unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+        segment
+    }
 }
 
 /// Changes the boot id, and makes the checksum right again: as the format's documentation says.
@@ -79,10 +94,14 @@ fn another_boot(bytes: &mut [u8]) {
 }
 
 fn create(disk: &Disk, capacity: usize) -> Map<u64, Whole> {
+    create_at(&disk.segment("live"), capacity)
+}
+
+fn create_at(segment: &Segment, capacity: usize) -> Map<u64, Whole> {
     Map::builder()
         .capacity(capacity)
         .max_writers(4)
-        .create(disk.segment("live"))
+        .create(segment.clone())
         .unwrap()
 }
 
@@ -578,4 +597,149 @@ fn file_that_was_closed_and_copied_to_another_machine_is_trusted() {
     file.read_exact_at(&mut bytes, 0).unwrap();
     let segment = disk.after_a_crash("copy", bytes);
     assert_eq!(open_read_only(&segment).unwrap().len(), 50);
+}
+
+fn adopt(segment: &Segment, choice: CrashPolicy) -> Result<Map<u64, Whole>, OpenError> {
+    Map::builder()
+        .adopt_copy(true)
+        .after_machine_crash(choice)
+        .open(segment.clone())
+}
+
+fn is_told_as_a_copy<T>(result: &Result<T, OpenError>, whole: bool) -> bool {
+    matches!(result, Err(OpenError::Copy { is_whole, .. }) if *is_whole == whole)
+}
+
+#[test]
+fn whole_copy_is_told_and_becomes_a_segment_of_its_own_when_adopted() {
+    let disk = Disk::new();
+    let map = create(&disk, 200);
+    for key in 0..200 {
+        map.insert(key, whole(key, 1)).unwrap();
+    }
+    let before = entries(&map);
+    drop(map);
+    std::fs::copy(disk.path("live"), disk.path("copy")).unwrap();
+    let copy = disk.segment("copy");
+    assert!(is_told_as_a_copy(&open(&copy, CrashPolicy::Discard), true));
+    assert!(is_told_as_a_copy(&open_read_only(&copy), true));
+    let reader = Map::builder().adopt_copy(true).open_read_only(copy.clone());
+    let reader: ReadOnlyMap<u64, Whole> = reader.unwrap();
+    assert_eq!(entries(&reader), before);
+    let adopted = adopt(&copy, CrashPolicy::Refuse).unwrap();
+    assert!(adopted.salvage().is_none(), "it was whole");
+    assert_eq!(entries(&adopted), before);
+    adopted.insert(0, whole(0, 2)).unwrap();
+    // From here on it is nobody's copy, whether it is open or not.
+    drop(open(&copy, CrashPolicy::Refuse).unwrap());
+    drop(adopted);
+    let again = open(&copy, CrashPolicy::Refuse).unwrap();
+    assert_eq!(again.get(&0).unwrap(), Some(whole(0, 2)));
+    assert_works(&again);
+    let original = open(&disk.segment("live"), CrashPolicy::Refuse).unwrap();
+    assert_eq!(entries(&original), before);
+}
+
+/// Its locks and participants are strangers: nobody waits for them, and nobody is silent.
+#[test]
+fn copy_of_a_segment_in_use_is_told_and_checked_when_adopted() {
+    let disk = Disk::new();
+    let map = create(&disk, 200);
+    for key in 0..200 {
+        map.insert(key, whole(key, 1)).unwrap();
+    }
+    for name in ["copy", "renamed over"] {
+        std::fs::copy(disk.path("live"), disk.path(name)).unwrap();
+        let copy = disk.segment(name);
+        let bytes = std::fs::read(disk.path(name)).unwrap();
+        for choice in [CrashPolicy::Refuse, CrashPolicy::Salvage] {
+            assert!(is_told_as_a_copy(&open(&copy, choice), false));
+        }
+        assert!(is_told_as_a_copy(&open_read_only(&copy), false));
+        assert!(is_told_as_a_copy(&adopt(&copy, CrashPolicy::Refuse), false));
+        let unchanged = std::fs::read(disk.path(name)).unwrap();
+        assert!(bytes == unchanged, "what failed has changed something");
+        let adopted = adopt(&copy, CrashPolicy::Salvage).unwrap();
+        assert_eq!(adopted.salvage().unwrap().kept, 200);
+        assert_works(&adopted);
+    }
+    // A hard link is the same file.
+    std::fs::hard_link(disk.path("live"), disk.path("link")).unwrap();
+    drop(map);
+    drop(open(&disk.segment("link"), CrashPolicy::Refuse).unwrap());
+}
+
+/// The same in memory, where nothing is ever sealed.
+#[test]
+fn copy_in_memory_is_told() {
+    let name = format!("shmkv-copy-{}", std::process::id());
+    let segment = Segment::shm(&name).unwrap();
+    let copy = Segment::shm(&format!("{name}-2")).unwrap();
+    let map = create_at(&segment, 100);
+    map.insert(1, whole(1, 1)).unwrap();
+    std::fs::copy(format!("/dev/shm/{name}"), format!("/dev/shm/{name}-2")).unwrap();
+    let told = is_told_as_a_copy(&open(&copy, CrashPolicy::Salvage), false);
+    let kept = adopt(&copy, CrashPolicy::Salvage).map(|map| map.len());
+    segment.remove().unwrap();
+    copy.remove().unwrap();
+    assert!(told);
+    assert_eq!(kept.unwrap(), 1);
+}
+
+/// Boot A, then B, then A again, as containers with a boot id of their own have it: who comes
+/// back is told of the one in between.
+#[test]
+fn admission_for_another_boot_in_between_is_noticed() {
+    let disk = Disk::new();
+    let map = create(&disk, 100);
+    map.insert(1, whole(1, 1)).unwrap();
+    drop(map);
+    // B admits it, writes, and is killed: neither synced nor closed.
+    let mut bytes = disk.bytes();
+    let header_len = u64::from_ne_bytes(bytes[24..32].try_into().unwrap()) as usize;
+    let other = [0x1111_u64, 0x2222];
+    let digest = rapidhash::v3::rapidhash_v3(zerocopy_bytes(&other)).max(1);
+    for (index, word) in [digest, other[0], other[1]].into_iter().enumerate() {
+        let at = header_len + (16 + index) * 8;
+        bytes[at..at + 8].copy_from_slice(&word.to_ne_bytes());
+    }
+    let whole_again = disk.in_its_own_file("closed", bytes.clone());
+    // An entry's first word changes, as any later write would change it.
+    let parts = Parts::of(&File::open(disk.path("live")).unwrap());
+    let at = parts.bucket(0) as usize;
+    bytes[at] ^= 1;
+    let torn = disk.in_its_own_file("torn", bytes);
+    assert!(is_refused(&open(&torn, CrashPolicy::Refuse)));
+    assert!(is_refused(&open_read_only(&torn)));
+    // Twice: the refusal has changed nothing.
+    assert!(is_refused(&open(&torn, CrashPolicy::Refuse)));
+    let map = open(&whole_again, CrashPolicy::Refuse).unwrap();
+    assert_eq!(map.get(&1).unwrap(), Some(whole(1, 1)));
+}
+
+fn zerocopy_bytes(words: &[u64; 2]) -> &[u8] {
+    zerocopy::IntoBytes::as_bytes(words)
+}
+
+/// A handle that may write shows that the machine has not crashed, also before its first write.
+#[test]
+fn open_handle_disproves_a_crash_of_the_machine() {
+    let disk = Disk::new();
+    let map = create(&disk, 100);
+    map.insert(1, whole(1, 1)).unwrap();
+    let segment = disk.after_a_crash("next", disk.bytes());
+    let first = open(&segment, CrashPolicy::Salvage).unwrap();
+    assert!(first.salvage().is_some());
+    // As if it were another boot, while `first` is open and has not written.
+    let mut bytes = std::fs::read(disk.path("next")).unwrap();
+    let header_len = u64::from_ne_bytes(bytes[24..32].try_into().unwrap()) as usize;
+    bytes[header_len + 16 * 8..header_len + 19 * 8].fill(0x7E);
+    let file = File::options().write(true).open(disk.path("next"));
+    file.unwrap().write_all_at(&bytes, 0).unwrap();
+    let second = open(&segment, CrashPolicy::Discard).unwrap();
+    assert!(second.salvage().is_none(), "nothing was discarded");
+    assert_eq!(second.len(), 1);
+    second.insert(2, whole(2, 1)).unwrap();
+    drop(first);
+    drop(second);
 }

@@ -234,6 +234,24 @@ fn open_errors() -> Vec<OpenError> {
         waited: Duration::from_secs(10),
     });
     errors.push(OpenError::Random(refused()));
+    for is_whole in [true, false] {
+        errors.push(OpenError::Copy {
+            segment: segment(),
+            is_whole,
+            read_only: false,
+        });
+    }
+    for unreadable in [
+        Unreadable::BootId,
+        Unreadable::TimeNamespace,
+        Unreadable::Writers,
+        Unreadable::File,
+    ] {
+        errors.push(OpenError::Undecided {
+            segment: segment(),
+            unreadable,
+        });
+    }
     errors
 }
 

@@ -186,7 +186,12 @@ impl Facts<'_> {
                 Some(false) => "in another pid namespace, ".to_owned(),
                 _ => process::program(&writer.owner).map_or(String::new(), |it| format!("{it}, ")),
             };
-            let _ = write!(text, "\n{program}{}", writer.owner);
+            // Its weaker sign of life is said: processes of other pid namespaces cannot judge it.
+            let sign = match writer.has_no_file_lock {
+                true => " (it has no lock, only its process id tells)",
+                false => "",
+            };
+            let _ = write!(text, "\n{program}{}{sign}", writer.owner);
         }
         text
     }
@@ -333,6 +338,7 @@ fn participant(writer: &Participant) -> Value {
             Life::Dead => "dead",
             Life::Unknown => "unknown",
         },
+        "has_lock": !writer.has_no_file_lock,
         "slot": owner.slot(),
         "generation": owner.generation(),
         "pid_namespace": owner.pid_namespace(),

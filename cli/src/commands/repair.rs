@@ -2,9 +2,9 @@
 
 use clap::Args;
 use serde_json::json;
+use shmkv::Segment;
 use shmkv::check::Keys;
 use shmkv::restart::CrashPolicy;
-use shmkv::{DynMap, Segment};
 
 use super::findings::Findings;
 use crate::failure::{ExitStatus, Failure, Outcome};
@@ -20,7 +20,7 @@ use crate::text::escape;
 /// find the segment sound; 1 if something is left, which is said with what to do next.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  shmkv repair shm:quotes\n  shmkv repair file:/var/cache/q.kv --after-crash keep"
+    after_help = "Examples:\n  shmkv repair shm:quotes\n  shmkv repair file:/var/cache/q.kv --after-crash keep\n  shmkv repair file:/backup/q.kv --adopt-copy --after-crash keep"
 )]
 pub(crate) struct Repair {
     /// Such as shm:NAME or file:PATH.
@@ -33,6 +33,11 @@ pub(crate) struct Repair {
     /// again, under the key that stands there.
     #[arg(long)]
     trust_keys: bool,
+    /// Take writers for dead of whom nobody can tell: they left no lock, and are of another boot or
+    /// pid namespace. Say it only if you know that they are: if one lives, values are lost or mixed.
+    /// Each one is named. What is provably alive is left alone all the same.
+    #[arg(long)]
+    force: bool,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -51,14 +56,15 @@ impl Repair {
             Some(AfterCrash::Keep) => CrashPolicy::Salvage,
             Some(AfterCrash::Discard) => CrashPolicy::Discard,
         };
-        let map = DynMap::builder()
-            .segment_options(global.options())
+        let map = global
+            .builder()
             .after_machine_crash(choice)
+            .assume_unknown_writers_dead(self.force)
             .open(self.segment.clone())
             .map_err(|error| Failure::opening(&self.segment, error))?;
         let salvage = map.salvage().map(ToString::to_string);
         let recovery = map
-            .recover()
+            .recover_assuming_dead(|_| self.force)
             .map_err(|error| Failure::about(&self.segment, error))?;
         let invalid = map
             .remove_invalid()
@@ -89,6 +95,11 @@ impl Repair {
                 "tags_corrected": corrections.tags,
                 "counts_corrected": corrections.counts,
                 "slots_freed": freed,
+                "assumed_dead": recovery
+                    .assumed_dead
+                    .iter()
+                    .map(|writer| writer.owner.to_string())
+                    .collect::<Vec<_>>(),
                 "findings": done,
                 "salvage": salvage,
                 "sound": findings.is_sound(),

@@ -13,7 +13,7 @@ fn judge_everything(words: &[u64], tokens: &[u64], slots: u32) {
         word.store(*value, Ordering::Relaxed);
     }
     let table = &segment.table()[..words.len().min(TABLE_WORDS)];
-    let owners = Registration::new(LockPlace::File(segment.file.as_fd()), ID, slots);
+    let owners = Registration::new(LockPlace::File(segment.file.as_fd()), None, ID, slots);
     for &token in tokens {
         if let Some(token) = Token::from_word(token) {
             owners.liveness(table, token);
@@ -79,7 +79,7 @@ proptest! {
 #[test]
 fn more_slots_than_the_table_has_are_never_touched() {
     let segment = Segment::new();
-    let owners = Registration::new(LockPlace::None, ID, u32::MAX);
+    let owners = Registration::new(LockPlace::None, None, ID, u32::MAX);
     let token = owners.token(segment.table()).unwrap();
     assert!(token.slot().unwrap() < SLOTS);
     assert!(segment.word(0).load(Ordering::Relaxed) == 0);

@@ -5,6 +5,8 @@ use super::registration::{relocate, rewrite};
 use std::os::fd::AsFd;
 
 use super::*;
+use crate::liveness::process::Identity;
+use crate::liveness::slot::{Record, Slot};
 
 #[test]
 fn killed_owner_is_dead_and_its_slot_is_used_again() {
@@ -69,19 +71,81 @@ fn stopped_owner_is_alive_however_long() {
     assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
 }
 
+/// A process that is restored from a checkpoint has another start time, and its byte.
 #[test]
-fn another_process_under_the_same_pid_is_not_the_owner() {
+fn owner_with_another_start_time_is_alive_while_its_byte_is_locked() {
     let segment = Segment::new();
     let child = owner(&segment);
     let token = segment.hear_token(0);
     let owners = segment.owners();
     assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
-    // As if the owner had started earlier, died, and its pid been given to this child.
     rewrite(&segment, token.slot().unwrap(), |record| {
         record.started -= 1
     });
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
+    child.signal(libc::SIGSTOP);
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
+    child.kill();
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
+}
+
+/// Another boot id on the same machine is no death either.
+#[test]
+fn owner_of_another_boot_is_alive_while_its_byte_is_locked() {
+    let segment = Segment::new();
+    let child = owner(&segment);
+    let token = segment.hear_token(0);
+    let owners = segment.owners();
+    rewrite(&segment, token.slot().unwrap(), |record| {
+        record.boot_and_image ^= 1
+    });
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
+    child.kill();
+    assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
+}
+
+/// A slot as a process that is gone left it, its byte free.
+fn left_by(segment: &Segment, pid: u32, change: impl FnOnce(&mut Record)) -> Token {
+    let slot = Slot::of(segment.table(), 9).unwrap();
+    let claim = slot.try_claim(slot.claim(), pid, false).unwrap();
+    let owners = segment.owners();
+    let (_, id) = owners.private.file().unwrap();
+    let mut record = Record::of(&Identity::of_this_process(), Some(id));
+    change(&mut record);
+    let held = slot.publish(claim, record).unwrap();
+    Token::new(9, held.generation())
+}
+
+#[test]
+fn another_process_under_the_same_pid_is_not_the_owner() {
+    let segment = Segment::new();
+    let child = Child::fork(stay);
+    let pid = child.pid.cast_unsigned();
+    // As if the owner had started earlier, died, and its pid been given to this child.
+    let token = left_by(&segment, pid, |record| record.started = 1);
+    let owners = segment.owners();
     assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
     drop(child);
+}
+
+/// A container that is started again is often process 1 again, in a namespace with the same number.
+#[test]
+fn owner_with_our_own_pid_and_another_start_time_is_dead() {
+    alone(|| {
+        let segment = Segment::new();
+        let token = left_by(&segment, std::process::id(), |record| record.started -= 1);
+        let owners = segment.owners();
+        let none_left = rustix::process::Rlimit {
+            current: Some(0),
+            maximum: None,
+        };
+        // Reading our own start time takes one.
+        let before = Identity::of_this_process();
+        assert_ne!(before.started, 0);
+        assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
+        let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, none_left);
+        assert_ne!(owners.liveness(segment.table(), token), Liveness::Alive);
+    });
 }
 
 /// The real thing: the pid of a dead owner is given to another process, which lives.
@@ -142,14 +206,19 @@ fn owner_of_an_earlier_boot_is_dead() {
 #[test]
 fn what_an_earlier_program_of_this_process_held_is_dead() {
     let segment = Segment::new();
-    let (owners, earlier) = (segment.owners(), segment.owners());
-    let token = earlier.token(segment.table()).unwrap();
-    assert_eq!(owners.liveness(segment.table(), token), Liveness::Alive);
-    // As it would look after an `exec`.
-    rewrite(&segment, token.slot().unwrap(), |record| {
+    // As it looks after an `exec`, which closes the descriptor.
+    let token = left_by(&segment, std::process::id(), |record| {
         record.boot_and_image ^= 1 << 40
     });
+    let owners = segment.owners();
     assert_eq!(owners.liveness(segment.table(), token), Liveness::Dead);
+    let same = left_by_this_program(&segment);
+    assert_eq!(owners.liveness(segment.table(), same), Liveness::Alive);
+}
+
+fn left_by_this_program(segment: &Segment) -> Token {
+    let earlier = Box::leak(Box::new(segment.owners()));
+    earlier.token(segment.table()).unwrap()
 }
 
 #[test]

@@ -75,7 +75,7 @@ impl Segment {
     }
 
     fn owners(&self) -> Registration {
-        Registration::new(LockPlace::File(self.file.as_fd()), ID, SLOTS)
+        Registration::new(LockPlace::File(self.file.as_fd()), None, ID, SLOTS)
     }
 
     fn table(&self) -> &[AtomicU64] {

@@ -240,7 +240,7 @@ fn lost_or_replaced_lock_file_makes_nobody_look_dead() {
     };
     let _ = lock_file::remove(LOCK_FILE);
     let segment = Segment::new();
-    let open = || Registration::new(place, LOCK_FILE, SLOTS);
+    let open = || Registration::new(place, None, LOCK_FILE, SLOTS);
     let child = Child::fork(|| {
         let owners = open();
         segment.register_and_say(&owners, 0);

@@ -32,7 +32,8 @@ fn both_ways_of_creation_refuse_a_name_that_was_taken_meanwhile() {
         let scratch = Scratch::file();
         let path = scratch.path();
         // Taken after the first look at the name, while the segment is being filled.
-        let init = &|_: &[AtomicU64]| std::fs::write(&path, "theirs").unwrap();
+        let init =
+            &|_: &[AtomicU64], _: Option<FileWords>| std::fs::write(&path, "theirs").unwrap();
         let new_segment = NewSegment {
             len: LEN,
             magic: MAGIC,
@@ -55,10 +56,10 @@ fn both_ways_of_creation_refuse_a_name_that_was_taken_meanwhile() {
 fn nobody_sees_a_segment_before_it_is_complete() {
     for strategy in [Strategy::Unnamed, Strategy::Named] {
         let scratch = Scratch::file();
-        let init = &|words: &[AtomicU64]| {
+        let init = &|words: &[AtomicU64], _: Option<FileWords>| {
             assert!(!scratch.exists().unwrap());
             assert!(matches!(open(&scratch), Err(SegmentError::NotFound { .. })));
-            stamp(words);
+            stamp(words, None);
         };
         let new_segment = NewSegment {
             len: LEN,
@@ -97,7 +98,7 @@ fn a_creator_that_is_killed_leaves_nothing() {
 #[test]
 fn an_initialisation_that_panics_leaves_nothing() {
     for scratch in Scratch::each() {
-        let init = &|_: &[AtomicU64]| panic!("as the test wants it");
+        let init = &|_: &[AtomicU64], _: Option<FileWords>| panic!("as the test wants it");
         let new_segment = NewSegment {
             len: LEN,
             magic: MAGIC,
@@ -110,7 +111,7 @@ fn an_initialisation_that_panics_leaves_nothing() {
         assert!(!scratch.exists().unwrap());
     }
     let scratch = Scratch::file();
-    let init = &|_: &[AtomicU64]| panic!("as the test wants it");
+    let init = &|_: &[AtomicU64], _: Option<FileWords>| panic!("as the test wants it");
     let new_segment = NewSegment {
         len: LEN,
         magic: MAGIC,

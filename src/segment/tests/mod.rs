@@ -24,7 +24,7 @@ const MAGIC: u64 = u64::from_ne_bytes(*b"segment!");
 const LEN: usize = 16 * 1024;
 
 /// Every word but the first holds the id of the process that made the segment.
-fn stamp(words: &[AtomicU64]) {
+fn stamp(words: &[AtomicU64], _: Option<FileWords>) {
     for word in &words[1..] {
         word.store(u64::from(std::process::id()), Ordering::Relaxed);
     }
@@ -211,7 +211,7 @@ fn start_until_ready(mut command: Command) -> Child {
 
 /// An initializer that never gets done: the creator says "ready" in the middle, and stays.
 fn stuck_new_segment() -> NewSegment<'static> {
-    let init = &|words: &[AtomicU64]| {
+    let init = &|words: &[AtomicU64], _: Option<FileWords>| {
         words[1].store(1, Ordering::Relaxed);
         notify("ready");
         wait_for_parent();

@@ -165,7 +165,7 @@ fn of_64_processes_some_of_which_are_killed_all_others_share_one_segment() {
         notify("ready");
         wait_for_parent();
         // Slowly enough that it can be killed anywhere in between.
-        let init = &|words: &[AtomicU64]| {
+        let init = &|words: &[AtomicU64], _: Option<FileWords>| {
             let id = u64::from(std::process::id());
             for words in words[1..].chunks(64) {
                 words

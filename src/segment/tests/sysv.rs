@@ -129,10 +129,10 @@ fn a_slow_creator_is_waited_for() {
     let begun = std::sync::Barrier::new(2);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let init = &|words: &[AtomicU64]| {
+            let init = &|words: &[AtomicU64], _: Option<FileWords>| {
                 begun.wait();
                 std::thread::sleep(Duration::from_millis(100));
-                stamp(words);
+                stamp(words, None);
             };
             let new_segment = NewSegment {
                 len: LEN,

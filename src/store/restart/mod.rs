@@ -6,35 +6,25 @@
 //! segment if its content has that digest, and else does what the builder says ([`salvage`]).
 //! Whoever admits a segment holds the admission lock ([`crate::liveness::admission_lock`]).
 
+pub(crate) mod admit;
 mod content;
-mod record;
+pub(crate) mod record;
 mod report;
 mod salvage;
 
-use std::time::{Duration, SystemTime};
-
-use crate::liveness::admission_lock::AdmissionLockError;
 use crate::liveness::{Liveness, Participant};
-use crate::protocol::shape::Shape;
-use crate::protocol::table::Table;
 use crate::segment::{self, Segment, SegmentError};
 use crate::store::Store;
-use crate::store::error::OpenError;
-use crate::sys::access::Access;
-use crate::sys::boot::boot_id;
-use crate::sys::sync::{Ordering, fence};
 
 pub use self::report::{DropReason, DroppedEntry, SalvageReport};
-
-/// How long one who opens waits for another one who admits the segment.
-const ADMISSION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often a sync looks for a moment in which nobody writes.
 const SYNC_TRIES: u32 = 4;
 
 /// What becomes of a `file:` segment that was in use when the machine crashed, so that the pages on
 /// the disk may be of different times. (One that was closed or synced last, and not written to
-/// since, is taken as it is.)
+/// since, is taken as it is.) And what becomes of a copy that was made of a segment in use, if copies
+/// are adopted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CrashPolicy {
@@ -80,6 +70,10 @@ pub(crate) fn sync(shared: &Store) -> Result<SyncOutcome, SegmentError> {
     }
     let failed = |error| SegmentError::io("sync", &shared.segment, error);
     for _ in 0..SYNC_TRIES {
+        // What somebody else has admitted since is not ours to certify.
+        if shared.is_taken_over() {
+            return Ok(SyncOutcome::InUse);
+        }
         let seen = content::digest(shared);
         shared.mapping.sync().map_err(failed)?;
         let Some(seen) = seen else { continue };
@@ -122,86 +116,5 @@ pub(crate) fn close(shared: &Store) {
         // Nobody is there to hear of an error. The segment is not sealed then, and the next one
         // who opens it after a crash hears of that.
         let _ = sync(shared);
-    }
-}
-
-/// Lets an open segment pass if it is of this boot, or was admitted in it, and else admits it.
-/// `check` says what is wrong with an entry's key and value, given as words.
-pub(crate) fn admit<S: Shape>(
-    shared: &Store,
-    shape: S,
-    policy: CrashPolicy,
-    check: impl Fn(&[u64], &[u64]) -> Option<DropReason>,
-) -> Result<Option<SalvageReport>, OpenError> {
-    if !is_on_disk(shared) {
-        return Ok(None);
-    }
-    let now = boot_id();
-    if is_admitted(shared, now) {
-        return Ok(None);
-    }
-    let Some(owners) = shared
-        .owners
-        .as_ref()
-        .filter(|_| shared.access() == Access::ReadWrite)
-    else {
-        // A writer may admit it, and change it, while we look.
-        return if content::is_sealed(shared) || is_admitted(shared, now) {
-            Ok(None)
-        } else {
-            Err(refusal(shared, true))
-        };
-    };
-    let admission_lock = owners
-        .admission_lock(ADMISSION_TIMEOUT)
-        .map_err(|error| match error {
-            AdmissionLockError::Taken => OpenError::BeingChecked {
-                segment: shared.segment.clone(),
-                waited: ADMISSION_TIMEOUT,
-            },
-            AdmissionLockError::Impossible(error) => {
-                OpenError::Segment(SegmentError::io("lock", &shared.segment, error))
-            }
-        })?;
-    // Somebody else may have done it while we waited for the admission lock.
-    if is_admitted(shared, now) {
-        return Ok(None);
-    }
-    let participants = shared.participants();
-    let table: Table<'_, S> = shared.table(shape);
-    let salvage = if content::is_sealed(shared) {
-        salvage::unlock_all(table);
-        None
-    } else {
-        match policy {
-            CrashPolicy::Refuse => return Err(refusal(shared, false)),
-            CrashPolicy::Salvage => Some(salvage::keep(shared, table, check)),
-            CrashPolicy::Discard => Some(salvage::discard(shared, table)),
-        }
-    };
-    owners.reset(participants, &admission_lock);
-    record::admit(shared, now);
-    Ok(salvage)
-}
-
-/// Whether no crash of the machine lies between the last use of the segment and now, as far as
-/// can be told: where `/proc` is missing, nothing can.
-fn is_admitted(shared: &Store, now: [u8; 16]) -> bool {
-    let created = shared.layout.boot_id;
-    let admitted = now == [0; 16]
-        || created == [0; 16]
-        || created == now
-        || record::admitted(shared) == Some(now);
-    // Acquire: pairs with the Release store in `record::admit`: what was done to admit the segment
-    // is visible.
-    fence(Ordering::Acquire);
-    admitted
-}
-
-fn refusal(shared: &Store, read_only: bool) -> OpenError {
-    OpenError::MachineCrash {
-        segment: shared.segment.clone(),
-        synced_at: record::sealed(shared).map(|(_, at)| SystemTime::UNIX_EPOCH + at),
-        read_only,
     }
 }
