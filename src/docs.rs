@@ -17,6 +17,7 @@ macro_rules! page {
             #![doc = "[hostile]: crate::docs::hostile"]
             #![doc = "[format]: crate::docs::format"]
             #![doc = "[deploys]: crate::docs::deploys"]
+            #![doc = "[trust]: crate::docs::trust"]
             #![doc = ""]
             #![doc = include_str!(concat!("../docs/", $file))]
         }

@@ -103,7 +103,7 @@ macro_rules! settings_methods {
 
         /// Takes writers for dead of whom nothing can be told, where an opening would fail because
         /// of them ([`OpenError::Undecided`](crate::OpenError::Undecided)). Only for whoever knows it
-        /// from elsewhere: if one of them lives, values are lost or mixed. Those that are
+        /// from in another file: if one of them lives, values are lost or mixed. Those that are
         /// provably alive are not touched.
         pub fn assume_unknown_writers_dead(mut self, assume: bool) -> Self {
             self.settings.assume_dead = assume;

@@ -12,7 +12,7 @@
 //!    the kernel drops it with its holder, and no disk, copy or other boot brings it back. It
 //!    is stronger than process ids, start times and boot ids, which containers may replace and a
 //!    restored checkpoint changes.
-//! 2. What is unknown takes no lock away, discards nothing, and certifies nothing.
+//! 2. What is unknown takes no lock, discards nothing, and certifies nothing.
 //! 3. Content that has the digest of its last sync is whole, wherever it comes from.
 
 mod participant;

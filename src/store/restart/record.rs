@@ -5,7 +5,7 @@
 //! word 1        digest of the content at the last sync
 //! word 2        when that was, in nanoseconds since 1970
 //! word 8        seal of words 9 to 12; 0 = nothing is known of the file
-//! words 9..13   inode, device, digest of the handle, and birth of the file (0 = not known)
+//! words 9..13   inode, device, digest of the handle, and creation of the file (0 = not known)
 //! word 16       seal of words 17 and 18; 0 = never admitted, so the header's boot counts
 //! words 17, 18  id of the boot for which the segment was last admitted
 //! word 19       how often it was admitted, or somebody was about to
