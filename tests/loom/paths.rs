@@ -5,7 +5,7 @@
 //! else can move.
 
 use crate::memory::{Draft, Fate, Narrow, Number, Wide, key};
-use crate::model::{explore_within, race, role};
+use crate::model::{explore, explore_within, race, role};
 
 const BUCKETS: u64 = 4;
 
@@ -40,7 +40,7 @@ fn readers<V: Number>(least: usize) {
         let value = if looked_for == e { "5" } else { "6" };
         let expected = format!("inserted {value} 9,5,6");
         let draft = draft.clone();
-        explore_within(1, 2, least, &[&expected], move |turn| {
+        explore(2, least, &[&expected], move |turn| {
             let [w, r, end] = draft.share();
             let writer = role(move || w.insert(0, n, 9));
             let reader = role(move || r.get(looked_for).to_string());
@@ -54,8 +54,8 @@ fn readers<V: Number>(least: usize) {
 /// raised there, and the entry is gone when it looks again.
 #[test]
 fn keys_of_a_path_are_never_missed() {
-    readers::<Wide>(40);
-    readers::<Narrow>(40);
+    readers::<Wide>(990);
+    readers::<Narrow>(680);
 }
 
 /// Smallest interesting schedule: the walker is between the two buckets of `e` while both entries
@@ -64,7 +64,8 @@ fn keys_of_a_path_are_never_missed() {
 fn walk_meets_the_keys_of_a_path_once() {
     let (Keys { n, e, f }, draft) = path::<Narrow>();
     let expected = ["inserted 5+6 9,5,6", "inserted 5+6+9 9,5,6"];
-    explore_within(1, 2, 40, &expected, move |turn| {
+    // The walk reads every bucket: with preemptions, more schedules than there is time for.
+    explore_within(0, 2, 28_000, &expected, move |turn| {
         let [w, r, end] = draft.share();
         let writer = role(move || w.insert(0, n, 9));
         let walker = role(move || r.walk());
@@ -96,7 +97,7 @@ fn death_within_a_path_leaves_every_entry_once() {
                 "inserted from6 9,5,16",
             ],
         };
-        explore_within(1, WRITES * 2, WRITES * 2, expected, move |variant| {
+        explore_within(1, WRITES * 2, 1000, expected, move |variant| {
             let (writes, turn) = ((variant / 2) as u32, variant % 2);
             let [m, t, end] = draft.share();
             let mortal = role(move || m.mortal(0, writes, || m.insert(0, n, 9)));
@@ -114,7 +115,7 @@ fn slot_that_a_path_made_free_can_be_taken_by_others() {
     let (Keys { n, e, f }, draft) = path::<Narrow>();
     let p = key(BUCKETS, 2, 3, 3, 1);
     let expected = ["inserted inserted 9,5,6,8"];
-    explore_within(1, 2, 40, &expected, move |turn| {
+    explore(2, 140, &expected, move |turn| {
         let [w, o, end] = draft.share();
         let writer = role(move || w.insert(0, n, 9));
         let other = role(move || o.insert(1, p, 8));
