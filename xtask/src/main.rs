@@ -4,6 +4,7 @@ mod layers;
 mod list;
 mod mutants;
 mod planted;
+mod rules;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ enum Command {
     Words,
     /// Breaks the protocol in each listed way and shows that its models notice
     Mutants(mutants::Request),
+    /// Breaks each rule of what is believed (docs/trust.md) and shows that its unit tests notice
+    Rules,
     /// Plants each listed bug and shows that a fuzz target finds it
     Planted(planted::Request),
 }
@@ -35,6 +38,11 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Layers { sources } => layers::check(&root.join(sources)),
         Command::Words => words::check(root),
+        Command::Rules => {
+            let target = std::env::var_os("CARGO_TARGET_DIR")
+                .map_or_else(|| root.join("target"), PathBuf::from);
+            rules::check(root, &target)
+        }
         Command::Mutants(request) => {
             // The lists name files from the top of the workspace.
             std::env::set_current_dir(root).expect("the workspace is there");
