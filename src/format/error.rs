@@ -16,7 +16,7 @@ pub enum FormatError {
     },
     /// The first word is not ours.
     #[error(
-        "segment starts with {found:#018x} instead of shmkv's mark {expected:#018x}: it belongs to another program, or was overwritten"
+        "segment starts with {found:#018x} instead of shmkv's mark {expected:#018x}: it belongs to another program, its creation was cut short (where that is zero), or it was overwritten"
     )]
     BadMagic {
         /// The mark of shmkv.

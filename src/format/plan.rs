@@ -59,7 +59,7 @@ pub(super) fn buckets_for(kind: StoreKind, capacity: u64) -> Option<u64> {
     }
     let slack = 30u64
         .saturating_sub(capacity.saturating_mul(3) / 100)
-        .max((capacity / 64).min(16));
+        .max((capacity / 64).min(13));
     let buckets = (capacity.checked_add(slack)?.checked_mul(5)? / 67).max(2);
     (buckets <= MAX_BUCKETS).then_some(buckets)
 }

@@ -120,8 +120,8 @@ fn golden_bytes_of_a_header_are_those_of_the_table() {
         (16, "checksum", &GOLDEN_CHECKSUM),
         (24, "header_len", &[0, 0x10, 0, 0, 0, 0, 0, 0]),
         // 4096 header, 4096 shared, 5 x 64 participants, 64 + 24 x 1024 moves, up to the
-        // next page, then 74 buckets of 64 + 16 x 16.
-        (32, "total_len", &[0x80, 0xEC, 0, 0, 0, 0, 0, 0]),
+        // next page, then 75 buckets of 64 + 16 x 16.
+        (32, "total_len", &[0xC0, 0xED, 0, 0, 0, 0, 0, 0]),
         (40, "kind", &[1, 0, 0, 0]),
         (44, "hash", &[1, 0, 0, 0]),
         (
@@ -175,7 +175,7 @@ fn golden_bytes_of_a_header_are_those_of_the_table() {
             &[0xBF, 0xBE, 0xBD, 0xBC, 0xBB, 0xBA, 0xB9, 0xB8],
         ),
         (128, "capacity", &[0xE8, 0x03, 0, 0, 0, 0, 0, 0]),
-        (136, "buckets", &[74, 0, 0, 0, 0, 0, 0, 0]),
+        (136, "buckets", &[75, 0, 0, 0, 0, 0, 0, 0]),
         (144, "key_len", &[8, 0, 0, 0]),
         (148, "value_len", &[3, 0, 0, 0]),
         (152, "meta_words", &[0, 0, 0, 0]),
@@ -205,7 +205,7 @@ fn golden_bytes_of_a_header_are_those_of_the_table() {
         (522, "padding", &[0; 4096 - 522]),
     ];
     let (header, len) = header_of(&plan());
-    assert_eq!(len, 0xEC80);
+    assert_eq!(len, 0xEDC0);
     let mut end = 0;
     for &(offset, field, bytes) in table {
         assert_eq!(offset, end, "the table has a gap before {field}");
@@ -217,7 +217,7 @@ fn golden_bytes_of_a_header_are_those_of_the_table() {
 
 /// rapidhash V3 of the golden header. It changes only with the format.
 #[cfg(target_endian = "little")]
-const GOLDEN_CHECKSUM: [u8; 8] = [0x9A, 0xBA, 0xA8, 0x20, 0xEA, 0xC3, 0x20, 0xDC];
+const GOLDEN_CHECKSUM: [u8; 8] = [0xB9, 0xCC, 0xE8, 0x12, 0xF4, 0x6B, 0xAB, 0xF9];
 
 #[test]
 fn validate_gives_back_what_the_creator_decided() {
@@ -450,15 +450,15 @@ fn validate_refuses_a_capacity_of_zero() {
 
 #[test]
 fn validate_refuses_a_capacity_beyond_the_usable_slots() {
-    // 74 buckets, all sixteen slots usable since values have one word.
-    assert_refused(128, 74 * 16 + 1u64, "capacity");
+    // 75 buckets, all sixteen slots usable since values have one word.
+    assert_refused(128, 75 * 16 + 1u64, "capacity");
     assert_refused(128, u64::MAX, "capacity");
-    let header = forged(&plan(), 128, (74 * 16u64).as_bytes());
+    let header = forged(&plan(), 128, (75 * 16u64).as_bytes());
     assert!(validate(&header, header_of(&plan()).1).is_ok());
     // With longer values one slot of each bucket is spare.
     let plan = sized(1000, 8, 9);
     let len = header_of(&plan).1;
-    let most = 74 * 15u64;
+    let most = 75 * 15u64;
     assert!(validate(&forged(&plan, 128, most.as_bytes()), len).is_ok());
     assert!(validate(&forged(&plan, 128, (most + 1).as_bytes()), len).is_err());
 }
@@ -620,7 +620,7 @@ fn validate_refuses_counts_that_contradict_the_length() {
             "{error}"
         );
     }
-    let error = answer(&forged(&plan(), 136, 75u64.as_bytes()));
+    let error = answer(&forged(&plan(), 136, 76u64.as_bytes()));
     assert!(matches!(
         error,
         FormatError::BadField {
@@ -752,11 +752,11 @@ fn entries_of_16_bytes_take_at_most_1_6_times_their_bytes() {
 }
 
 #[test]
-fn entries_of_1_kib_take_at_most_1_2_times_their_bytes() {
+fn entries_of_1_kib_take_at_most_1_22_times_their_bytes() {
     for capacity in (1000..20_000).chain((20_000..50_000_000).step_by(99_991)) {
         for (key_len, value_len) in [(8, 1016), (16, 1008), (512, 512)] {
             let factor = overhead(capacity, key_len, value_len);
-            assert!(factor <= 1.2, "{capacity} entries: {factor}");
+            assert!(factor <= 1.22, "{capacity} entries: {factor}");
         }
     }
 }
