@@ -47,7 +47,7 @@ pub(super) type Listener<K, V> = Arc<dyn Fn(K, V, RemovalCause) + Send + Sync>;
 /// ```
 #[must_use]
 pub struct CacheBuilder<K, V> {
-    settings: Settings,
+    pub(crate) settings: Settings,
     times: [Option<Duration>; TIMES],
     statistics: bool,
     load_timeout: Duration,
@@ -174,7 +174,7 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     ) -> Result<Cache<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let attached = self.settings.create(&segment, &self.plan()?)?;
-        let shared = self.finish(attached, Access::ReadWrite)?;
+        let shared = self.finish(attached, Access::ReadWrite, |_| Ok(()))?;
         self.writable(shared)
     }
 
@@ -189,8 +189,9 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     ) -> Result<Cache<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let attached = self.settings.attach(&segment, Access::ReadWrite)?;
-        let shared = self.finish(attached, Access::ReadWrite)?;
-        self.check_agreement(&shared.layout, false)?;
+        let shared = self.finish(attached, Access::ReadWrite, |layout| {
+            self.check_agreement(layout, false)
+        })?;
         self.writable(shared)
     }
 
@@ -206,10 +207,10 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     ) -> Result<Cache<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let (attached, created) = self.settings.open_or_create(&segment, &self.plan()?)?;
-        let shared = self.finish(attached, Access::ReadWrite)?;
-        if created == Created::No {
-            self.check_agreement(&shared.layout, true)?;
-        }
+        let shared = self.finish(attached, Access::ReadWrite, |layout| match created {
+            Created::Yes => Ok(()),
+            Created::No => self.check_agreement(layout, true),
+        })?;
         self.writable(shared)
     }
 
@@ -223,8 +224,9 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     ) -> Result<ReadOnlyCache<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let attached = self.settings.attach(&segment, Access::ReadOnly)?;
-        let shared = self.finish(attached, Access::ReadOnly)?;
-        self.check_agreement(&shared.layout, false)?;
+        let shared = self.finish(attached, Access::ReadOnly, |layout| {
+            self.check_agreement(layout, false)
+        })?;
         Ok(ReadOnlyCache::new(shared))
     }
 
@@ -274,7 +276,14 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
         }
     }
 
-    fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Store>, OpenError> {
+    /// `agree` comes before anything is changed in the segment: nothing is discarded by an opening
+    /// that fails.
+    fn finish(
+        &self,
+        attached: Attached,
+        access: Access,
+        agree: impl FnOnce(&Header) -> Result<(), OpenError>,
+    ) -> Result<Arc<Store>, OpenError> {
         // What is lost of a cache is loaded again.
         let mut settings = self.settings.clone();
         let choice = &mut settings.after_machine_crash;
@@ -282,7 +291,10 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
         let (shared, ()) = settings.finish(
             attached,
             access,
-            |layout| check_types::<K, V>(layout, StoreKind::Cache, layout.cache.meta_words()),
+            |layout| {
+                check_types::<K, V>(layout, StoreKind::Cache, layout.cache.meta_words())?;
+                agree(layout)
+            },
             |(), key, value| match value.get(WordBuf::<V>::WORDS) {
                 Some(meta) if Meta(*meta).is_negative() => invalid_part::<K, ()>(key, &[]),
                 _ => invalid_part::<K, V>(key, value),
@@ -327,6 +339,19 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
             });
         }
         self.settings.check_agreement(layout)
+    }
+}
+
+impl<K, V> Clone for CacheBuilder<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            settings: self.settings.clone(),
+            times: self.times,
+            statistics: self.statistics,
+            load_timeout: self.load_timeout,
+            listener: self.listener.clone(),
+            types: PhantomData,
+        }
     }
 }
 

@@ -10,11 +10,12 @@ use rustix::process::geteuid;
 use super::build::{Site, Strategy, build};
 use super::filesystem::check_coherent;
 use super::{
-    Attached, FileKind, NameStatus, NewSegment, Permissions, Segment, SegmentError, SegmentId,
-    SegmentOptions, check_len,
+    Attached, Created, FileKind, NameStatus, NewSegment, Permissions, Segment, SegmentError,
+    SegmentId, SegmentOptions, check_len,
 };
 use crate::sys::access::Access;
 use crate::sys::mapping::Mapping;
+use crate::sys::retry::interrupted;
 
 /// Where Linux keeps POSIX shared memory. `shm_open` goes there as well.
 pub(super) const SHM_DIRECTORY: &str = "/dev/shm";
@@ -54,14 +55,13 @@ impl<'a> Place<'a> {
                 None => return Err(self.not_regular(FileKind::Directory)),
             },
         };
-        let (file, mapping) = build(&site, options, new_segment, strategy)?;
-        let stat = rustix::fs::fstat(&file)
-            .map_err(|errno| SegmentError::io("look at", self.segment, errno))?;
+        let (file, mapping, identity) = build(&site, options, new_segment, strategy)?;
         Ok(Attached {
             mapping,
             segment: self.segment.clone(),
-            identity: identity(&stat),
+            identity,
             file: Some(file),
+            created: Created::Yes,
         })
     }
 
@@ -85,7 +85,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn open_file(&self, access: Access) -> Result<OwnedFd, SegmentError> {
+    pub(super) fn open_file(&self, access: Access) -> Result<OwnedFd, SegmentError> {
         /// Somebody who asks whether the file is open ([`file_lease`](crate::sys::file_lease)) is done
         /// in a moment.
         const WAITS: u32 = 100;
@@ -97,9 +97,8 @@ impl<'a> Place<'a> {
         // NONBLOCK: opening a fifo must not hang. NOCTTY: nor a terminal take us over.
         let guards = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         loop {
-            match rustix::fs::open(&self.path, flags | guards, Mode::empty()) {
+            match interrupted(|| rustix::fs::open(&self.path, flags | guards, Mode::empty())) {
                 Ok(file) => return Ok(file),
-                Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) if waits < WAITS => {
                     waits += 1;
                     std::thread::sleep(std::time::Duration::from_millis(1));
@@ -281,6 +280,7 @@ pub(super) fn attach(
         segment: segment.clone(),
         identity: identity(&stat),
         file: Some(file),
+        created: Created::No,
     })
 }
 

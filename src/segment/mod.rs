@@ -31,6 +31,7 @@ mod name;
 mod open_state;
 mod options;
 mod passing;
+pub(crate) mod replace;
 mod sysv;
 mod sysv_table;
 #[cfg(test)]
@@ -120,6 +121,9 @@ pub(crate) struct NewSegment<'a> {
     pub(crate) magic: u64,
     /// Fills every word but word 0. The words are all zero before.
     pub(crate) init: &'a dyn Fn(&[AtomicU64]),
+    /// What else is wanted of its memory, before anybody can see it: an error here leaves no
+    /// segment.
+    pub(crate) prepare: &'a dyn Fn(&Mapping) -> Result<(), SegmentError>,
 }
 
 /// An open segment.
@@ -131,6 +135,8 @@ pub(crate) struct Attached {
     pub(crate) identity: SegmentId,
     /// `None` for System V.
     pub(crate) file: Option<OwnedFd>,
+    /// Whether we have made it: then everything that can fail was done before it got its name.
+    pub(crate) created: Created,
 }
 
 impl Attached {
@@ -409,13 +415,15 @@ enum Backend<'a> {
 
 impl NewSegment<'_> {
     /// Fills a new segment whose words are all zero.
-    fn fill(&self, mapping: &Mapping) {
-        self.fill_all_but_magic(mapping);
+    fn fill(&self, mapping: &Mapping) -> Result<(), SegmentError> {
+        self.fill_all_but_magic(mapping)?;
         self.store_magic(mapping);
+        Ok(())
     }
 
-    fn fill_all_but_magic(&self, mapping: &Mapping) {
+    fn fill_all_but_magic(&self, mapping: &Mapping) -> Result<(), SegmentError> {
         (self.init)(mapping.words());
+        (self.prepare)(mapping)
     }
 
     fn store_magic(&self, mapping: &Mapping) {

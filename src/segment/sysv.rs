@@ -195,7 +195,7 @@ impl SysV<'_> {
         if let Some(first) = mapping.words().first() {
             first.store(BUILDING, Ordering::Relaxed);
         }
-        new_segment.fill_all_but_magic(&mapping);
+        new_segment.fill_all_but_magic(&mapping)?;
         // `shmget` ignores the umask, so this is only about the bits that we added.
         if mode != mode | 0o600 {
             let facts =
@@ -210,6 +210,7 @@ impl SysV<'_> {
             segment: self.segment.clone(),
             identity: SegmentId::SysV { shmid: id },
             file: None,
+            created: Created::Yes,
         }))
     }
 
@@ -294,6 +295,7 @@ impl SysV<'_> {
                 segment: self.segment.clone(),
                 identity: SegmentId::SysV { shmid: id },
                 file: None,
+                created: Created::No,
             })));
         }
         let page = rustix::param::page_size();

@@ -48,6 +48,7 @@ pub(crate) struct Settings {
     /// The handle's own default, if it is not said.
     pub(crate) after_machine_crash: Option<CrashPolicy>,
     pub(crate) sync_on_close: bool,
+    pub(crate) carry_over: bool,
 }
 
 impl Default for Settings {
@@ -61,6 +62,7 @@ impl Default for Settings {
             memory: Memory::default(),
             after_machine_crash: None,
             sync_on_close: true,
+            carry_over: false,
         }
     }
 }
@@ -158,6 +160,15 @@ macro_rules! settings_methods {
             self.settings.sync_on_close = sync;
             self
         }
+
+        /// Whether [`open_or_replace`](Self::open_or_replace) copies the entries of the segment that
+        /// it replaces into the new one: no, unless set. They are copied if both are of one kind with
+        /// the same types of key and value; times to live are kept. What is written to the old
+        /// segment during the copy, or later, is not carried over.
+        pub fn carry_over(mut self, carry_over: bool) -> Self {
+            self.settings.carry_over = carry_over;
+            self
+        }
     };
 }
 pub(crate) use settings_methods;
@@ -204,7 +215,7 @@ impl Settings {
 
     /// Makes a segment to a plan. Fails if there is one.
     pub(crate) fn create(&self, segment: &Segment, plan: &Plan) -> Result<Attached, OpenError> {
-        with_new_segment(plan, |new_segment| {
+        self.with_new_segment(segment, plan, |new_segment| {
             segment.create(&self.options, new_segment)
         })
     }
@@ -215,9 +226,34 @@ impl Settings {
         segment: &Segment,
         plan: &Plan,
     ) -> Result<(Attached, Created), OpenError> {
-        with_new_segment(plan, |new_segment| {
+        self.with_new_segment(segment, plan, |new_segment| {
             segment.open_or_create(&self.options, new_segment)
         })
+    }
+
+    /// Lets `create` make a segment to a plan.
+    fn with_new_segment<T>(
+        &self,
+        segment: &Segment,
+        plan: &Plan,
+        create: impl FnOnce(&NewSegment<'_>) -> Result<T, SegmentError>,
+    ) -> Result<T, OpenError> {
+        let counts = plan.counts()?;
+        let header = plan.header(&counts, &creation_record()?);
+        let len = counts.places().map_or(usize::MAX, |places| places.end * 8);
+        let init = |words: &[AtomicU64]| {
+            // Word 0 is the magic, which the segment stores when all else is there.
+            let (header, _) = header.as_chunks::<8>();
+            for (word, bytes) in words.iter().zip(header).skip(1) {
+                word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+            }
+        };
+        Ok(create(&NewSegment {
+            len,
+            magic: MAGIC,
+            init: &init,
+            prepare: &|mapping| self.memory.apply(segment, mapping),
+        })?)
     }
 
     /// Attaches a segment that exists.
@@ -238,17 +274,21 @@ impl Settings {
     ) -> Result<(Arc<Store>, T), OpenError> {
         let layout = read_layout(&attached.mapping)?;
         let checked = check(&layout)?;
-        // Only now: a file of somebody else's may have its holes.
-        if access == Access::ReadWrite {
-            attached.fill_holes()?;
+        // Not of a new segment: what can fail has been done before it got its name. And only now:
+        // a file of somebody else's may have its holes.
+        if attached.created == Created::No {
+            if access == Access::ReadWrite {
+                attached.fill_holes()?;
+            }
+            self.memory.apply(&attached.segment, &attached.mapping)?;
         }
         let Attached {
             mapping,
             segment,
             identity,
             file,
+            created: _,
         } = attached;
-        self.memory.apply(&mapping)?;
         let counts = &layout.counts;
         let grid = BucketGeometry::new(counts.buckets, counts.bucket_words(), layout.hash);
         let mapping = Sections::new(mapping, layout.places.parts(), grid);
@@ -352,28 +392,6 @@ pub(crate) fn check_sizes(
     Ok(())
 }
 
-/// Lets `create` make a segment to a plan.
-fn with_new_segment<T>(
-    plan: &Plan,
-    create: impl FnOnce(&NewSegment<'_>) -> Result<T, SegmentError>,
-) -> Result<T, OpenError> {
-    let counts = plan.counts()?;
-    let header = plan.header(&counts, &creation_record()?);
-    let len = counts.places().map_or(usize::MAX, |places| places.end * 8);
-    let init = |words: &[AtomicU64]| {
-        // Word 0 is the magic, which the segment stores when all else is there.
-        let (header, _) = header.as_chunks::<8>();
-        for (word, bytes) in words.iter().zip(header).skip(1) {
-            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
-        }
-    };
-    Ok(create(&NewSegment {
-        len,
-        magic: MAGIC,
-        init: &init,
-    })?)
-}
-
 /// What only this creation has.
 fn creation_record() -> Result<CreationRecord, OpenError> {
     let mut random = [0u64; SECRET_WORDS + 2];
@@ -392,9 +410,14 @@ fn creation_record() -> Result<CreationRecord, OpenError> {
 }
 
 impl Memory {
-    fn apply(self, mapping: &Mapping) -> Result<(), OpenError> {
+    fn apply(self, segment: &Segment, mapping: &Mapping) -> Result<(), SegmentError> {
         let wish = |wish, result: io::Result<()>| {
-            result.map_err(|source| OpenError::Memory { wish, source })
+            let segment = segment.clone();
+            result.map_err(|source| SegmentError::Memory {
+                segment,
+                wish,
+                source,
+            })
         };
         match self.huge_pages {
             // A reader leaves the segment as it is, in this respect as well.
