@@ -33,14 +33,14 @@ fn of_many_that_start_at_once_one_replaces_the_segment() {
                             barrier.wait();
                             let cache = open(segment, 20, round % 2 == 0).unwrap();
                             cache.ensure_current().unwrap();
-                            *cache.layout().segment_id()
+                            cache.header().segment_id()
                         })
                     })
                     .collect();
                 workers.into_iter().map(|w| w.join().unwrap()).collect()
             });
             assert!(ids.iter().all(|id| *id == ids[0]), "round {round}: {ids:?}");
-            assert_ne!(ids[0], *old.layout().segment_id());
+            assert_ne!(ids[0], old.header().segment_id());
             // Whoever has the old one keeps it, and learns of the new one.
             old.insert(1, 1).unwrap();
             let error = old.ensure_current().unwrap_err();
@@ -82,9 +82,9 @@ fn a_segment_that_agrees_is_opened_and_another_type_capacity_or_kind_replaces_it
     let first = builder(100).open_or_replace(segment()).unwrap();
     first.insert(1, 10).unwrap();
     let same = builder(50).open_or_replace(segment()).unwrap();
-    assert_eq!(same.layout().segment_id(), first.layout().segment_id());
+    assert_eq!(same.header().segment_id(), first.header().segment_id());
     let larger = builder(200).open_or_replace(segment()).unwrap();
-    assert_ne!(larger.layout().segment_id(), first.layout().segment_id());
+    assert_ne!(larger.header().segment_id(), first.header().segment_id());
     assert_eq!(larger.get(&1).unwrap(), Some(10));
     let other: Map<u64, u32> = Map::builder()
         .capacity(200)
@@ -103,12 +103,12 @@ fn a_segment_that_agrees_is_opened_and_another_type_capacity_or_kind_replaces_it
     let made = untyped(100);
     made.ensure_current().unwrap();
     assert_eq!(
-        untyped(100).layout().segment_id(),
-        made.layout().segment_id()
+        untyped(100).header().segment_id(),
+        made.header().segment_id()
     );
     assert_ne!(
-        untyped(200).layout().segment_id(),
-        made.layout().segment_id()
+        untyped(200).header().segment_id(),
+        made.header().segment_id()
     );
     let directory = scratch.path();
     let files = std::fs::read_dir(directory.parent().unwrap()).unwrap();
@@ -149,7 +149,7 @@ fn what_cannot_be_replaced_stays_as_it_is() {
     }
     let error = Map::<u64, u64>::builder()
         .capacity(10)
-        .hash(shmkv::HashFunction::Sip)
+        .hash(shmkv::format::HashFunction::Sip)
         .carry_over(true)
         .open_or_replace(scratch.segment().clone())
         .unwrap_err();
