@@ -47,7 +47,7 @@ pub(super) type Listener<K, V> = Arc<dyn Fn(K, V, RemovalCause) + Send + Sync>;
 /// ```
 #[must_use]
 pub struct CacheBuilder<K, V> {
-    settings: Settings,
+    pub(crate) settings: Settings,
     times: [Option<Duration>; TIMES],
     statistics: bool,
     load_timeout: Duration,
@@ -174,7 +174,7 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     ) -> Result<Cache<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let attached = self.settings.create(&segment, &self.plan()?)?;
-        let shared = self.finish(attached, Access::ReadWrite)?;
+        let shared = self.finish(attached, Access::ReadWrite, |_| Ok(()))?;
         self.writable(shared)
     }
 
@@ -189,8 +189,9 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     ) -> Result<Cache<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let attached = self.settings.attach(&segment, Access::ReadWrite)?;
-        let agrees = |layout: &Header| self.check_agreement(layout, false);
-        let shared = self.finish_if(attached, Access::ReadWrite, agrees)?;
+        let shared = self.finish(attached, Access::ReadWrite, |layout| {
+            self.check_agreement(layout, false)
+        })?;
         self.writable(shared)
     }
 
@@ -206,7 +207,7 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     ) -> Result<Cache<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let (attached, created) = self.settings.open_or_create(&segment, &self.plan()?)?;
-        let shared = self.finish_if(attached, Access::ReadWrite, |layout| match created {
+        let shared = self.finish(attached, Access::ReadWrite, |layout| match created {
             Created::Yes => Ok(()),
             Created::No => self.check_agreement(layout, true),
         })?;
@@ -223,8 +224,9 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
     ) -> Result<ReadOnlyCache<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let attached = self.settings.attach(&segment, Access::ReadOnly)?;
-        let agrees = |layout: &Header| self.check_agreement(layout, false);
-        let shared = self.finish_if(attached, Access::ReadOnly, agrees)?;
+        let shared = self.finish(attached, Access::ReadOnly, |layout| {
+            self.check_agreement(layout, false)
+        })?;
         Ok(ReadOnlyCache::new(shared))
     }
 
@@ -274,16 +276,13 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
         }
     }
 
-    fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Store>, OpenError> {
-        self.finish_if(attached, access, |_| Ok(()))
-    }
-
-    /// If `agrees` says so, which is asked before anything of the segment changes.
-    fn finish_if(
+    /// `agree` comes before anything is changed in the segment: nothing is discarded by an opening
+    /// that fails.
+    fn finish(
         &self,
         attached: Attached,
         access: Access,
-        agrees: impl FnOnce(&Header) -> Result<(), OpenError>,
+        agree: impl FnOnce(&Header) -> Result<(), OpenError>,
     ) -> Result<Arc<Store>, OpenError> {
         // What is lost of a cache is loaded again.
         let mut settings = self.settings.clone();
@@ -294,7 +293,7 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
             access,
             |layout| {
                 check_types::<K, V>(layout, StoreKind::Cache, layout.cache.meta_words())?;
-                agrees(layout)
+                agree(layout)
             },
             |(), key, value| match value.get(WordBuf::<V>::WORDS) {
                 Some(meta) if Meta(*meta).is_negative() => invalid_part::<K, ()>(key, &[]),
@@ -340,6 +339,19 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
             });
         }
         self.settings.check_agreement(layout)
+    }
+}
+
+impl<K, V> Clone for CacheBuilder<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            settings: self.settings.clone(),
+            times: self.times,
+            statistics: self.statistics,
+            load_timeout: self.load_timeout,
+            listener: self.listener.clone(),
+            types: PhantomData,
+        }
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::map::{DynMap, ReadOnlyDynMap};
 use super::types::declared_types;
 use crate::cache::CacheSettings;
-use crate::format::{Plan, StoreKind};
+use crate::format::{Header, Plan, StoreKind};
 use crate::schema::{Type, Unfit};
-use crate::segment::{Attached, Segment, SegmentError};
+use crate::segment::{Attached, Created, Segment, SegmentError};
 use crate::store::error::OpenError;
 use crate::store::open::{EntryTypes, Settings, planned_size, settings_methods};
 use crate::sys::access::Access;
@@ -27,9 +27,10 @@ use crate::sys::access::Access;
 /// assert_eq!(quotes.value_type().to_string(), "struct Quote { bid: f64, ask: f64 }");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Clone)]
 #[must_use]
 pub struct DynMapBuilder {
-    settings: Settings,
+    pub(super) settings: Settings,
     cache: Option<CacheSettings>,
 }
 
@@ -37,6 +38,14 @@ impl DynMapBuilder {
     pub(super) fn new() -> Self {
         Self {
             settings: Settings::default(),
+            cache: None,
+        }
+    }
+
+    /// For the same segments as another builder with these settings.
+    pub(super) fn with(settings: Settings) -> Self {
+        Self {
+            settings,
             cache: None,
         }
     }
@@ -73,7 +82,8 @@ impl DynMapBuilder {
         let segment = segment.try_into().map_err(Into::into)?;
         check_types(key, value)?;
         let attached = self.settings.create(&segment, &self.plan(key, value)?)?;
-        self.finish(attached, Access::ReadWrite).map(DynMap::new)
+        self.finish(attached, Access::ReadWrite, |_, _| Ok(()))
+            .map(DynMap::new)
     }
 
     /// Opens an existing segment, for reading and writing. Its types are those that it declares.
@@ -86,7 +96,8 @@ impl DynMapBuilder {
     ) -> Result<DynMap, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let attached = self.settings.attach(&segment, Access::ReadWrite)?;
-        self.finish(attached, Access::ReadWrite).map(DynMap::new)
+        self.finish(attached, Access::ReadWrite, |_, _| Ok(()))
+            .map(DynMap::new)
     }
 
     /// Opens an existing segment for reading: permission to read it is enough.
@@ -99,7 +110,67 @@ impl DynMapBuilder {
     ) -> Result<ReadOnlyDynMap, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let attached = self.settings.attach(&segment, Access::ReadOnly)?;
-        self.finish(attached, Access::ReadOnly)
+        self.finish(attached, Access::ReadOnly, |_, _| Ok(()))
+    }
+
+    /// Opens a segment if it is what [`create`](Self::create) would have made, and makes it if there
+    /// is none.
+    pub(super) fn open_or_create(
+        &self,
+        segment: &Segment,
+        key: &Type,
+        value: &Type,
+    ) -> Result<DynMap, OpenError> {
+        check_types(key, value)?;
+        let plan = self.plan(key, value)?;
+        let (attached, created) = self.settings.open_or_create(segment, &plan)?;
+        self.finish(attached, Access::ReadWrite, |layout, types| match created {
+            Created::Yes => Ok(()),
+            Created::No => self.check_agreement(layout, types, &plan, key, value),
+        })
+        .map(DynMap::new)
+    }
+
+    fn check_agreement(
+        &self,
+        layout: &Header,
+        types: &EntryTypes,
+        plan: &Plan,
+        key: &Type,
+        value: &Type,
+    ) -> Result<(), OpenError> {
+        if layout.kind != plan.kind {
+            return Err(OpenError::WrongKind {
+                expected: plan.kind,
+                found: layout.kind,
+            });
+        }
+        if let Some(mismatch) = types.key.mismatch(key) {
+            return Err(OpenError::KeyType(Box::new(mismatch)));
+        }
+        if let Some(mismatch) = types.value.mismatch(value) {
+            return Err(OpenError::ValueType(Box::new(mismatch)));
+        }
+        if self.cache.is_some() {
+            let (asked, found) = (plan.cache, layout.cache);
+            for (setting, asked, found) in [
+                ("capacity", plan.capacity, layout.capacity),
+                ("time_to_live", asked.time_to_live, found.time_to_live),
+                ("time_to_idle", asked.time_to_idle, found.time_to_idle),
+                ("stale_while_revalidate", asked.stale, found.stale),
+                ("negative_ttl", asked.negative_ttl, found.negative_ttl),
+            ] {
+                if asked != found {
+                    let unit = if setting == "capacity" { "" } else { " ms" };
+                    return Err(OpenError::SettingDiffers {
+                        setting,
+                        asked: format!("{asked}{unit}"),
+                        found: format!("{found}{unit}"),
+                    });
+                }
+            }
+        }
+        self.settings.check_agreement(layout)
     }
 
     fn plan(&self, key: &Type, value: &Type) -> Result<Plan, OpenError> {
@@ -121,10 +192,22 @@ impl DynMapBuilder {
         })
     }
 
-    fn finish(&self, attached: Attached, access: Access) -> Result<ReadOnlyDynMap, OpenError> {
-        let (shared, types) =
-            self.settings
-                .finish(attached, access, declared_types, EntryTypes::invalid_part)?;
+    fn finish(
+        &self,
+        attached: Attached,
+        access: Access,
+        agree: impl FnOnce(&Header, &EntryTypes) -> Result<(), OpenError>,
+    ) -> Result<ReadOnlyDynMap, OpenError> {
+        let (shared, types) = self.settings.finish(
+            attached,
+            access,
+            |layout| {
+                let types = declared_types(layout)?;
+                agree(layout, &types)?;
+                Ok(types)
+            },
+            EntryTypes::invalid_part,
+        )?;
         Ok(ReadOnlyDynMap::new(shared, Arc::new(types)))
     }
 }

@@ -21,6 +21,7 @@ mod bytes;
 mod entries;
 mod error;
 mod map;
+mod replace;
 mod types;
 
 pub use self::activity::{Activity, HeldLock};

@@ -30,7 +30,7 @@ use crate::types::{Key, Value};
 /// ```
 #[must_use]
 pub struct MapBuilder<K, V> {
-    settings: Settings,
+    pub(crate) settings: Settings,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -66,7 +66,8 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     ) -> Result<Map<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let attached = self.settings.create(&segment, &self.plan()?)?;
-        self.finish(attached, Access::ReadWrite).map(Map::new)
+        self.finish(attached, Access::ReadWrite, |_| Ok(()))
+            .map(Map::new)
     }
 
     /// Opens an existing segment, for reading and writing.
@@ -79,7 +80,8 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     ) -> Result<Map<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let attached = self.settings.attach(&segment, Access::ReadWrite)?;
-        self.finish(attached, Access::ReadWrite).map(Map::new)
+        self.finish(attached, Access::ReadWrite, |_| Ok(()))
+            .map(Map::new)
     }
 
     /// Opens a segment, or creates it if it does not exist. Safe under any race: all callers get
@@ -94,11 +96,11 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     ) -> Result<Map<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let (attached, created) = self.settings.open_or_create(&segment, &self.plan()?)?;
-        self.finish_if(attached, Access::ReadWrite, |layout| match created {
+        let shared = self.finish(attached, Access::ReadWrite, |layout| match created {
             Created::Yes => Ok(()),
             Created::No => self.settings.check_agreement(layout),
-        })
-        .map(Map::new)
+        })?;
+        Ok(Map::new(shared))
     }
 
     /// Opens an existing segment for reading: permission to read it is enough.
@@ -111,7 +113,7 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
     ) -> Result<ReadOnlyMap<K, V>, OpenError> {
         let segment = segment.try_into().map_err(Into::into)?;
         let attached = self.settings.attach(&segment, Access::ReadOnly)?;
-        self.finish(attached, Access::ReadOnly)
+        self.finish(attached, Access::ReadOnly, |_| Ok(()))
             .map(ReadOnlyMap::new)
     }
 
@@ -119,27 +121,32 @@ impl<K: Key, V: Value> MapBuilder<K, V> {
         Ok(self.settings.plan(StoreKind::Map, &types::<K, V>()?, 0))
     }
 
-    fn finish(&self, attached: Attached, access: Access) -> Result<Arc<Store>, OpenError> {
-        self.finish_if(attached, access, |_| Ok(()))
-    }
-
-    /// If `agrees` says so, which is asked before anything of the segment changes.
-    fn finish_if(
+    /// `agree` comes before anything is changed in the segment.
+    fn finish(
         &self,
         attached: Attached,
         access: Access,
-        agrees: impl FnOnce(&Header) -> Result<(), OpenError>,
+        agree: impl FnOnce(&Header) -> Result<(), OpenError>,
     ) -> Result<Arc<Store>, OpenError> {
         let (shared, ()) = self.settings.finish(
             attached,
             access,
             |layout| {
                 check_types::<K, V>(layout, StoreKind::Map, 0)?;
-                agrees(layout)
+                agree(layout)
             },
             |(), key, value| invalid_part::<K, V>(key, value),
         )?;
         Ok(shared)
+    }
+}
+
+impl<K, V> Clone for MapBuilder<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            settings: self.settings.clone(),
+            types: PhantomData,
+        }
     }
 }
 

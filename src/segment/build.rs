@@ -1,7 +1,8 @@
 //! How a segment gets its name: built where nobody sees it, then linked in one step.
 //!
 //! 1. `O_TMPFILE` makes a file without a name in the target directory.
-//! 2. Mode, space (`fallocate`), contents, and the magic word last.
+//! 2. Mode, space (`fallocate`), contents, what is wanted of the memory (huge pages, locking),
+//!    and the magic word last. Whatever can fail is done here.
 //! 3. `linkat` gives it the name, and fails if somebody else was faster.
 //!
 //! Nobody ever sees half a segment. A creator that dies leaves nothing, because a file
@@ -18,16 +19,17 @@
 //! Nothing is synced to disk here: a segment is shared memory first. Call `sync` where a
 //! file must survive a crash of the machine.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::filesystem::check_coherent;
-use super::{NewSegment, Segment, SegmentError, SegmentOptions};
+use super::{NewSegment, Segment, SegmentError, SegmentId, SegmentOptions};
 use crate::sys::access::Access;
 use crate::sys::mapping::Mapping;
+use crate::sys::retry::INTERRUPTED_MAX;
 
 /// What temporary names begin with.
 pub(super) const TEMPORARY: &str = ".shmkv-tmp-";
@@ -61,7 +63,7 @@ pub(super) fn build(
     options: &SegmentOptions,
     new_segment: &NewSegment,
     strategy: Strategy,
-) -> Result<(OwnedFd, Mapping), SegmentError> {
+) -> Result<(OwnedFd, Mapping, SegmentId), SegmentError> {
     let Site {
         segment,
         directory,
@@ -90,14 +92,22 @@ pub(super) fn build(
         && let Some(file) = open_unnamed(segment, &dir, new_segment.len)?
     {
         let mapping = fill(segment, &file, mode, new_segment)?;
+        let identity = identity_of(segment, &file)?;
         if link_unnamed(segment, &file, &dir, name)? {
-            return Ok((file, mapping));
+            return Ok((file, mapping, identity));
         }
     }
     let (file, temporary) = open_named(segment, &dir, new_segment.len)?;
     let mapping = fill(segment, &file, mode, new_segment)?;
+    let identity = identity_of(segment, &file)?;
     temporary.rename_to(segment, name)?;
-    Ok((file, mapping))
+    Ok((file, mapping, identity))
+}
+
+fn identity_of(segment: &Segment, file: &OwnedFd) -> Result<SegmentId, SegmentError> {
+    let stat =
+        rustix::fs::fstat(file).map_err(|errno| SegmentError::io("look at", segment, errno))?;
+    Ok(SegmentId::of(&stat))
 }
 
 /// Gives an empty file its mode, space and contents; the magic word comes last.
@@ -113,7 +123,7 @@ pub(super) fn fill(
     rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(error)?;
     allocate(file, new_segment.len).map_err(error)?;
     let mapping = map_new(segment, file, new_segment)?;
-    new_segment.fill(&mapping, file);
+    new_segment.fill(&mapping, file)?;
     Ok(mapping)
 }
 
@@ -135,13 +145,59 @@ pub(super) fn allocate(file: impl AsFd, len: usize) -> Result<(), Errno> {
     if limit.is_some_and(|limit| limit < len as u64) {
         return Err(Errno::FBIG);
     }
-    loop {
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len as u64) {
-            Err(Errno::INTR) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return write_zeros(file, len),
-            result => return result,
+    check_room(file, len as u64)?;
+    match reserve(file, len as u64, fallocate) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(file, len),
+        result => result,
+    }
+}
+
+/// Fails if the file system says that it has no room for so much. It is asked before the first step,
+/// which would take memory from everybody until the last one fails. What it does not tell (a tmpfs
+/// without a limit) the steps find out.
+fn check_room(file: BorrowedFd<'_>, len: u64) -> Result<(), Errno> {
+    let (Ok(stat), Ok(room)) = (rustix::fs::fstat(file), rustix::fs::fstatvfs(file)) else {
+        return Ok(());
+    };
+    // Units of 512 bytes.
+    let has = stat.st_blocks.max(0).unsigned_abs().saturating_mul(512);
+    let free = room.f_bfree.saturating_mul(room.f_frsize);
+    match room.f_blocks != 0 && len.saturating_sub(has) > free {
+        true => Err(Errno::NOSPC),
+        false => Ok(()),
+    }
+}
+
+fn fallocate(file: BorrowedFd<'_>, offset: u64, len: u64) -> Result<(), Errno> {
+    rustix::fs::fallocate(file, FallocateFlags::empty(), offset, len)
+}
+
+/// `fallocate` from the start of the file, in steps that become shorter when signals interrupt
+/// them: on tmpfs an interrupted call gives back all that it had reserved, so a long one that is
+/// repeated would never end under a profiling timer.
+fn reserve(
+    file: BorrowedFd<'_>,
+    len: u64,
+    mut fallocate: impl FnMut(BorrowedFd<'_>, u64, u64) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    const STEP_MAX: u64 = 64 << 20;
+    const STEP_MIN: u64 = 64 << 10;
+    let (mut done, mut step, mut interrupted) = (0, STEP_MAX, 0);
+    while done < len {
+        let part = step.min(len - done);
+        match fallocate(file, done, part) {
+            Ok(()) => {
+                done += part;
+                interrupted = 0;
+            }
+            Err(Errno::INTR) if interrupted < INTERRUPTED_MAX => {
+                interrupted += 1;
+                step = (step / 2).max(STEP_MIN);
+            }
+            Err(errno) => return Err(errno),
         }
     }
+    Ok(())
 }
 
 /// Reserves what a file of ours has lost of its space: it was copied sparsely, or somebody
@@ -157,32 +213,29 @@ pub(super) fn fill_holes(segment: &Segment, file: &OwnedFd) -> Result<(), Segmen
         return Ok(());
     }
     let len = len.unsigned_abs();
-    loop {
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
-            Err(Errno::INTR) => {}
-            // A file system that compresses: space that is reserved means nothing to it.
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
-            Err(Errno::NOSPC | Errno::DQUOT | Errno::NOMEM) => {
-                return Err(SegmentError::Holes {
-                    segment: segment.clone(),
-                    needed: len,
-                });
-            }
-            Err(errno) => return Err(error(errno)),
-        }
+    let reserved =
+        check_room(file.as_fd(), len).and_then(|()| reserve(file.as_fd(), len, fallocate));
+    match reserved {
+        // A file system that compresses: space that is reserved means nothing to it.
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(Errno::NOSPC | Errno::DQUOT | Errno::NOMEM) => Err(SegmentError::Holes {
+            segment: segment.clone(),
+            needed: len,
+        }),
+        Err(errno) => Err(error(errno)),
     }
 }
 
 /// What `fallocate` does, for file systems without it.
 fn write_zeros(file: impl AsFd, len: usize) -> Result<(), Errno> {
     const ZEROS: &[u8] = &[0; 1 << 16];
-    let mut done = 0;
+    let (mut done, mut interrupted) = (0, 0);
     while done < len {
         let part = &ZEROS[..ZEROS.len().min(len - done)];
         match rustix::io::pwrite(&file, part, done as u64) {
             Ok(0) => return Err(Errno::NOSPC),
-            Ok(written) => done += written,
-            Err(Errno::INTR) => {}
+            Ok(written) => (done, interrupted) = (done + written, 0),
+            Err(Errno::INTR) if interrupted < INTERRUPTED_MAX => interrupted += 1,
             Err(errno) => return Err(errno),
         }
     }
@@ -281,7 +334,7 @@ fn open_named<'a>(
     ))
 }
 
-fn temporary_name() -> Result<String, Errno> {
+pub(super) fn temporary_name() -> Result<String, Errno> {
     let mut random = [0_u8; 8];
     crate::sys::random::fill(&mut random)?;
     Ok(format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(random)))
@@ -320,7 +373,44 @@ impl Drop for Temporary<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::write_zeros;
+    use std::os::fd::AsFd;
+
+    use rustix::io::Errno;
+
+    use super::{INTERRUPTED_MAX, reserve, write_zeros};
+
+    /// Reserves `len` bytes while each call that is longer than `longest` is interrupted.
+    fn reserve_under_a_timer(len: u64, longest: u64) -> (Result<(), Errno>, u64, u32) {
+        let file = tempfile::tempfile().unwrap();
+        let (mut reserved, mut calls) = (0, 0);
+        let result = reserve(file.as_fd(), len, |_, offset, part| {
+            calls += 1;
+            if part > longest {
+                return Err(Errno::INTR);
+            }
+            assert_eq!(offset, reserved, "in order, without gaps");
+            reserved += part;
+            Ok(())
+        });
+        (result, reserved, calls)
+    }
+
+    #[test]
+    fn a_timer_that_interrupts_long_allocations_does_not_prevent_them() {
+        let len = (100 << 20) + 4096;
+        let (result, reserved, calls) = reserve_under_a_timer(len, u64::MAX);
+        assert_eq!((result, reserved, calls), (Ok(()), len, 2));
+        let (result, reserved, calls) = reserve_under_a_timer(len, 1 << 20);
+        assert_eq!((result, reserved), (Ok(()), len));
+        assert!(calls < 120, "{calls}");
+    }
+
+    #[test]
+    fn an_allocation_that_is_always_interrupted_ends_with_an_error() {
+        let (result, reserved, calls) = reserve_under_a_timer(4096, 0);
+        assert_eq!((result, reserved), (Err(Errno::INTR), 0));
+        assert_eq!(calls, INTERRUPTED_MAX + 1);
+    }
 
     #[test]
     fn space_is_reserved_without_fallocate_as_well() {

@@ -7,8 +7,8 @@ use rustix::io::Errno;
 
 use super::build::{allocate, creation_error, map_new};
 use super::{
-    Attached, FileKind, NameStatus, NewSegment, Segment, SegmentError, SegmentId, SegmentOptions,
-    file,
+    Attached, Created, FileKind, NameStatus, NewSegment, Segment, SegmentError, SegmentId,
+    SegmentOptions, file,
 };
 use crate::sys::access::Access;
 use crate::sys::shm;
@@ -35,14 +35,14 @@ pub(super) fn create_memfd(
     allocate(&file, new_segment.len).map_err(error)?;
     rustix::fs::fcntl_add_seals(&file, SEALS).map_err(error)?;
     let mapping = map_new(segment, &file, new_segment)?;
-    new_segment.fill(&mapping, &file);
+    new_segment.fill(&mapping, &file)?;
     let stat = rustix::fs::fstat(&file).map_err(error)?;
     Ok(Attached {
         mapping,
         segment: own_name(&file),
-        identity: file::identity(&stat),
+        identity: SegmentId::of(&stat),
         file: Some(file),
-        is_new: true,
+        created: Created::Yes,
     })
 }
 
@@ -131,7 +131,7 @@ pub(super) fn ensure_current(
     opened: SegmentId,
 ) -> Result<(), SegmentError> {
     let now = match stat(segment, raw) {
-        Ok((stat, _)) if file::identity(&stat) == opened => return Ok(()),
+        Ok((stat, _)) if SegmentId::of(&stat) == opened => return Ok(()),
         Ok(_) | Err(SegmentError::NotRegular { .. }) => NameStatus::Replaced,
         Err(SegmentError::NotFound { .. }) => NameStatus::Removed,
         Err(error) => return Err(error),

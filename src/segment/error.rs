@@ -19,6 +19,20 @@ pub enum SegmentError {
         /// What is wrong with it.
         problem: NameProblem,
     },
+    /// What was wanted of the memory of a mapping (huge pages, locking, prefault) cannot be had.
+    /// A segment that was to be created was not.
+    #[error(
+        "{wish} is not possible for {segment}: {source}; raise the limit, or open it without \
+         that wish"
+    )]
+    Memory {
+        /// The segment.
+        segment: Segment,
+        /// What was wished for.
+        wish: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// Creation needs a name that is free.
     #[error("{segment} exists already: open it, or choose another name")]
     AlreadyExists {

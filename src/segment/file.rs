@@ -10,12 +10,13 @@ use rustix::process::geteuid;
 use super::build::{Site, Strategy, build};
 use super::filesystem::{self, check_coherent};
 use super::{
-    Attached, FileKind, NameStatus, NewSegment, Permissions, Segment, SegmentError, SegmentId,
-    SegmentOptions, check_len,
+    Attached, Created, FileKind, NameStatus, NewSegment, Permissions, Segment, SegmentError,
+    SegmentId, SegmentOptions, check_len,
 };
 use crate::sys::access::Access;
 use crate::sys::file_facts::birth_in;
 use crate::sys::mapping::Mapping;
+use crate::sys::retry::interrupted;
 
 /// Where Linux keeps POSIX shared memory. `shm_open` goes there as well.
 pub(super) const SHM_DIRECTORY: &str = "/dev/shm";
@@ -55,15 +56,13 @@ impl<'a> Place<'a> {
                 None => return Err(self.not_regular(FileKind::Directory)),
             },
         };
-        let (file, mapping) = build(&site, options, new_segment, strategy)?;
-        let stat = rustix::fs::fstat(&file)
-            .map_err(|errno| SegmentError::io("look at", self.segment, errno))?;
+        let (file, mapping, identity) = build(&site, options, new_segment, strategy)?;
         Ok(Attached {
             mapping,
             segment: self.segment.clone(),
-            identity: identity(&stat),
+            identity,
             file: Some(file),
-            is_new: true,
+            created: Created::Yes,
         })
     }
 
@@ -87,7 +86,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn open_file(&self, access: Access) -> Result<OwnedFd, SegmentError> {
+    pub(super) fn open_file(&self, access: Access) -> Result<OwnedFd, SegmentError> {
         /// Somebody who asks whether the file is open ([`file_lease`](crate::sys::file_lease)) is done
         /// in a moment.
         const WAITS: u32 = 100;
@@ -99,9 +98,8 @@ impl<'a> Place<'a> {
         // NONBLOCK: opening a fifo must not hang. NOCTTY: nor a terminal take us over.
         let guards = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         loop {
-            match rustix::fs::open(&self.path, flags | guards, Mode::empty()) {
+            match interrupted(|| rustix::fs::open(&self.path, flags | guards, Mode::empty())) {
                 Ok(file) => return Ok(file),
-                Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) if waits < WAITS => {
                     waits += 1;
                     std::thread::sleep(std::time::Duration::from_millis(1));
@@ -152,7 +150,7 @@ impl<'a> Place<'a> {
     pub(super) fn ensure_current(&self, opened: SegmentId) -> Result<(), SegmentError> {
         let now = match self.lstat() {
             // An inode number is not reused while the opened segment is mapped.
-            Ok(stat) if identity(&stat) == opened => return Ok(()),
+            Ok(stat) if SegmentId::of(&stat) == opened => return Ok(()),
             Ok(_) if filesystem::is_overlay(&self.path) => NameStatus::CopiedUp,
             Ok(_) => NameStatus::Replaced,
             Err(Errno::NOENT) => NameStatus::Removed,
@@ -302,17 +300,10 @@ pub(super) fn attach(
     Ok(Attached {
         mapping,
         segment: segment.clone(),
-        identity: identity(&stat),
+        identity: SegmentId::of(&stat),
         file: Some(file),
-        is_new: false,
+        created: Created::No,
     })
-}
-
-pub(super) fn identity(stat: &Stat) -> SegmentId {
-    SegmentId::File {
-        dev: stat.st_dev,
-        ino: stat.st_ino,
-    }
 }
 
 /// What a file is, if it is not a regular one.

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, CWD, Stat, StatxFlags};
 
-use super::file::{Place, identity};
+use super::file::Place;
 use super::{Segment, SegmentError, SegmentId, descriptor, sysv::SysV};
 use crate::sys::shm::ShmFacts;
 
@@ -93,7 +93,7 @@ fn of_stat(stat: &Stat, kind: SegmentKind, sealed: bool) -> SegmentMetadata {
         created: None,
         modified: time(stat.st_mtime, stat.st_mtime_nsec),
         changed: time(stat.st_ctime, stat.st_ctime_nsec),
-        identity: identity(stat),
+        identity: SegmentId::of(stat),
     }
 }
 

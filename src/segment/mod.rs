@@ -31,6 +31,7 @@ mod name;
 mod open_state;
 mod options;
 mod passing;
+pub(crate) mod replace;
 mod sysv;
 mod sysv_table;
 #[cfg(test)]
@@ -114,6 +115,16 @@ pub enum SegmentId {
     },
 }
 
+impl SegmentId {
+    /// The identity of the file that `fstat` has told of.
+    fn of(stat: &rustix::fs::Stat) -> Self {
+        Self::File {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+        }
+    }
+}
+
 /// How a new segment is filled.
 pub(crate) struct NewSegment<'a> {
     /// Its length in bytes.
@@ -123,6 +134,9 @@ pub(crate) struct NewSegment<'a> {
     /// Fills every word but word 0, and is told which file they are in. The words are all zero
     /// before.
     pub(crate) init: &'a dyn Fn(&[AtomicU64], Option<FileWords>),
+    /// What else is wanted of its memory, before anybody can see it: an error here leaves no
+    /// segment.
+    pub(crate) prepare: &'a dyn Fn(&Mapping) -> Result<(), SegmentError>,
 }
 
 /// An open segment.
@@ -134,8 +148,8 @@ pub(crate) struct Attached {
     pub(crate) identity: SegmentId,
     /// `None` for System V.
     pub(crate) file: Option<OwnedFd>,
-    /// Whether this very call has made it.
-    pub(crate) is_new: bool,
+    /// Whether we have made it: then everything that can fail was done before it got its name.
+    pub(crate) created: Created,
 }
 
 impl Attached {
@@ -462,13 +476,19 @@ enum Backend<'a> {
 
 impl NewSegment<'_> {
     /// Fills a new segment whose words are all zero.
-    fn fill(&self, mapping: &Mapping, file: &OwnedFd) {
-        self.fill_all_but_magic(mapping, words_of_file(file));
+    fn fill(&self, mapping: &Mapping, file: &OwnedFd) -> Result<(), SegmentError> {
+        self.fill_all_but_magic(mapping, words_of_file(file))?;
         self.store_magic(mapping);
+        Ok(())
     }
 
-    fn fill_all_but_magic(&self, mapping: &Mapping, file: Option<FileWords>) {
+    fn fill_all_but_magic(
+        &self,
+        mapping: &Mapping,
+        file: Option<FileWords>,
+    ) -> Result<(), SegmentError> {
         (self.init)(mapping.words(), file);
+        (self.prepare)(mapping)
     }
 
     fn store_magic(&self, mapping: &Mapping) {

@@ -8,14 +8,17 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
 use rustix::io::{Errno, FdFlags};
+use rustix::net::sockopt::{Timeout, socket_timeout};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
 };
 
 use super::SegmentError;
+use crate::sys::retry::interrupted;
 
 /// Control messages travel with at least one byte of data. Its value lets the receiver
 /// notice that the two sides do not agree on whose turn it is.
@@ -33,17 +36,14 @@ pub fn send_fd(socket: impl AsFd, fd: impl AsFd) -> Result<(), SegmentError> {
         return Err(failed("send a descriptor", Errno::NOBUFS.into()));
     }
     let data = [IoSlice::new(&[MARK])];
-    loop {
-        match rustix::net::sendmsg(&socket, &data, &mut control, SendFlags::NOSIGNAL) {
-            Ok(_) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(failed("send a descriptor", errno.into())),
-        }
-    }
+    interrupted(|| rustix::net::sendmsg(&socket, &data, &mut control, SendFlags::NOSIGNAL))
+        .map_err(|errno| failed("send a descriptor", errno.into()))?;
+    Ok(())
 }
 
 /// Receives a descriptor that the peer sends with [`send_fd`], waiting for it if the
-/// socket is a blocking one. It is closed on exec.
+/// socket is a blocking one: without end, unless the socket has a receive timeout
+/// (`SO_RCVTIMEO`). It is closed on exec.
 ///
 /// # Errors
 /// What the kernel says; or the peer has closed the socket, or sent something else.
@@ -51,11 +51,16 @@ pub fn recv_fd(socket: impl AsFd) -> Result<OwnedFd, SegmentError> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
+    // Waiting for the peer is what the call is for, so signals do not end it; the socket's own
+    // receive timeout does, however many signals restart it.
+    let timeout = socket_timeout(&socket, Timeout::Recv)
+        .map_err(|errno| failed("receive a descriptor", errno.into()))?;
+    let begin = Instant::now();
     let received = loop {
         let mut data = [IoSliceMut::new(&mut byte)];
         match rustix::net::recvmsg(&socket, &mut data, &mut control, RecvFlags::CMSG_CLOEXEC) {
             Ok(received) => break received,
-            Err(Errno::INTR) => {}
+            Err(Errno::INTR) if timeout.is_none_or(|timeout| begin.elapsed() < timeout) => {}
             Err(errno) => return Err(failed("receive a descriptor", errno.into())),
         }
     };

@@ -194,7 +194,7 @@ impl SysV<'_> {
         if let Some(first) = mapping.words().first() {
             first.store(BUILDING, Ordering::Relaxed);
         }
-        new_segment.fill_all_but_magic(&mapping, Some(words_of_sysv(id)));
+        new_segment.fill_all_but_magic(&mapping, Some(words_of_sysv(id)))?;
         // `shmget` ignores the umask, so this is only about the bits that we added.
         if mode != mode | 0o600 {
             let facts =
@@ -209,7 +209,7 @@ impl SysV<'_> {
             segment: self.segment.clone(),
             identity: SegmentId::SysV { shmid: id },
             file: None,
-            is_new: true,
+            created: Created::Yes,
         }))
     }
 
@@ -294,7 +294,7 @@ impl SysV<'_> {
                 segment: self.segment.clone(),
                 identity: SegmentId::SysV { shmid: id },
                 file: None,
-                is_new: false,
+                created: Created::No,
             })));
         }
         let page = rustix::param::page_size();

@@ -104,13 +104,17 @@ pub enum OpenError {
         /// What was asked for.
         asked: Duration,
     },
-    /// A wish for the memory of the mapping could not be fulfilled.
-    #[error("{wish} is not possible for this segment: {source}")]
-    Memory {
-        /// What was wished for.
-        wish: &'static str,
-        /// What the kernel said.
-        source: std::io::Error,
+    /// The content of a segment could not be copied to the one that was to replace it. Nothing was
+    /// replaced.
+    #[error(
+        "the entries of {segment} cannot be carried over, so it was not replaced: {source}; try \
+         again, give the new one more room, or do without carry_over"
+    )]
+    CarryOver {
+        /// The segment that was to be replaced.
+        segment: Segment,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The machine crashed, or was switched off, while the segment was in use, so what is on its
     /// disk may be of different times.

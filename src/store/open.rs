@@ -52,6 +52,7 @@ pub(crate) struct Settings {
     pub(crate) sync_on_close: bool,
     pub(crate) adopt_copy: bool,
     pub(crate) assume_dead: bool,
+    pub(crate) carry_over: bool,
 }
 
 impl Default for Settings {
@@ -67,6 +68,7 @@ impl Default for Settings {
             sync_on_close: true,
             adopt_copy: false,
             assume_dead: false,
+            carry_over: false,
         }
     }
 }
@@ -183,6 +185,15 @@ macro_rules! settings_methods {
             self.settings.sync_on_close = sync;
             self
         }
+
+        /// Whether [`open_or_replace`](Self::open_or_replace) copies the entries of the segment that
+        /// it replaces into the new one: no, unless set. They are copied if both are of one kind with
+        /// the same types of key and value; times to live are kept. What is written to the old
+        /// segment during the copy, or later, is not carried over.
+        pub fn carry_over(mut self, carry_over: bool) -> Self {
+            self.settings.carry_over = carry_over;
+            self
+        }
     };
 }
 pub(crate) use settings_methods;
@@ -229,7 +240,7 @@ impl Settings {
 
     /// Makes a segment to a plan. Fails if there is one.
     pub(crate) fn create(&self, segment: &Segment, plan: &Plan) -> Result<Attached, OpenError> {
-        with_new_segment(plan, |new_segment| {
+        self.with_new_segment(segment, plan, |new_segment| {
             segment.create(&self.options, new_segment)
         })
     }
@@ -240,9 +251,38 @@ impl Settings {
         segment: &Segment,
         plan: &Plan,
     ) -> Result<(Attached, Created), OpenError> {
-        with_new_segment(plan, |new_segment| {
+        self.with_new_segment(segment, plan, |new_segment| {
             segment.open_or_create(&self.options, new_segment)
         })
+    }
+
+    /// Lets `create` make a segment to a plan.
+    fn with_new_segment<T>(
+        &self,
+        segment: &Segment,
+        plan: &Plan,
+        create: impl FnOnce(&NewSegment<'_>) -> Result<T, SegmentError>,
+    ) -> Result<T, OpenError> {
+        let counts = plan.counts()?;
+        let header = plan.header(&counts, &creation_record()?);
+        let places = counts.places();
+        let len = places.map_or(usize::MAX, |places| places.end * 8);
+        let init = |words: &[AtomicU64], file: Option<FileWords>| {
+            // Word 0 is the magic, which the segment stores when all else is there.
+            let (header, _) = header.as_chunks::<8>();
+            for (word, bytes) in words.iter().zip(header).skip(1) {
+                word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+            }
+            if let (Some(places), Some(file)) = (places, file) {
+                record::made_in_new(&words[places.shared..places.participants], file);
+            }
+        };
+        Ok(create(&NewSegment {
+            len,
+            magic: MAGIC,
+            init: &init,
+            prepare: &|mapping| self.memory.apply(segment, mapping),
+        })?)
     }
 
     /// Attaches a segment that exists.
@@ -263,9 +303,13 @@ impl Settings {
     ) -> Result<(Arc<Store>, T), OpenError> {
         let layout = read_layout(&attached.mapping)?;
         let checked = check(&layout)?;
-        // Only now: a file of somebody else's may have its holes.
-        if access == Access::ReadWrite {
-            attached.fill_holes()?;
+        // Not of a new segment: what can fail has been done before it got its name. And only now:
+        // a file of somebody else's may have its holes.
+        if attached.created == Created::No {
+            if access == Access::ReadWrite {
+                attached.fill_holes()?;
+            }
+            self.memory.apply(&attached.segment, &attached.mapping)?;
         }
         let file_words = attached.file_words();
         let Attached {
@@ -273,9 +317,8 @@ impl Settings {
             segment,
             identity,
             file,
-            is_new,
+            created,
         } = attached;
-        self.memory.apply(&mapping)?;
         let counts = &layout.counts;
         let grid = BucketGeometry::new(counts.buckets, counts.bucket_words(), layout.hash);
         let mapping = Sections::new(mapping, layout.places.parts(), grid);
@@ -288,6 +331,7 @@ impl Settings {
                 layout.counts.participants,
             )
         });
+        let is_new = created == Created::Yes;
         let shared = Arc::new(Store {
             secret: Secret::new(layout.secret),
             mapping,
@@ -390,32 +434,6 @@ pub(crate) fn check_sizes(
     Ok(())
 }
 
-/// Lets `create` make a segment to a plan.
-fn with_new_segment<T>(
-    plan: &Plan,
-    create: impl FnOnce(&NewSegment<'_>) -> Result<T, SegmentError>,
-) -> Result<T, OpenError> {
-    let counts = plan.counts()?;
-    let header = plan.header(&counts, &creation_record()?);
-    let places = counts.places();
-    let len = places.map_or(usize::MAX, |places| places.end * 8);
-    let init = |words: &[AtomicU64], file: Option<FileWords>| {
-        // Word 0 is the magic, which the segment stores when all else is there.
-        let (header, _) = header.as_chunks::<8>();
-        for (word, bytes) in words.iter().zip(header).skip(1) {
-            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
-        }
-        if let (Some(places), Some(file)) = (places, file) {
-            record::made_in_new(&words[places.shared..places.participants], file);
-        }
-    };
-    Ok(create(&NewSegment {
-        len,
-        magic: MAGIC,
-        init: &init,
-    })?)
-}
-
 /// What only this creation has.
 fn creation_record() -> Result<CreationRecord, OpenError> {
     let mut random = [0u64; SECRET_WORDS + 2];
@@ -435,9 +453,14 @@ fn creation_record() -> Result<CreationRecord, OpenError> {
 }
 
 impl Memory {
-    fn apply(self, mapping: &Mapping) -> Result<(), OpenError> {
+    fn apply(self, segment: &Segment, mapping: &Mapping) -> Result<(), SegmentError> {
         let wish = |wish, result: io::Result<()>| {
-            result.map_err(|source| OpenError::Memory { wish, source })
+            let segment = segment.clone();
+            result.map_err(|source| SegmentError::Memory {
+                segment,
+                wish,
+                source,
+            })
         };
         match self.huge_pages {
             // A reader leaves the segment as it is, in this respect as well.

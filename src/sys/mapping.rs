@@ -18,6 +18,7 @@ use std::{fmt, io};
 use crate::sys::access::Access;
 use crate::sys::atomic::AtomicU64;
 use crate::sys::huge;
+use crate::sys::retry::interrupted;
 
 /// A mapped segment. Unmapped when dropped; the segment itself stays.
 pub(crate) struct Mapping {
@@ -160,19 +161,16 @@ impl Mapping {
         let words = &self.words()[words];
         let start = words.as_ptr() as usize / page * page;
         let end = words.as_ptr_range().end as usize;
-        loop {
+        interrupted(|| {
             // SAFETY: the range lies inside our own mapping, which starts at a page; writing
             // pages back changes nothing in them.
             #[expect(unsafe_code, reason = "msync takes a raw range")]
-            let done = unsafe {
+            unsafe {
                 let start = std::ptr::with_exposed_provenance_mut(start);
                 rustix::mm::msync(start, end - start as usize, rustix::mm::MsyncFlags::SYNC)
-            };
-            match done {
-                Err(rustix::io::Errno::INTR) => {}
-                other => return Ok(other?),
             }
-        }
+        })?;
+        Ok(())
     }
 
     /// How many of the bytes are in memory at this moment, for whomever: shared memory that was

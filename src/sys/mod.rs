@@ -14,6 +14,7 @@ pub(crate) mod file_lease;
 pub(crate) mod huge;
 pub(crate) mod mapping;
 pub(crate) mod random;
+pub(crate) mod retry;
 pub(crate) mod shm;
 pub(crate) mod sync;
 pub(crate) mod tags;

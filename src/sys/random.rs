@@ -2,17 +2,15 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::sys::retry::interrupted;
 
 /// Fills `bytes` from the kernel's generator.
 pub(crate) fn fill(mut bytes: &mut [u8]) -> rustix::io::Result<()> {
     while !bytes.is_empty() {
-        match getrandom(&mut *bytes, GetRandomFlags::empty()) {
-            Ok(filled) => bytes = &mut bytes[filled..],
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
+        let filled = interrupted(|| getrandom(&mut *bytes, GetRandomFlags::empty()))?;
+        bytes = &mut bytes[filled..];
     }
     Ok(())
 }

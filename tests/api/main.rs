@@ -4,6 +4,7 @@
 mod support;
 
 mod cache;
+mod deploys;
 mod derive;
 mod dynamic;
 mod interleaved;

@@ -194,3 +194,36 @@ fn removing_a_system_v_segment_takes_its_lock_file_along() {
     // Other tests may have made lock files of their own meanwhile; ours was among the new ones.
     assert!(new.iter().any(|name| !left.contains(name)), "{left:?}");
 }
+
+#[test]
+fn a_wish_for_the_memory_that_cannot_be_had_leaves_no_segment() {
+    use shmkv::segment::{HugePages, SegmentError};
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let segment = Segment::file(directory.path().join("wish")).unwrap();
+    let wish = || {
+        Map::<u64, u64>::builder()
+            .capacity(500_000)
+            .huge_pages(HugePages::Require)
+    };
+    for result in [
+        wish().create(segment.clone()),
+        wish().open_or_create(segment.clone()),
+    ] {
+        match result {
+            Ok(_) => {
+                eprintln!("skipped: this file system has huge pages");
+                assert!(segment.exists().unwrap());
+                return;
+            }
+            Err(error) => {
+                assert!(
+                    matches!(error, OpenError::Segment(SegmentError::Memory { .. })),
+                    "{error}"
+                );
+                assert!(!segment.exists().unwrap(), "left behind after: {error}");
+            }
+        }
+    }
+    let entries = std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(entries, 0, "temporary files");
+}

@@ -45,6 +45,11 @@ fn segment_errors() -> Vec<SegmentError> {
                 |_| NameProblem::Empty,
             ),
         },
+        SegmentError::Memory {
+            segment: name(),
+            wish: "locking in memory",
+            source: refused(),
+        },
         SegmentError::AlreadyExists { segment: name() },
         SegmentError::NotFound { segment: name() },
         SegmentError::PermissionDenied {
@@ -212,10 +217,6 @@ fn open_errors() -> Vec<OpenError> {
     errors.push(OpenError::TimeOutOfRange {
         setting: "time_to_idle",
         asked: Duration::from_nanos(1),
-    });
-    errors.push(OpenError::Memory {
-        wish: "locking in memory",
-        source: refused(),
     });
     for synced_at in [
         None,

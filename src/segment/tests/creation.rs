@@ -38,6 +38,7 @@ fn both_ways_of_creation_refuse_a_name_that_was_taken_meanwhile() {
             len: LEN,
             magic: MAGIC,
             init,
+            prepare: &no_wish,
         };
         let place = Place::of_file(&scratch, &path);
         let error = place
@@ -65,6 +66,7 @@ fn nobody_sees_a_segment_before_it_is_complete() {
             len: LEN,
             magic: MAGIC,
             init,
+            prepare: &no_wish,
         };
         let path = scratch.path();
         let place = Place::of_file(&scratch, &path);
@@ -103,6 +105,7 @@ fn an_initialisation_that_panics_leaves_nothing() {
             len: LEN,
             magic: MAGIC,
             init,
+            prepare: &no_wish,
         };
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             scratch.create(&options(), &new_segment).map(drop)
@@ -116,6 +119,7 @@ fn an_initialisation_that_panics_leaves_nothing() {
         len: LEN,
         magic: MAGIC,
         init,
+        prepare: &no_wish,
     };
     let path = scratch.path();
     let place = Place::of_file(&scratch, &path);
@@ -308,4 +312,43 @@ fn remains_of_a_creation_are_not_listed() {
     };
     create(&scratch).unwrap();
     assert!(!Segment::list_marked(MAGIC).unwrap().contains(&scratch));
+}
+
+#[test]
+fn a_creation_whose_last_step_fails_leaves_nothing() {
+    let refuse = |mapping: &Mapping| {
+        assert_eq!(mapping.words().len(), LEN / 8);
+        Err(SegmentError::io(
+            "lock",
+            &Segment::memfd("x").unwrap(),
+            rustix::io::Errno::NOMEM,
+        ))
+    };
+    let new_segment = NewSegment {
+        prepare: &refuse,
+        ..new_segment()
+    };
+    let check = |scratch: &Scratch, error: SegmentError| {
+        assert!(matches!(error, SegmentError::Io { .. }), "{error}");
+        assert!(
+            !scratch.exists().unwrap(),
+            "{} was left behind",
+            scratch.segment
+        );
+    };
+    for scratch in Scratch::each() {
+        check(
+            &scratch,
+            scratch.create(&options(), &new_segment).unwrap_err(),
+        );
+        let error = scratch.open_or_create(&options(), &new_segment);
+        check(&scratch, error.unwrap_err());
+    }
+    for strategy in [Strategy::Unnamed, Strategy::Named] {
+        let scratch = Scratch::file();
+        let place = Place::of_file(&scratch, &scratch.path());
+        let error = place.create(&options(), &new_segment, strategy);
+        check(&scratch, error.unwrap_err());
+        assert!(directory_of(&scratch).is_empty());
+    }
 }

@@ -30,6 +30,10 @@ fn stamp(words: &[AtomicU64], _: Option<FileWords>) {
     }
 }
 
+fn no_wish(_: &Mapping) -> Result<(), SegmentError> {
+    Ok(())
+}
+
 fn new_segment() -> NewSegment<'static> {
     new_segment_of(LEN)
 }
@@ -40,6 +44,7 @@ fn new_segment_of(len: usize) -> NewSegment<'static> {
         len,
         magic: MAGIC,
         init,
+        prepare: &no_wish,
     }
 }
 
@@ -221,6 +226,7 @@ fn stuck_new_segment() -> NewSegment<'static> {
         len: LEN,
         magic: MAGIC,
         init,
+        prepare: &no_wish,
     }
 }
 

@@ -178,6 +178,7 @@ fn of_64_processes_some_of_which_are_killed_all_others_share_one_segment() {
             len: LEN,
             magic: MAGIC,
             init,
+            prepare: &no_wish,
         };
         let (attached, _) = segment.open_or_create(&options(), &new_segment).unwrap();
         return notify(&format!("{:?} {}", attached.identity, maker(&attached)));

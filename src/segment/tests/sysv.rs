@@ -138,6 +138,7 @@ fn a_slow_creator_is_waited_for() {
                 len: LEN,
                 magic: MAGIC,
                 init,
+                prepare: &no_wish,
             };
             segment.create(&options(), &new_segment).unwrap();
         });
