@@ -67,6 +67,15 @@ impl Output {
         self.text(&harmless(format!("{value}\n")))
     }
 
+    /// Text that is JSON already.
+    pub(crate) fn json_text(&mut self, text: &[u8]) -> Outcome<()> {
+        if text.is_ascii() && !text.contains(&0x7f) {
+            // JSON itself escapes what is below U+0020.
+            return Ok(self.put(text)?);
+        }
+        self.text(&harmless(String::from_utf8_lossy(text).into_owned()))
+    }
+
     /// A document as JSON, for programs and for people.
     pub(crate) fn document(&mut self, value: &Value) -> Outcome<()> {
         self.text(&harmless(format!("{value:#}\n")))

@@ -19,11 +19,11 @@ use std::fmt;
 
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine, alphabet};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use super::datum::inline;
 use super::ty::{Int, Struct, Type};
-use super::valid::{InvalidValue, bytes_of, char_of, str_of};
+use super::valid::InvalidValue;
 
 /// A value that does not fit its schema, which the message shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,107 +51,6 @@ impl fmt::Display for ValueError {
 }
 
 impl std::error::Error for ValueError {}
-
-/// The value that `bytes` are.
-///
-/// A schema with long names in a large array could make much of few bytes; what
-/// would take more than some 64 MiB to hold is refused.
-pub fn to_json(ty: &Type, bytes: &[u8]) -> Result<Value, InvalidValue> {
-    const MAX: usize = 64 << 20;
-    ty.validate(bytes)?;
-    if cost(ty) > MAX {
-        return Err(InvalidValue::new("a value that prints in 64 MiB", "more"));
-    }
-    print(ty, bytes)
-}
-
-/// About how many bytes of memory a value takes as JSON.
-fn cost(ty: &Type) -> usize {
-    match ty {
-        Type::Array { element, len } => cost(element).saturating_mul(*len).saturating_add(64),
-        Type::Struct(it) => it.fields().iter().fold(64, |sum: usize, field| {
-            sum.saturating_add(field.name().len() + 64)
-                .saturating_add(cost(field.ty()))
-        }),
-        Type::Enum(_) => 64,
-        leaf => leaf.size().saturating_mul(2).saturating_add(32),
-    }
-}
-
-/// As [`to_json`], of bytes that are valid.
-fn print(ty: &Type, bytes: &[u8]) -> Result<Value, InvalidValue> {
-    Ok(match ty {
-        Type::Unit => Value::Null,
-        Type::Bool => Value::Bool(bytes[0] != 0),
-        Type::Char => Value::String(char_of(bytes)?.into()),
-        Type::Int(int) | Type::NonZero(int) => print_int(*int, bytes),
-        Type::F32 => print_f32(f32::from_ne_bytes(exact(bytes))),
-        Type::F64 => print_f64(f64::from_ne_bytes(exact(bytes))),
-        Type::Str(max) => Value::String(str_of(*max, bytes)?.to_owned()),
-        Type::Bytes(max) => Value::String(hex(bytes_of(*max, bytes)?)),
-        Type::Enum(it) => {
-            let number = it.repr().read(bytes).as_i128();
-            match number.and_then(|number| it.by_discriminant(number)) {
-                Some(variant) => Value::String(variant.name().to_owned()),
-                None => unreachable!("validated"),
-            }
-        }
-        Type::Array { element, .. } => {
-            let elements = ty.elements(element, bytes);
-            Value::Array(
-                elements
-                    .map(|it| print(element, it))
-                    .collect::<Result<_, _>>()?,
-            )
-        }
-        Type::Struct(it) => {
-            let mut object = Map::new();
-            for field in it.fields() {
-                let part = &bytes[field.offset()..][..field.ty().size()];
-                object.insert(field.name().to_owned(), print(field.ty(), part)?);
-            }
-            Value::Object(object)
-        }
-    })
-}
-
-fn print_int(int: Int, bytes: &[u8]) -> Value {
-    let number = int.read(bytes);
-    let exact = match number.as_i128() {
-        Some(it) => u64::try_from(it)
-            .map(Number::from)
-            .or_else(|_| i64::try_from(it).map(Number::from))
-            .ok(),
-        None => None,
-    };
-    exact.map_or_else(|| Value::String(number.to_string()), Value::Number)
-}
-
-fn print_f64(float: f64) -> Value {
-    match Number::from_f64(float) {
-        Some(number) => Value::Number(number),
-        None if float.is_infinite() => Value::String(float.to_string()),
-        None if float.to_bits() == f64::NAN.to_bits() => Value::String("NaN".into()),
-        None => Value::String(format!("NaN:0x{:016x}", float.to_bits())),
-    }
-}
-
-fn print_f32(float: f32) -> Value {
-    if float.is_nan() {
-        return Value::String(match float.to_bits() == f32::NAN.to_bits() {
-            true => "NaN".into(),
-            false => format!("NaN:0x{:08x}", float.to_bits()),
-        });
-    }
-    // 0.1, not 0.10000000149011612: the double nearest to the shortest decimal, unless
-    // that would round to another float.
-    let short = float.to_string().parse().unwrap_or(f64::from(float));
-    print_f64(if short as f32 == float {
-        short
-    } else {
-        f64::from(float)
-    })
-}
 
 /// The bytes of a value.
 ///
@@ -442,17 +341,6 @@ fn read_f32(value: &Value) -> Option<f32> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
-    bytes
-        .iter()
-        .flat_map(|b| [b >> 4, b & 15])
-        .map(|nibble| DIGITS[usize::from(nibble)])
-        .collect()
-}
-
 /// Bytes as a human or another program writes them.
 fn read_bytes(text: &str) -> Option<Vec<u8>> {
     match text.strip_prefix("base64:") {
@@ -485,13 +373,6 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     pairs
         .map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?))
         .collect()
-}
-
-/// The bytes of a float; only called with as many as it has.
-fn exact<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let mut exact = [0; N];
-    exact.copy_from_slice(bytes);
-    exact
 }
 
 /// Quotes what a user wrote, shortened and without control characters.

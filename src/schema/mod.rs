@@ -59,6 +59,8 @@ mod impls;
 mod json;
 mod parse;
 mod print;
+#[cfg(feature = "json")]
+mod to_json;
 mod ty;
 mod valid;
 
@@ -68,8 +70,10 @@ mod tests;
 pub use compare::{Difference, Mismatch};
 pub use datum::Datum;
 #[cfg(feature = "json")]
-pub use json::{ValueError, from_json, parse_value, to_json};
+pub use json::{ValueError, from_json, parse_value};
 pub use parse::ParseError;
+#[cfg(feature = "json")]
+pub use to_json::{to_json, write_json};
 pub use ty::{Enum, Field, Int, Struct, Type, Unfit, Variant, limits};
 pub use valid::InvalidValue;
 

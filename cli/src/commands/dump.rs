@@ -6,10 +6,10 @@ use shmkv::format::{FORMAT_VERSION, StoreKind};
 use shmkv::{ReadOnlyDynMap, Segment};
 
 use super::columns::{Columns, END_COLUMN, TTL_COLUMN};
-use super::scan::{Seen, line, milliseconds, walk};
+use super::scan::{Seen, milliseconds, walk, write_line};
 use super::settings;
 use crate::failure::Outcome;
-use crate::open::{self, Global};
+use crate::open::Global;
 use crate::output::Output;
 use crate::progress::Progress;
 
@@ -67,9 +67,10 @@ fn dump_json(map: &ReadOnlyDynMap, output: &mut Output, progress: &Progress) -> 
     }
     output.json(&json!({"shmkv": header}))?;
     let mut count = 0_u64;
+    let mut line = Vec::new();
     let status = walk(map, None, Some(progress), |entry| {
-        let key = open::json(map.key_type(), &entry.key)?;
-        output.json(&line(map, key, entry)?)?;
+        write_line(map, entry, &mut line)?;
+        output.json_text(&line)?;
         count += 1;
         Ok(Seen::Counts)
     })?;

@@ -1,10 +1,11 @@
 //! `shmkv scan`: the entries of a segment; and the walk that all commands share that visit them.
 
+use std::io::Write;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value, json};
 use shmkv::dynamic::{DynEntry, DynError};
+use shmkv::schema::{InvalidValue, write_json};
 use shmkv::{ReadOnlyDynMap, Segment};
 
 use super::keys::has_prefix;
@@ -35,12 +36,16 @@ impl Scan {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let map = global.read(&self.segment)?;
         let mut output = Output::new();
+        let mut line = Vec::new();
         let status = walk(&map, self.limit, None, |entry| {
-            let key = open::json(map.key_type(), &entry.key)?;
-            if !has_prefix(&key, self.prefix.as_deref()) {
-                return Ok(Seen::PassedOver);
+            if let Some(prefix) = self.prefix.as_deref() {
+                let key = open::json(map.key_type(), &entry.key)?;
+                if !has_prefix(&key, Some(prefix)) {
+                    return Ok(Seen::PassedOver);
+                }
             }
-            output.json(&line(&map, key, entry)?)?;
+            write_line(&map, entry, &mut line)?;
+            output.json_text(&line)?;
             Ok(Seen::Counts)
         })?;
         output.flush()?;
@@ -48,14 +53,24 @@ impl Scan {
     }
 }
 
-/// An entry as a line of JSON, with what it has left in milliseconds if it has an end.
-pub(crate) fn line(map: &ReadOnlyDynMap, key: Value, entry: &DynEntry) -> Outcome<Value> {
-    let value = open::json(map.value_type(), &entry.value)?;
-    let mut line = json!({"key": key, "value": value});
+/// An entry as a line of JSON, with what it has left in milliseconds if it has an end. What was in
+/// `line` is overwritten.
+pub(crate) fn write_line(
+    map: &ReadOnlyDynMap,
+    entry: &DynEntry,
+    line: &mut Vec<u8>,
+) -> Outcome<()> {
+    let failed = |error: InvalidValue| Failure::new(error.to_string());
+    line.clear();
+    line.extend_from_slice(b"{\"key\":");
+    write_json(map.key_type(), &entry.key, line).map_err(failed)?;
+    line.extend_from_slice(b",\"value\":");
+    write_json(map.value_type(), &entry.value, line).map_err(failed)?;
     if let Some(left) = entry.time_left {
-        line["ttl_ms"] = json!(milliseconds(left));
+        write!(line, ",\"ttl_ms\":{}", milliseconds(left))?;
     }
-    Ok(line)
+    line.extend_from_slice(b"}\n");
+    Ok(())
 }
 
 /// What an entry has left, as it is written down.
