@@ -201,11 +201,19 @@ fn survives(ty: &Type, bytes: &[u8]) -> Result<(), TestCaseError> {
             let json = to_json(ty, bytes).unwrap();
             prop_assert_eq!(&from_json(ty, &json).unwrap(), bytes);
             let text = json.to_string();
+            let mut written = b"before".to_vec();
+            super::write_json(ty, bytes, &mut written).unwrap();
+            prop_assert_eq!(String::from_utf8(written).unwrap(), format!("before{text}"));
             // What is printed for a script is what a script may write.
             prop_assert_eq!(&from_json(ty, &text.parse().unwrap()).unwrap(), bytes);
             prop_assert_eq!(&parse_value(ty, &text).unwrap(), bytes, "{}", text);
         }
-        Err(e) => prop_assert_eq!(to_json(ty, bytes), Err(e)),
+        Err(e) => {
+            let mut written = Vec::new();
+            prop_assert_eq!(super::write_json(ty, bytes, &mut written), Err(e.clone()));
+            prop_assert!(written.is_empty());
+            prop_assert_eq!(to_json(ty, bytes), Err(e));
+        }
     }
     Ok(())
 }
