@@ -9,6 +9,7 @@ mod commands;
 mod failure;
 mod hangup;
 mod interrupt;
+mod number;
 mod open;
 mod output;
 mod process;

@@ -23,14 +23,18 @@ impl Segment {
     /// needed. It says nothing about who comes later.
     ///
     /// ```
-    /// # use shmkv::{Map, Segment, segment::OpenState};
-    /// let segment = Segment::shm(&format!("doc-open-{}", std::process::id()))?;
-    /// let map: Map<u64, u64> = Map::builder().capacity(10).create(segment.clone())?;
-    /// assert_eq!(segment.open_state()?, OpenState::Open);
-    /// drop(map);
-    /// assert_eq!(segment.open_state()?, OpenState::Closed);
-    /// segment.remove()?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// use shmkv::segment::OpenState;
+    /// use shmkv::{Map, Segment};
+    ///
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     let segment: Segment = "shm:doc-open-state".parse()?;
+    ///     let map: Map<u64, u64> = Map::builder().capacity(10).create(segment.clone())?;
+    ///     assert_eq!(segment.open_state()?, OpenState::Open);
+    ///     drop(map);
+    ///     assert_eq!(segment.open_state()?, OpenState::Closed);
+    ///     segment.remove()?;
+    ///     Ok(())
+    /// }
     /// ```
     ///
     /// # Errors

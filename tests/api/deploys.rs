@@ -65,7 +65,7 @@ fn content_is_carried_over_by_choice_with_the_time_that_is_left() {
             .remaining_ttl(&2_u64.to_ne_bytes())
             .unwrap()
             .flatten();
-        let is_kept = left.is_some_and(|left| left <= Duration::from_secs(50));
+        let is_kept = left.is_some_and(|left| left <= Duration::from_millis(50_100));
         assert_eq!(is_kept, carry_over, "{left:?}");
     }
 }

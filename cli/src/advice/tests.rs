@@ -214,6 +214,10 @@ fn open_errors() -> Vec<OpenError> {
         asked: "5m".to_owned(),
         found: "30s".to_owned(),
     });
+    errors.push(OpenError::CarryOver {
+        segment: segment(),
+        source: Box::new(shmkv::dynamic::DynError::Write(WriteError::InvalidValue)),
+    });
     errors.push(OpenError::TimeOutOfRange {
         setting: "time_to_idle",
         asked: Duration::from_nanos(1),

@@ -19,6 +19,7 @@ use super::create::ty;
 use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::hangup::Streams;
 use crate::interrupt::Interrupt;
+use crate::number::number;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::table::{Column, Table};
@@ -41,7 +42,7 @@ pub(crate) struct Bench {
     #[arg(long, default_value = "u64", value_name = "TYPE", value_parser = ty)]
     value: Type,
     /// Entries in the map: how much of it fits into the processor's caches decides.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, default_value_t = 100_000, value_parser = entries)]
     entries: u64,
     /// How long to measure each operation.
     #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
@@ -49,6 +50,14 @@ pub(crate) struct Bench {
     /// As JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// How many entries a benchmark may have.
+fn entries(text: &str) -> Result<u64, String> {
+    match number(text)? {
+        entries @ 1..=1_000_000_000 => Ok(entries),
+        _ => Err("expected 1 to 1G".to_owned()),
+    }
 }
 
 /// What is measured.

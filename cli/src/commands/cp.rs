@@ -6,10 +6,11 @@ use clap::Args;
 use shmkv::dynamic::DynError;
 use shmkv::{DynMap, Segment};
 
-use super::create::octal;
+use super::create::{lasting, octal};
 use super::scan::{Seen, walk};
 use crate::failure::{Failure, Outcome, complain};
 use crate::interrupt::Interrupt;
+use crate::number::number;
 use crate::open::Global;
 use crate::progress::Progress;
 use crate::text;
@@ -30,7 +31,7 @@ pub(crate) struct Cp {
     /// The segment to create: shm:NAME, file:PATH, sysv:KEY or sysv:PATH#N.
     to: Segment,
     /// Capacity of the new segment, instead of that of the old one.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<usize>)]
     capacity: Option<usize>,
     /// Permission bits of the new segment.
     #[arg(long, default_value = "600", value_parser = octal)]
@@ -43,6 +44,7 @@ pub(crate) struct Cp {
 impl Cp {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let from = global.read(&self.from)?;
+        lasting(&self.to)?;
         let interrupt = Interrupt::catch()?;
         let mut builder = DynMap::builder();
         if let Some(settings) = from.cache_settings() {

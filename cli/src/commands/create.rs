@@ -8,6 +8,7 @@ use shmkv::{DynMap, Segment};
 
 use super::settings::CacheArgs;
 use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::number::number;
 use crate::text;
 
 /// Types and size of a new segment.
@@ -20,10 +21,10 @@ pub(crate) struct Plan {
     #[arg(long, value_name = "TYPE", value_parser = ty)]
     pub(crate) value: Type,
     /// How many entries shall fit, whatever their keys.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<usize>)]
     pub(crate) capacity: usize,
     /// How many processes can write at a time.
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = number::<u32>)]
     pub(crate) max_writers: u32,
     #[command(flatten)]
     cache: CacheArgs,
@@ -39,6 +40,18 @@ impl Plan {
             Some(settings) => builder.cache(settings),
             None => builder,
         }
+    }
+}
+
+/// Whether a segment outlives the command that creates it.
+pub(super) fn lasting(segment: &Segment) -> Outcome<()> {
+    match segment {
+        Segment::Memfd(name) => Err(Failure::new(format!(
+            "{segment} would end with this command, since nobody else has its descriptor: create \
+             shm:{} instead, or make the memfd in the program that hands it on",
+            name.as_str()
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -74,6 +87,7 @@ pub(crate) enum Hash {
 
 impl Create {
     pub(crate) fn run(self) -> Outcome {
+        lasting(&self.segment)?;
         let Plan { key, value, .. } = &self.plan;
         let map = self
             .plan

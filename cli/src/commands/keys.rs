@@ -6,6 +6,7 @@ use shmkv::Segment;
 
 use super::scan::{Seen, walk};
 use crate::failure::Outcome;
+use crate::number::number;
 use crate::open::{self, Global};
 use crate::output::Output;
 
@@ -19,7 +20,7 @@ pub(crate) struct Keys {
     #[arg(long)]
     prefix: Option<String>,
     /// At most so many.
-    #[arg(long)]
+    #[arg(long, value_parser = number::<u64>)]
     limit: Option<u64>,
 }
 

@@ -16,13 +16,14 @@ use shmkv::{DynMap, ReadOnlyDynMap, Segment};
 
 use super::columns::Columns;
 use super::cp::insert;
-use super::create::octal;
+use super::create::{lasting, octal};
 use super::defaults::{Defaults, unknown};
 use super::dump::Format;
 use super::limits::{LONGEST_DESCRIPTION, clipped, excerpt, longest_line, read_line, too_long};
 use super::settings;
 use crate::failure::{ExitStatus, Failure, Outcome, complain};
 use crate::interrupt::Interrupt;
+use crate::number::number;
 use crate::open::Global;
 use crate::progress::Progress;
 use crate::text;
@@ -47,7 +48,7 @@ pub(crate) struct Load {
     #[arg(long)]
     create: bool,
     /// Capacity of the segment to create, instead of that in the dump.
-    #[arg(long, requires = "create", value_name = "N")]
+    #[arg(long, requires = "create", value_name = "N", value_parser = number::<usize>)]
     capacity: Option<usize>,
     /// Permission bits of the segment to create.
     #[arg(long, requires = "create", default_value = "600", value_parser = octal)]
@@ -74,6 +75,9 @@ struct Counts {
 
 impl Load {
     pub(crate) fn run(self, global: Global) -> Outcome {
+        if self.create {
+            lasting(&self.segment)?;
+        }
         // It may wait for input that does not come: then the program ends where it is. (All entries so
         // far are whole.)
         let created = Arc::new(Mutex::new(None::<Segment>));

@@ -10,6 +10,7 @@ use shmkv::{ReadOnlyDynMap, Segment};
 
 use super::keys::has_prefix;
 use crate::failure::{ExitStatus, Failure, Outcome, complain};
+use crate::number::number;
 use crate::open::{self, Global};
 use crate::output::Output;
 use crate::progress::Progress;
@@ -28,7 +29,7 @@ pub(crate) struct Scan {
     #[arg(long)]
     prefix: Option<String>,
     /// At most so many.
-    #[arg(long)]
+    #[arg(long, value_parser = number::<u64>)]
     limit: Option<u64>,
 }
 

@@ -7,6 +7,7 @@ use shmkv::Segment;
 
 use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::hangup::Streams;
+use crate::number::number;
 use crate::open::{self, Global};
 use crate::output::Output;
 
@@ -28,7 +29,7 @@ pub(crate) struct Watch {
     #[arg(long, default_value = "20ms", value_parser = humantime::parse_duration)]
     interval: Duration,
     /// End after so many lines.
-    #[arg(long)]
+    #[arg(long, value_parser = number::<u64>)]
     count: Option<u64>,
 }
 

@@ -251,6 +251,38 @@ fn marks_of_other_systems_are_taken_or_named() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("UTF-16"));
 }
 
+#[test]
+fn a_segment_that_would_end_with_the_command_is_not_created() {
+    let scratch = Scratch::shm();
+    let name = &scratch.segment().to_string();
+    create(scratch.segment(), "u64", "u64", "1e2");
+    let dump = run(&["dump", name]).fine();
+    let told = ["would end with this command", "shm:gone"];
+    let types = ["--key", "u64", "--value", "u64", "--capacity", "1k"];
+    run(&[&["create", "memfd:gone"][..], &types].concat()).fails(2, &told);
+    run(&["cp", name, "memfd:gone"]).fails(2, &told);
+    feed(&["load", "--create", "memfd:gone"], &dump).fails(2, &told);
+}
+
+#[test]
+fn numbers_are_taken_as_people_write_them() {
+    for (number, entries) in [
+        ("10k", 10_000),
+        ("1e4", 10_000),
+        ("10_000", 10_000),
+        ("4Ki", 4096),
+    ] {
+        let scratch = Scratch::shm();
+        create(scratch.segment(), "u64", "u64", number);
+        let map: Map<u64, u64> = Map::builder().open(scratch.segment().clone()).unwrap();
+        assert_eq!(map.capacity(), entries, "{number}");
+    }
+    let scratch = Scratch::shm();
+    let name = &scratch.segment().to_string();
+    let wrong = ["--key", "u64", "--value", "u64", "--capacity", "1.5"];
+    run(&[&["create", name][..], &wrong].concat()).fails(2, &["no whole number", "10k"]);
+}
+
 /// An error of a few lines, in little memory, whatever the input.
 #[test]
 fn input_that_is_no_dump_at_all_costs_little_and_is_told_briefly() {
