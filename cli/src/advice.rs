@@ -161,7 +161,16 @@ impl Advice for Unreadable {
                  use: `shmkv repair --adopt-copy --after-crash keep {segment}` keeps what passes a \
                  check"
             ),
-            other => format!("{segment} cannot be opened safely from here: {other}"),
+            Self::TimeNamespace => format!(
+                "the entries of {segment} have times to live, and /proc/self/timens_offsets, which \
+                 tells the time, cannot be read: mount /proc"
+            ),
+            // The boot id, and whatever else there may be once.
+            _ => format!(
+                "it cannot be told from here whether the machine has crashed since {segment} was \
+                 written to: mount /proc, for /proc/sys/kernel/random/boot_id, or run this where \
+                 it is mounted"
+            ),
         }
     }
 }
@@ -209,6 +218,9 @@ impl Advice for FormatError {
 impl Advice for SegmentError {
     fn advise(&self, segment: &str) -> String {
         match self {
+            Self::Memory { wish, source, .. } => {
+                format!("{wish} is not possible for {segment}: {source}; raise the limit (ulimit)")
+            }
             Self::ForeignOwner {
                 expected, found, ..
             } => format!(
@@ -321,6 +333,13 @@ impl Advice for RegisterError {
                 "all {slots} writer slots of {segment} are taken by handles of processes that are \
                  not provably dead: `shmkv info {segment}` shows who has them; end one of these, \
                  or create a segment with more (`--max-writers`)"
+            ),
+            Self::NoSignOfLife => format!(
+                "this command could leave no sign of life in {segment}, so what it holds when it is \
+                 killed would stay locked: mount /proc, or raise the limit of open files (ulimit -n)"
+            ),
+            Self::TakenOver => format!(
+                "{segment} was taken over by a process of another boot meanwhile: run this again"
             ),
             other => other.to_string(),
         }

@@ -268,6 +268,8 @@ fn register_errors() -> Vec<RegisterError> {
             own: 12,
         },
         RegisterError::ForksGoUnnoticed,
+        RegisterError::NoSignOfLife,
+        RegisterError::TakenOver,
     ]
 }
 

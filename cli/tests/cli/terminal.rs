@@ -476,7 +476,8 @@ fn a_dump_onto_the_terminal_is_not_drawn_over() {
     assert!(session.end_restored().success());
     let raw = String::from_utf8_lossy(&session.raw).into_owned();
     assert!(!raw.contains('\x1b') && !raw.contains(" % "), "no bar");
-    assert_eq!(raw.lines().count(), 100_001);
+    // The description, the entries, and their number.
+    assert_eq!(raw.lines().count(), 100_002);
 }
 
 #[test]
