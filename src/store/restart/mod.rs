@@ -28,7 +28,7 @@ const SYNC_TRIES: u32 = 4;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CrashPolicy {
-    /// Opening fails with [`OpenError::MachineCrash`].
+    /// Opening fails with [`OpenError::MachineCrash`](crate::OpenError::MachineCrash).
     #[default]
     Refuse,
     /// Every bucket and every entry is checked, what does not pass is dropped, and
