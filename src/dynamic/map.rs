@@ -1,4 +1,6 @@
 //! Operations on encoded bytes.
+//!
+//! The two untyped handles with all their calls, most of them a few lines: a long file, and no second idea.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,6 @@
 //! The tree of a schema, its size, and the limits that it must keep.
+//!
+//! One small type after the other, each with its checks: a long file, and no second idea.
 
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};

@@ -1,4 +1,7 @@
 //! Comparing every bucket with what the protocol promises, while others read and write.
+//!
+//! The problems, how each is told, and the look for it stand in one file, which makes it a long one: who
+//! adds a problem changes all three.
 
 use std::collections::BTreeMap;
 use std::fmt;
