@@ -5,6 +5,7 @@ use shmkv::Segment;
 use shmkv::schema::{Datum, Int, Type};
 
 use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::number::signed;
 use crate::open::{self, Global};
 use crate::output::Output;
 
@@ -23,7 +24,7 @@ pub(crate) struct Incr {
     #[arg(allow_negative_numbers = true)]
     key: String,
     /// How much to add; may be negative.
-    #[arg(long, default_value_t = 1, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_hyphen_values = true, value_parser = signed)]
     by: i128,
     /// The field of a struct to add to (`a.b` for a field of a field). The key must be there.
     #[arg(long)]

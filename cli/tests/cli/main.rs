@@ -10,6 +10,7 @@ mod holder;
 mod leftovers;
 mod loading;
 mod namespaces;
+mod numbers;
 mod numbers_survive;
 mod shmkv;
 mod soundness;
