@@ -12,6 +12,7 @@ mod loading;
 mod namespaces;
 mod numbers;
 mod numbers_survive;
+mod several_keys;
 mod shmkv;
 mod soundness;
 mod terminal;
