@@ -24,7 +24,7 @@ mod get;
 mod incr;
 mod info;
 mod keys;
-mod limits;
+pub(crate) mod limits;
 mod load;
 mod ls;
 mod man;

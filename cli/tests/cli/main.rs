@@ -5,6 +5,7 @@ mod support;
 
 mod commands;
 mod failures;
+mod given;
 mod hangup;
 mod holder;
 mod leftovers;
