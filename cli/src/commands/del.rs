@@ -3,6 +3,7 @@
 use clap::Args;
 use shmkv::{DynMap, Segment};
 
+use super::batch::Asked;
 use crate::failure::{ExitStatus, Failure, Outcome, complain};
 use crate::open::{self, Global};
 use crate::output::Output;
@@ -37,14 +38,14 @@ impl Del {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let map = global.write(&self.segment)?;
         let mut output = Output::new();
-        let status = self.what.run(&map, &mut output)?;
+        let status = self.what.run(&map, &mut output, Asked::Alone)?;
         output.flush()?;
         Ok(status)
     }
 }
 
 impl What {
-    fn run(&self, map: &DynMap, output: &mut Output) -> Outcome {
+    pub(super) fn run(&self, map: &DynMap, output: &mut Output, asked: Asked) -> Outcome {
         let mut removed = 0;
         let mut status = ExitStatus::Fine;
         if self.all {
@@ -66,8 +67,8 @@ impl What {
                 }
                 None => {
                     status = ExitStatus::Found;
-                    // Of a single key, the number says it.
-                    if self.keys.len() > 1 {
+                    // Of a single key, the number says it; of several in a batch, that some are missing.
+                    if self.keys.len() > 1 && asked == Asked::Alone {
                         complain(&format!("{} has no key {text}", map.segment()));
                     }
                 }

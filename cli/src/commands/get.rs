@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use shmkv::schema::{Datum, Type};
 use shmkv::{ReadOnlyDynMap, Segment};
 
+use super::batch::Asked;
 use super::scan::milliseconds;
 use crate::failure::{ExitStatus, Failure, Outcome, complain};
 use crate::open::{self, Global};
@@ -43,14 +44,19 @@ impl Get {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let map = global.read(&self.segment)?;
         let mut output = Output::new();
-        let status = self.what.run(&map, &mut output)?;
+        let status = self.what.run(&map, &mut output, Asked::Alone)?;
         output.flush()?;
         Ok(status)
     }
 }
 
 impl What {
-    fn run(&self, map: &ReadOnlyDynMap, output: &mut Output) -> Outcome {
+    pub(super) fn run(&self, map: &ReadOnlyDynMap, output: &mut Output, asked: Asked) -> Outcome {
+        if self.raw && asked == Asked::InBatch {
+            return Err(Failure::new(
+                "--raw prints a value as it is, which need not be one line: leave it out in a batch",
+            ));
+        }
         if let [text] = &self.keys[..] {
             let key = open::key(map, text)?;
             let is_there = match self.ttl {
@@ -59,10 +65,14 @@ impl What {
             };
             return Ok(match is_there {
                 true => ExitStatus::Fine,
-                false => absent(map, text),
+                false if asked == Asked::Alone => absent(map, text),
+                false => {
+                    output.text("absent\n")?;
+                    ExitStatus::Found
+                }
             });
         }
-        self.print_lines(map, output)
+        self.print_lines(map, output, asked)
     }
 
     fn print_value(&self, map: &ReadOnlyDynMap, key: &[u8], output: &mut Output) -> Outcome<bool> {
@@ -77,7 +87,7 @@ impl What {
     }
 
     /// Several keys.
-    fn print_lines(&self, map: &ReadOnlyDynMap, output: &mut Output) -> Outcome {
+    fn print_lines(&self, map: &ReadOnlyDynMap, output: &mut Output, asked: Asked) -> Outcome {
         if self.raw {
             return Err(Failure::new(format!(
                 "--raw prints the value of one key, and here are {}: ask for one at a time, or \
@@ -86,7 +96,8 @@ impl What {
             )));
         }
         let mut status = ExitStatus::Fine;
-        // All keys are looked at before the first line is printed.
+        // All are looked up before the first line is printed: what fails prints none.
+        let mut lines = Vec::with_capacity(self.keys.len());
         for (key, text) in open::keys(map, &self.keys)?.iter().zip(&self.keys) {
             let mut line = json!({"key": open::json(map.key_type(), key)?});
             let found = match self.ttl {
@@ -98,9 +109,14 @@ impl What {
             };
             match (line.as_object_mut(), found) {
                 (Some(line), Some(Value::Object(found))) => line.extend(found),
+                // The line without a value says it.
+                _ if asked == Asked::InBatch => status = ExitStatus::Found,
                 _ => status = absent(map, text),
             }
-            output.json(&line)?;
+            lines.push(line);
+        }
+        for line in &lines {
+            output.json(line)?;
         }
         Ok(status)
     }

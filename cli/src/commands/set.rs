@@ -9,6 +9,7 @@ use super::cp::insert;
 use crate::failure::{ExitStatus, Failure, Outcome, complain};
 use crate::given::{Given, given};
 use crate::open::{self, Global};
+use crate::output::Output;
 
 /// Gives a key a value.
 ///
@@ -19,7 +20,7 @@ use crate::open::{self, Global};
     after_help = "Examples:\n  shmkv set shm:quotes 840 bid=1.0,ask=1.5\n  \
                   shmkv set shm:quotes 840 '{\"bid\": 1.0, \"ask\": 1.5}'\n  \
                   shmkv set shm:quotes 840 @quote.json\n  \
-                  shmkv get shm:quotes 840 | shmkv set shm:quotes 841 -"
+                  shmkv set shm:quotes 840 - < quote.json"
 )]
 pub(crate) struct Set {
     /// Such as shm:NAME or file:PATH.
@@ -61,12 +62,51 @@ pub(crate) struct What {
 
 impl Set {
     pub(crate) fn run(self, global: Global) -> Outcome {
-        self.what.run(&global.write(&self.segment)?)
+        let map = global.write(&self.segment)?;
+        let key = &self.what.key;
+        Ok(match self.what.apply(&map)? {
+            Done::Set => ExitStatus::Fine,
+            Done::WasThere => {
+                complain(&format!("{} has key {key} already", self.segment));
+                ExitStatus::Found
+            }
+            Done::OtherValue => {
+                complain(&format!("{}: key {key} has another value", self.segment));
+                ExitStatus::Found
+            }
+        })
     }
 }
 
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    Set,
+    /// `--if-absent`, and the key was there.
+    WasThere,
+    /// `--if-value`, and the key had another one or none.
+    OtherValue,
+}
+
 impl What {
-    fn run(&self, map: &DynMap) -> Outcome {
+    /// As a line of a batch.
+    pub(super) fn run(&self, map: &DynMap, output: &mut Output) -> Outcome {
+        if self.value == Given::Stdin || self.if_value == Some(Given::Stdin) {
+            return Err(Failure::new(
+                "stdin has the commands of the batch: write the value into the line, or into a file \
+                 for @FILE (the text - is written '\"-\"')",
+            ));
+        }
+        let done = self.apply(map)?;
+        let (answer, status) = match done {
+            Done::Set => ("ok\n", ExitStatus::Fine),
+            Done::WasThere | Done::OtherValue => ("unchanged\n", ExitStatus::Found),
+        };
+        output.text(answer)?;
+        Ok(status)
+    }
+
+    fn apply(&self, map: &DynMap) -> Outcome<Done> {
         if self.value == Given::Stdin && self.if_value == Some(Given::Stdin) {
             return Err(Failure::new(
                 "both values are to be read from stdin, which has one: put the other into a file",
@@ -80,28 +120,24 @@ impl What {
         };
         let about = |error| Failure::about(map.segment(), error);
         if self.if_absent {
-            if map.try_insert(&key, &value).map_err(about)?.is_some() {
-                complain(&format!("{} has key {} already", map.segment(), self.key));
-                return Ok(ExitStatus::Found);
-            }
-        } else if let Some(expected) = expected {
-            let mut is_it = false;
-            map.fetch_update(&key, |current| {
-                is_it = current == Some(&*expected);
-                is_it.then(|| value.clone())
-            })
-            .map_err(about)?;
-            if !is_it {
-                complain(&format!(
-                    "{}: key {} has another value",
-                    map.segment(),
-                    self.key
-                ));
-                return Ok(ExitStatus::Found);
-            }
-        } else {
-            insert(map, &key, &value, self.ttl).map_err(about)?;
+            return Ok(match map.try_insert(&key, &value).map_err(about)? {
+                Some(_) => Done::WasThere,
+                None => Done::Set,
+            });
         }
-        Ok(ExitStatus::Fine)
+        let Some(expected) = expected else {
+            insert(map, &key, &value, self.ttl).map_err(about)?;
+            return Ok(Done::Set);
+        };
+        let mut is_it = false;
+        map.fetch_update(&key, |current| {
+            is_it = current == Some(&*expected);
+            is_it.then(|| value.clone())
+        })
+        .map_err(about)?;
+        Ok(match is_it {
+            true => Done::Set,
+            false => Done::OtherValue,
+        })
     }
 }

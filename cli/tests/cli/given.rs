@@ -53,8 +53,8 @@ fn texts_that_look_like_a_file_or_stdin_can_be_written() {
     create(scratch.segment(), "u8", "Str<20>", "10");
     for (written, text) in [
         ("@@", "@"),
-        ("@@home", "@home"),
-        ("\"@home\"", "@home"),
+        ("@@user", "@user"),
+        ("\"@user\"", "@user"),
         ("\"-\"", "-"),
         ("a@b", "a@b"),
         ("-5", "-5"),

@@ -3,6 +3,7 @@
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
+mod batch;
 mod commands;
 mod failures;
 mod given;
