@@ -7,6 +7,7 @@
 mod advice;
 mod commands;
 mod failure;
+mod given;
 mod hangup;
 mod interrupt;
 mod number;

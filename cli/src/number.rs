@@ -13,12 +13,21 @@ const SUFFIXES: [(&str, u64); 8] = [
 ];
 
 /// A count or a size, for an argument: a whole number that fits into a `T`.
-pub(crate) fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+pub(crate) fn number<T: TryFrom<u128>>(text: &str) -> Result<T, String> {
     let number = parse(text)?;
     T::try_from(number).map_err(|_| format!("{text} is too large here"))
 }
 
-fn parse(text: &str) -> Result<u64, String> {
+/// Likewise, but it may be negative.
+pub(crate) fn signed(text: &str) -> Result<i128, String> {
+    let sum = match text.strip_prefix('-') {
+        Some(size) => 0_i128.checked_sub_unsigned(parse(size)?),
+        None => 0_i128.checked_add_unsigned(parse(text)?),
+    };
+    sum.ok_or_else(|| format!("{text} is too large here"))
+}
+
+fn parse(text: &str) -> Result<u128, String> {
     let wrong = |problem: &str| {
         format!("{problem}: expected a whole number such as 10000, 10_000, 10k, 1e4, 1.5M or 64MiB")
     };
@@ -30,7 +39,7 @@ fn parse(text: &str) -> Result<u64, String> {
     if whole.is_empty() || !is_plain(whole) || !is_plain(fraction) || mantissa.ends_with('.') {
         return Err(wrong("this is no number"));
     }
-    let too_large = || format!("{text} is too large: at most {}", u64::MAX);
+    let too_large = || format!("{text} is too large: at most {}", u128::MAX);
     let all: String = [whole, fraction]
         .concat()
         .chars()
@@ -76,7 +85,7 @@ fn parse(text: &str) -> Result<u64, String> {
     if tenths > 0 {
         return Err(wrong(&format!("{text} is no whole number")));
     }
-    u64::try_from(value).map_err(|_| too_large())
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -103,8 +112,9 @@ mod tests {
             ("2GiB", 2 << 30),
             ("3TB", 3_000_000_000_000),
             ("12B", 12),
-            ("18446744073709551615", u64::MAX),
-            ("18446744073.709551615e9", u64::MAX),
+            ("18446744073709551615", u64::MAX.into()),
+            ("18446744073.709551615e9", u64::MAX.into()),
+            ("340282366920938463463374607431768211455", u128::MAX),
         ] {
             assert_eq!(parse(text), Ok(expected), "{text}");
         }
@@ -127,15 +137,46 @@ mod tests {
             ("1.2345k", "no whole number"),
             ("10q", "no suffix \"q\""),
             ("10 k", "no suffix"),
-            ("18446744073709551616", "too large"),
+            ("340282366920938463463374607431768211456", "too large"),
             ("1e99", "too large"),
             ("1e39", "too large"),
-            ("99999999T", "too large"),
+            ("999999999999999999999999999T", "too large"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(told), "{text}: {error}");
         }
         assert!(number::<u32>("5G").unwrap_err().contains("too large here"));
         assert_eq!(number::<u32>("4G"), Ok(4_000_000_000));
+        assert_eq!(number::<u64>("18446744073709551615"), Ok(u64::MAX));
+        let error = number::<u64>("18446744073709551616").unwrap_err();
+        assert!(error.contains("too large here"), "{error}");
+    }
+
+    #[test]
+    fn a_number_with_a_sign_has_the_same_forms() {
+        for (text, expected) in [
+            ("0", 0),
+            ("-0", 0),
+            ("-1", -1),
+            ("1_000", 1000),
+            ("-1.5k", -1500),
+            ("-1e3", -1000),
+            ("170141183460469231731687303715884105727", i128::MAX),
+            ("-170141183460469231731687303715884105728", i128::MIN),
+        ] {
+            assert_eq!(signed(text), Ok(expected), "{text}");
+        }
+        for (text, told) in [
+            ("", "no number"),
+            ("-", "no number"),
+            ("--1", "no number"),
+            ("+1", "no number"),
+            ("-1.5", "no whole number"),
+            ("170141183460469231731687303715884105728", "too large"),
+            ("-170141183460469231731687303715884105729", "too large"),
+        ] {
+            let error = signed(text).unwrap_err();
+            assert!(error.contains(told), "{text}: {error}");
+        }
     }
 }

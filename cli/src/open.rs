@@ -70,6 +70,11 @@ pub(crate) fn key(map: &ReadOnlyDynMap, text: &str) -> Outcome<Vec<u8>> {
     encode(map, "key", map.key_type(), text)
 }
 
+/// Those of several keys. All are looked at before anything is done with the first.
+pub(crate) fn keys(map: &ReadOnlyDynMap, texts: &[String]) -> Outcome<Vec<Vec<u8>>> {
+    texts.iter().map(|text| key(map, text)).collect()
+}
+
 /// The bytes of a value as the user wrote it.
 pub(crate) fn value(map: &ReadOnlyDynMap, text: &str) -> Outcome<Vec<u8>> {
     encode(map, "value", map.value_type(), text)

@@ -54,7 +54,7 @@ pub(crate) struct Bench {
 
 /// How many entries a benchmark may have.
 fn entries(text: &str) -> Result<u64, String> {
-    match number(text)? {
+    match number::<u64>(text)? {
         entries @ 1..=1_000_000_000 => Ok(entries),
         _ => Err("expected 1 to 1G".to_owned()),
     }

@@ -1,10 +1,11 @@
 //! `shmkv incr`: adds to a number.
 
 use clap::Args;
-use shmkv::Segment;
 use shmkv::schema::{Datum, Int, Type};
+use shmkv::{DynMap, ReadOnlyDynMap, Segment};
 
 use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::number::signed;
 use crate::open::{self, Global};
 use crate::output::Output;
 
@@ -19,11 +20,18 @@ use crate::output::Output;
 pub(crate) struct Incr {
     /// Such as shm:NAME or file:PATH.
     segment: Segment,
+    #[command(flatten)]
+    what: What,
+}
+
+/// What to add to.
+#[derive(Args, Debug)]
+pub(crate) struct What {
     /// As JSON; text needs no quotes.
     #[arg(allow_negative_numbers = true)]
     key: String,
     /// How much to add; may be negative.
-    #[arg(long, default_value_t = 1, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_hyphen_values = true, value_parser = signed)]
     by: i128,
     /// The field of a struct to add to (`a.b` for a field of a field). The key must be there.
     #[arg(long)]
@@ -40,11 +48,20 @@ struct Place<'t> {
 impl Incr {
     pub(crate) fn run(self, global: Global) -> Outcome {
         let map = global.write(&self.segment)?;
-        let key = open::key(&map, &self.key)?;
-        let place = self.place(map.value_type())?;
+        let mut output = Output::new();
+        let status = self.what.run(&map, &mut output)?;
+        output.flush()?;
+        Ok(status)
+    }
+}
+
+impl What {
+    pub(super) fn run(&self, map: &DynMap, output: &mut Output) -> Outcome {
+        let key = open::key(map, &self.key)?;
+        let place = self.place(map)?;
         let mut problem = None;
         let mut sum = None;
-        map.fetch_update(&key, |current| match self.add(&place, &map, current) {
+        map.fetch_update(&key, |current| match self.add(&place, map, current) {
             Ok((value, new)) => {
                 (sum, problem) = (Some(new), None);
                 Some(value)
@@ -54,20 +71,19 @@ impl Incr {
                 None
             }
         })
-        .map_err(|error| Failure::about(&self.segment, error))?;
+        .map_err(|error| Failure::about(map.segment(), error))?;
         if let Some(problem) = problem {
             return Err(problem);
         }
-        let mut output = Output::new();
         if let Some(sum) = sum {
             output.text(&format!("{sum}\n"))?;
         }
-        output.flush()?;
         Ok(ExitStatus::Fine)
     }
 
-    fn place<'t>(&self, mut ty: &'t Type) -> Outcome<Place<'t>> {
-        let whole = ty;
+    fn place<'t>(&self, map: &'t ReadOnlyDynMap) -> Outcome<Place<'t>> {
+        let whole = map.value_type();
+        let mut ty = whole;
         let mut at = 0;
         for name in self.field.iter().flat_map(|path| path.split('.')) {
             let field = match ty {
@@ -77,7 +93,7 @@ impl Incr {
             let Some(field) = field else {
                 return Err(Failure::new(format!(
                     "{}: there is no field {name:?} in its value type:\n{whole:#}",
-                    self.segment
+                    map.segment()
                 )));
             };
             at += field.offset();
@@ -87,7 +103,7 @@ impl Incr {
             Type::Int(int) | Type::NonZero(int) => Ok(Place { at, int: *int, ty }),
             other => Err(Failure::new(format!(
                 "{}: this is no integer that could be added to: {other}; the value type is:\n{whole:#}",
-                self.segment
+                map.segment()
             ))),
         }
     }
@@ -96,7 +112,7 @@ impl Incr {
     fn add(
         &self,
         place: &Place<'_>,
-        map: &shmkv::ReadOnlyDynMap,
+        map: &ReadOnlyDynMap,
         current: Option<&[u8]>,
     ) -> Outcome<(Vec<u8>, String)> {
         let mut value = match current {
@@ -106,7 +122,8 @@ impl Incr {
             None => {
                 return Err(Failure::new(format!(
                     "{} has no key {}: set it first",
-                    self.segment, self.key
+                    map.segment(),
+                    self.key
                 )));
             }
         };
@@ -114,12 +131,15 @@ impl Incr {
         let overflow = |old: &dyn std::fmt::Display| {
             Failure::new(format!(
                 "{}: key {} is {old}, and {} more is no {}",
-                self.segment, self.key, self.by, place.ty
+                map.segment(),
+                self.key,
+                self.by,
+                place.ty
             ))
         };
         // As the bare integer: a NonZero that is absent starts at zero.
         let old = Datum::decode(&Type::Int(place.int), bytes)
-            .map_err(|error| Failure::about(&self.segment, error))?;
+            .map_err(|error| Failure::about(map.segment(), error))?;
         let sum = match &old {
             Datum::Int(old) => match old.checked_add(self.by) {
                 Some(sum) => Some(Datum::Int(sum)),

@@ -17,6 +17,11 @@ pub(crate) fn longest_line(key: &Type, value: &Type) -> usize {
     entry.saturating_mul(2).saturating_add(BESIDE)
 }
 
+/// Most bytes of a text that stands for a value of this type by itself.
+pub(crate) fn longest_text(ty: &Type) -> usize {
+    longest(ty).saturating_mul(2).saturating_add(BESIDE)
+}
+
 /// Most bytes of the line that describes a segment: two texts of types, escaped.
 pub(crate) const LONGEST_DESCRIPTION: usize = 1 << 20;
 

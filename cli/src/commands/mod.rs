@@ -6,6 +6,7 @@ use crate::failure::Outcome;
 use crate::open::Global;
 use crate::top;
 
+mod batch;
 mod bench;
 mod check;
 mod chmod;
@@ -24,7 +25,7 @@ mod get;
 mod incr;
 mod info;
 mod keys;
-mod limits;
+pub(crate) mod limits;
 mod load;
 mod ls;
 mod man;
@@ -50,6 +51,7 @@ pub(crate) enum Command {
     Del(del::Del),
     Incr(incr::Incr),
     Exists(exists::Exists),
+    Batch(batch::Batch),
     Keys(keys::Keys),
     Scan(scan::Scan),
     Dump(dump::Dump),
@@ -80,6 +82,7 @@ impl Command {
             Self::Del(it) => it.run(global),
             Self::Incr(it) => it.run(global),
             Self::Exists(it) => it.run(global),
+            Self::Batch(it) => it.run(global),
             Self::Keys(it) => it.run(global),
             Self::Scan(it) => it.run(global),
             Self::Dump(it) => it.run(global),

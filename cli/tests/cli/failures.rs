@@ -35,7 +35,7 @@ fn every_command_meets_everything_that_can_be_wrong_or_is_apart_for_a_reason() {
     let mut all = commands_of_the_help();
     all.sort_unstable();
     assert_eq!(met, all);
-    assert_eq!(all.len(), 25);
+    assert_eq!(all.len(), 26);
 }
 
 /// Every command that works on a segment, with arguments that would be right for `u64` to `u64`.
@@ -53,6 +53,7 @@ fn commands(name: &str) -> Vec<Vec<String>> {
         &["del", name, "--all"],
         &["incr", name, "1"],
         &["exists", name, "1"],
+        &["batch", name],
         &["keys", name],
         &["scan", name],
         &["dump", name],
