@@ -14,6 +14,8 @@ fn mutants_and_planted_bugs_are_told_as_they_are_listed() {
     }
     let mut lists = Vec::new();
     files(&root().join("tests/mutants"), &mut lists).expect("it can be read");
+    // Those of the folder `unit` break something else, and are counted where they are run.
+    lists.retain(|path| !path.components().any(|part| part.as_os_str() == "unit"));
     let lists: String = lists
         .iter()
         .map(|path| fs::read_to_string(path).unwrap())

@@ -155,7 +155,8 @@ fn negative_keys_and_values_need_nothing_special() {
     assert_eq!(run(&["exists", name, "-1"]).fine(), "true\n");
     let watched = run(&["watch", name, "-1", "--count", "1"]).fine();
     assert_eq!(watched, "-7\n");
-    assert_eq!(run(&["del", name, "-1", "-2"]).fine(), "1\n");
+    let deleted = run(&["del", name, "-1", "-2"]);
+    assert_eq!((deleted.code, &*deleted.stdout), (1, "1\n"));
     // What looks like an option is still none that anybody knows.
     run(&["get", name, "--nothing"]).fails(2, &["--nothing"]);
 }
