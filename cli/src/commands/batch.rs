@@ -1,6 +1,6 @@
 //! `shmkv batch`: operations on one segment, one a line on stdin.
 //!
-//! For scripts: a process for each operation costs a thousand times what the operation does. Each
+//! For scripts: a process for each operation costs far more than the operation itself. Each
 //! line is answered by a line, as soon as no more input is there, so that a coprocess can ask and wait.
 
 use std::io::{self, BufReader, StdinLock};
