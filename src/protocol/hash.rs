@@ -35,6 +35,7 @@
 //!
 //! [Nicoshev/rapidhash]: https://github.com/Nicoshev/rapidhash
 
+use std::fmt;
 use std::hash::Hasher;
 
 use crate::sys::tags::Tag;
@@ -57,6 +58,15 @@ pub enum HashFunction {
     /// come from an adversary who can measure how long operations take. (A collision
     /// costs little here anyway: an operation never looks into more than two buckets.)
     Sip,
+}
+
+impl fmt::Display for HashFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rapid => "rapidhash",
+            Self::Sip => "SipHash-1-3",
+        })
+    }
 }
 
 impl HashFunction {

@@ -397,12 +397,3 @@ impl<V> TryInsert<V> {
         matches!(self, Self::Inserted)
     }
 }
-
-impl fmt::Display for HashFunction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Rapid => "rapidhash",
-            Self::Sip => "SipHash-1-3",
-        })
-    }
-}

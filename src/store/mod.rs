@@ -370,7 +370,7 @@ impl Drop for Store {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
+        f.debug_struct("Store")
             .field("segment", &self.segment)
             .field("access", &self.access())
             .field("capacity", &self.layout.capacity)
