@@ -9,8 +9,10 @@ use crate::cache::CacheSettings;
 use crate::format::{Header, Plan, StoreKind};
 use crate::schema::{Type, Unfit};
 use crate::segment::{Attached, Created, Segment, SegmentError};
+use crate::store::create::planned_size;
+use crate::store::entry_types::EntryTypes;
 use crate::store::error::OpenError;
-use crate::store::open::{EntryTypes, Settings, planned_size, settings_methods};
+use crate::store::settings::{Settings, settings_methods};
 use crate::sys::access::Access;
 
 /// Creates or opens a [`DynMap`].

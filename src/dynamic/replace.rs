@@ -10,7 +10,7 @@ use crate::map::{Map, MapBuilder};
 use crate::schema::Type;
 use crate::segment::{Segment, SegmentError};
 use crate::store::error::OpenError;
-use crate::store::open::Settings;
+use crate::store::settings::Settings;
 use crate::types::{Key, Value};
 
 use super::builder::DynMapBuilder;

@@ -4,8 +4,8 @@ use super::bytes::to_bytes;
 use super::error::DynError;
 use crate::format::{Header, StoreKind};
 use crate::schema::Type;
+use crate::store::entry_types::{EntryTypes, check_sizes, stored_types};
 use crate::store::error::OpenError;
-use crate::store::open::{EntryTypes, check_sizes, stored_types};
 use crate::store::restart::DropReason;
 
 /// Which half of an entry.

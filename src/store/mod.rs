@@ -2,10 +2,13 @@
 
 pub(crate) mod check;
 pub(crate) mod correct;
+pub(crate) mod create;
+pub(crate) mod entry_types;
 pub(crate) mod error;
 pub(crate) mod open;
 pub(crate) mod recover;
 pub(crate) mod restart;
+pub(crate) mod settings;
 pub(crate) mod statistics;
 pub(crate) mod stats;
 pub(crate) mod sweep;
@@ -28,7 +31,7 @@ use crate::protocol::table::{
 };
 use crate::segment::{Segment, SegmentError, SegmentId};
 use crate::store::error::{ReadError, WriteError};
-use crate::store::restart::SalvageReport;
+use crate::store::restart::report::SalvageReport;
 use crate::sys::access::Access;
 use crate::sys::clock::Clock;
 use crate::sys::copy::CopyBuf;
@@ -48,6 +51,8 @@ pub(crate) struct Store {
     pub(crate) lock_timeout: Duration,
     /// Whether the last writer that leaves syncs and seals the segment.
     pub(crate) sync_on_close: bool,
+    /// What does that: asked once this handle has given its slot back.
+    pub(crate) at_close: fn(&Store),
     /// What was kept of it, if it had to be looked over after a crash of the machine.
     pub(crate) salvage: std::sync::OnceLock<SalvageReport>,
     /// The second, by the coarse clock and plus one, in which this process last could not register
@@ -362,7 +367,7 @@ impl Drop for Store {
             let has_written = owners.is_registered();
             owners.release(self.participants());
             if (has_written || self.seal_when_closed) && self.sync_on_close {
-                restart::close(self);
+                (self.at_close)(self);
             }
         }
     }

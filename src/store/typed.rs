@@ -2,8 +2,8 @@
 
 use crate::format::{Header, StoreKind};
 use crate::schema;
+use crate::store::entry_types::{EntryTypes, check_sizes, stored_types};
 use crate::store::error::{OpenError, ReadError};
-use crate::store::open::{EntryTypes, check_sizes, stored_types};
 use crate::store::restart::DropReason;
 use crate::types::image::{WordBuf, decode};
 use crate::types::{Key, Value};

@@ -9,7 +9,7 @@
 pub(crate) mod admit;
 mod content;
 pub(crate) mod record;
-mod report;
+pub(crate) mod report;
 mod salvage;
 
 use crate::liveness::{Liveness, Participant};
