@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::format::read_layout;
 use crate::format::{Header, MAGIC};
 use crate::liveness::lock_file;
-use crate::segment::{OpenState, Segment, SegmentError, SegmentOptions, list, sysv_table};
+use crate::segment::sysv::table;
+use crate::segment::{OpenState, Segment, SegmentError, SegmentOptions, list};
 use crate::sys::access::Access;
 
 impl Segment {
@@ -112,7 +113,7 @@ fn left_over() -> Result<Vec<lock_file::Found>, SegmentError> {
         return Ok(lock_files);
     }
     // `Segment::list` leaves System V segments out if it cannot find them.
-    sysv_table::rows().map_err(|source| SegmentError::Io {
+    table::rows().map_err(|source| SegmentError::Io {
         context: "cannot tell which System V segments the lock files belong to".to_owned(),
         source,
     })?;

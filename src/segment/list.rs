@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::build::TEMPORARY;
 use super::file::{SHM_DIRECTORY, kind};
-use super::sysv_table::{self, Row};
+use super::sysv::table::{self, Row};
 use super::{Name, SEGMENT_BYTES_MIN, Segment, SegmentError, SysVKey};
 use crate::sys::access::Access;
 use crate::sys::shm;
@@ -95,12 +95,12 @@ fn first_word(dir: impl std::os::fd::AsFd, name: &str) -> Option<u64> {
 
 /// The System V segments that begin with the mark of a creation that is not complete.
 pub(super) fn unfinished() -> io::Result<Vec<Segment>> {
-    Ok(sysv_of(sysv_table::rows()?, super::sysv::BUILDING))
+    Ok(sysv_of(table::rows()?, super::sysv::BUILDING))
 }
 
 fn sysv(magic: u64) -> Vec<Segment> {
     // Without /proc they cannot be found; that is no reason to hide the others.
-    sysv_of(sysv_table::rows().unwrap_or_default(), magic)
+    sysv_of(table::rows().unwrap_or_default(), magic)
 }
 
 fn sysv_of(mut rows: Vec<Row>, magic: u64) -> Vec<Segment> {

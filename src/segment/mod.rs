@@ -33,7 +33,6 @@ mod options;
 mod passing;
 pub(crate) mod replace;
 mod sysv;
-mod sysv_table;
 #[cfg(test)]
 mod tests;
 
@@ -494,7 +493,7 @@ impl NewSegment<'_> {
     fn store_magic(&self, mapping: &Mapping) {
         debug_assert!(self.magic != 0 && self.magic != sysv::BUILDING);
         if let Some(first) = mapping.words().first() {
-            // Release: pairs with the fence in `sysv::word_0`; what `init` has stored is
+            // Release: pairs with the fence in `sysv::wait::word_0`; what `init` has stored is
             // visible to everybody who sees the magic.
             first.store(self.magic, Ordering::Release);
         }

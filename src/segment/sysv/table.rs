@@ -10,23 +10,23 @@ const TABLE: &str = "/proc/sysvipc/shm";
 
 /// A line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) key: i32,
-    pub(super) id: i32,
-    pub(super) mode: u32,
-    pub(super) len: u64,
-    pub(super) creator: i32,
-    pub(super) attached: u64,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) cuid: u32,
-    pub(super) changed: i64,
+pub(in crate::segment) struct Row {
+    pub(in crate::segment) key: i32,
+    pub(in crate::segment) id: i32,
+    pub(in crate::segment) mode: u32,
+    pub(in crate::segment) len: u64,
+    pub(in crate::segment) creator: i32,
+    pub(in crate::segment) attached: u64,
+    pub(in crate::segment) uid: u32,
+    pub(in crate::segment) gid: u32,
+    pub(in crate::segment) cuid: u32,
+    pub(in crate::segment) changed: i64,
     /// Bytes that were ever touched: in memory and swapped out.
-    pub(super) touched: u64,
+    pub(in crate::segment) touched: u64,
 }
 
 /// All segments of this IPC namespace.
-pub(super) fn rows() -> io::Result<Vec<Row>> {
+pub(in crate::segment) fn rows() -> io::Result<Vec<Row>> {
     Ok(fs::read_to_string(TABLE)?
         .lines()
         .filter_map(parse)
@@ -34,7 +34,7 @@ pub(super) fn rows() -> io::Result<Vec<Row>> {
 }
 
 /// One segment, if it exists and the table can be read.
-pub(super) fn row(id: i32) -> Option<Row> {
+pub(in crate::segment) fn row(id: i32) -> Option<Row> {
     rows().ok()?.into_iter().find(|row| row.id == id)
 }
 
