@@ -185,34 +185,3 @@ impl Deref for Sections {
         &self.mapping
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::map::Map;
-    use crate::protocol::shape::Typed;
-
-    #[test]
-    fn buckets_are_given_out_in_the_form_that_they_have_and_in_no_other() {
-        let map: Map<u64, u64> = Map::builder()
-            .capacity(100)
-            .create("memfd:form")
-            .expect("memory");
-        let sections = &map.shared().mapping;
-        let area = sections.area(Typed::<u64, u64>::SHAPE, HashFunction::Rapid);
-        assert_eq!(
-            area.map(|area| area.count()),
-            Some(map.shared().layout.counts.buckets)
-        );
-        assert!(
-            sections
-                .area(Typed::<u64, u64>::SHAPE, HashFunction::Sip)
-                .is_none()
-        );
-        assert!(
-            sections
-                .area(Typed::<u64, [u64; 2]>::SHAPE, HashFunction::Rapid)
-                .is_none()
-        );
-    }
-}

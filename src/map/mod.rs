@@ -198,3 +198,34 @@ impl<K: Key, V: Value> Map<K, V> {
         self.reader.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::hash::HashFunction;
+    use crate::protocol::shape::Typed;
+
+    #[test]
+    fn buckets_are_given_out_in_the_form_that_they_have_and_in_no_other() {
+        let map: Map<u64, u64> = Map::builder()
+            .capacity(100)
+            .create("memfd:form")
+            .expect("memory");
+        let sections = &map.shared().mapping;
+        let area = sections.area(Typed::<u64, u64>::SHAPE, HashFunction::Rapid);
+        assert_eq!(
+            area.map(|area| area.count()),
+            Some(map.shared().layout.counts.buckets)
+        );
+        assert!(
+            sections
+                .area(Typed::<u64, u64>::SHAPE, HashFunction::Sip)
+                .is_none()
+        );
+        assert!(
+            sections
+                .area(Typed::<u64, [u64; 2]>::SHAPE, HashFunction::Rapid)
+                .is_none()
+        );
+    }
+}

@@ -15,7 +15,7 @@ fn n() -> u64 {
 }
 
 /// `e` is in its primary bucket, 0, and moves to its secondary bucket, 2.
-fn overflow<V: Number>() -> (u64, Draft<V>) {
+pub(crate) fn moves_to_secondary<V: Number>() -> (u64, Draft<V>) {
     let e = key(BUCKETS, 0, 2, 1, 0);
     let mut draft = Draft::new(BUCKETS);
     draft.fill(0, 1, 0..14).put(0, 14, e, 5).fill(1, 0, 0..15);
@@ -28,7 +28,7 @@ fn overflow<V: Number>() -> (u64, Draft<V>) {
 }
 
 /// `e` is in its secondary bucket, 1, and moves to its primary bucket, 2.
-fn primary<V: Number>() -> (u64, Draft<V>) {
+pub(crate) fn moves_to_primary<V: Number>() -> (u64, Draft<V>) {
     let e = key(BUCKETS, 2, 1, 1, 0);
     let mut draft = Draft::new(BUCKETS);
     draft.fill(0, 1, 0..15).fill(1, 0, 0..14).put(1, 14, e, 5);
@@ -55,16 +55,16 @@ fn reader_of_the_moved_key<V: Number>(least: usize, (e, draft): (u64, Draft<V>))
 /// before the entry goes there, and looks again in the primary bucket when it is gone.
 #[test]
 fn key_that_moves_to_its_secondary_bucket_is_not_missed() {
-    reader_of_the_moved_key(79, overflow::<Wide>());
-    reader_of_the_moved_key(79, overflow::<Narrow>());
+    reader_of_the_moved_key(79, moves_to_secondary::<Wide>());
+    reader_of_the_moved_key(79, moves_to_secondary::<Narrow>());
 }
 
 /// Smallest interesting schedule: the reader looks in the primary bucket before the entry comes,
 /// and into the secondary bucket when it has gone; or it sees the counter lowered and stops there.
 #[test]
 fn key_that_moves_to_its_primary_bucket_is_not_missed() {
-    reader_of_the_moved_key(540, primary::<Wide>());
-    reader_of_the_moved_key(540, primary::<Narrow>());
+    reader_of_the_moved_key(540, moves_to_primary::<Wide>());
+    reader_of_the_moved_key(540, moves_to_primary::<Narrow>());
 }
 
 /// Smallest interesting schedule: `e` goes to its primary bucket and back again while the reader
@@ -72,7 +72,7 @@ fn key_that_moves_to_its_primary_bucket_is_not_missed() {
 #[test]
 fn key_that_moves_to_primary_and_back_again_is_not_missed() {
     let (n, back) = (n(), key(BUCKETS, 2, 0, 0, 0));
-    let (e, mut draft) = primary::<Narrow>();
+    let (e, mut draft) = moves_to_primary::<Narrow>();
     draft.fill(2, 0, 0..14).live(2, &[14, 15]);
     explore_within(1, 2, 6000, &["- 5 5,-,8"], move |turn| {
         let [w, r, end] = draft.share();
@@ -100,7 +100,7 @@ fn key_that_moves_to_primary_and_back_again_is_not_missed() {
 #[test]
 fn displacement_leaves_other_keys_alone() {
     let (n, f) = (n(), key(BUCKETS, 0, 1, 2, 0));
-    let (e, mut draft) = overflow::<Wide>();
+    let (e, mut draft) = moves_to_secondary::<Wide>();
     let spared = 13;
     draft.replace_filler(0, spared, f, 6);
     let expected = ["inserted 6 9 5,6,9", "inserted 6 miss 5,6,9"];
@@ -118,7 +118,7 @@ fn displacement_leaves_other_keys_alone() {
 #[test]
 fn new_key_and_displaced_key_are_both_found() {
     let n = n();
-    let (e, draft) = primary::<Narrow>();
+    let (e, draft) = moves_to_primary::<Narrow>();
     let expected = ["inserted 9 5", "inserted miss 5"];
     explore(2, 1600, &expected, move |turn| {
         let [w, r] = draft.share();
@@ -155,7 +155,7 @@ fn two_insertions_displace_two_entries() {
 #[test]
 fn of_two_displacements_into_one_slot_one_finds_it_full() {
     let [n1, n2] = [0, 1].map(|nth| key(BUCKETS, 0, 1, 0, nth));
-    let (e, mut draft) = overflow::<Narrow>();
+    let (e, mut draft) = moves_to_secondary::<Narrow>();
     draft.fill(2, 0, 0..14).live(2, &[14]);
     explore(
         2,
@@ -186,17 +186,17 @@ fn writer_of_the_moved_key<V: Number>(least: usize, (e, draft): (u64, Draft<V>))
 /// there; until it has the secondary bucket's lock, `e` must not have gone.
 #[test]
 fn displacement_loses_no_update_of_the_moved_key() {
-    writer_of_the_moved_key(22, overflow::<Wide>());
-    writer_of_the_moved_key(22, overflow::<Narrow>());
-    writer_of_the_moved_key(22, primary::<Wide>());
-    writer_of_the_moved_key(22, primary::<Narrow>());
+    writer_of_the_moved_key(22, moves_to_secondary::<Wide>());
+    writer_of_the_moved_key(22, moves_to_secondary::<Narrow>());
+    writer_of_the_moved_key(22, moves_to_primary::<Wide>());
+    writer_of_the_moved_key(22, moves_to_primary::<Narrow>());
 }
 
 /// Smallest interesting schedule: the key is removed just before or just after it moves.
 #[test]
 fn removed_key_stays_removed_when_it_moves() {
     let n = n();
-    for (e, draft) in [overflow::<Narrow>(), primary::<Narrow>()] {
+    for (e, draft) in [moves_to_secondary::<Narrow>(), moves_to_primary::<Narrow>()] {
         explore(
             3,
             4000,
@@ -215,7 +215,7 @@ fn removed_key_stays_removed_when_it_moves() {
 
 fn bucket_that_fills_up<V: Number>() {
     let (n, p) = (n(), key(BUCKETS, 2, 0, 0, 0));
-    let (e, mut draft) = overflow::<V>();
+    let (e, mut draft) = moves_to_secondary::<V>();
     draft.fill(2, 0, 0..14).live(2, &[14, 15]);
     let expected = ["full inserted 5,-,7", "inserted full 5,9,-"];
     explore(2, 49, &expected, move |turn| {

@@ -6,6 +6,7 @@
 
 use crate::memory::{Draft, Fate, Narrow, Number, Wide, key, token};
 use crate::model::{explore, explore_within, race, role};
+use crate::moving::{moves_to_primary, moves_to_secondary};
 use crate::sys::sync;
 
 const BUCKETS: u64 = 3;
@@ -216,30 +217,8 @@ fn death_in_a_removal_in_secondary_bucket_leaves_all_or_nothing() {
     });
 }
 
-/// `e` moves from its primary bucket, 0, to its secondary bucket, 2, to make room for the key `k`.
-fn moves_to_secondary<V: Number>() -> (u64, Draft<V>) {
-    let e = key(BUCKETS, 0, 2, 1, 0);
-    let mut draft = Draft::new(BUCKETS);
-    draft.fill(0, 1, 0..14).put(0, 14, e, 5).fill(1, 0, 0..15);
-    draft
-        .live(0, &[14, 15])
-        .live(1, &[])
-        .live(2, &[0, 1])
-        .moves();
-    draft.fate(0, Fate::Mortal);
-    (e, draft)
-}
-
-/// `e` moves from bucket 1 to its primary bucket, 2, to make room for the key `k`.
-fn moves_to_primary<V: Number>() -> (u64, Draft<V>) {
-    let e = key(BUCKETS, 2, 1, 1, 0);
-    let mut draft = Draft::new(BUCKETS);
-    draft.fill(0, 1, 0..15).fill(1, 0, 0..14).put(1, 14, e, 5);
-    draft
-        .live(0, &[])
-        .live(1, &[14, 15])
-        .live(2, &[0, 1])
-        .moves();
+/// The same bucket array, where the process that moves `e` may die.
+fn mortal<V: Number>((e, mut draft): (u64, Draft<V>)) -> (u64, Draft<V>) {
     draft.fate(0, Fate::Mortal);
     (e, draft)
 }
@@ -299,19 +278,19 @@ fn death_in_a_displacement((e, draft): (u64, Draft<Narrow>), least: usize) {
 /// updates one of the two copies; the reader finds the other.
 #[test]
 fn death_in_a_displacement_to_secondary_leaves_one_entry() {
-    death_in_a_displacement(moves_to_secondary(), 3000);
+    death_in_a_displacement(mortal(moves_to_secondary()), 3000);
 }
 
 /// As above, the other way.
 #[test]
 fn death_in_a_displacement_to_primary_leaves_one_entry() {
-    death_in_a_displacement(moves_to_primary(), 6500);
+    death_in_a_displacement(mortal(moves_to_primary()), 6500);
 }
 
 /// What a displacement that died between its publications leaves: `e` is twice in the table, in
 /// buckets 0 and 2, whose locks (and that of 1) are held by these participants.
 fn twice(owners: [u32; 3]) -> (u64, Draft<Narrow>) {
-    let (e, mut draft) = moves_to_secondary();
+    let (e, mut draft) = mortal(moves_to_secondary());
     draft.put(2, 0, e, 5);
     for (bucket, owner) in (0..).zip(owners) {
         draft.lock(bucket, owner).fate(owner, Fate::Dead);
