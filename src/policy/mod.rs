@@ -84,186 +84,20 @@
 //! compares the real cache with other real caches.
 
 pub(crate) mod estimator;
+mod planes;
+mod rng;
 mod worth;
 
+pub(crate) use self::planes::{AgeClass, Words};
+pub(crate) use self::rng::Rng;
 pub(crate) use self::worth::Ranks;
 
-/// What a bucket's header remembers for the policy.
-pub(crate) type Words = [u64; 2];
-
-/// Kinds of past.
-const AGE_CLASSES: usize = CLASSES * LEVELS;
-const CLASSES: usize = 4;
-const LEVELS: usize = 32;
+use self::planes::{AGE_CLASSES, CLASSES, LEVELS, Planes, slots};
 
 /// Entries in the primary bucket are a line nearer than those in their secondary bucket. Whoever
 /// shall go there instead must rank lower by more than this, which halves the number of entries in
 /// their secondary bucket and costs no hits.
 const PRIMARY_ADVANTAGE: u8 = 8;
-
-/// What is known of an entry: its class and level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AgeClass(u8);
-
-impl AgeClass {
-    /// Of one that has just come.
-    const NEW: Self = Self::of(0, 0);
-    /// Of one that has come back.
-    const RETURNED: Self = Self::of(1, 0);
-
-    const fn of(class: usize, level: usize) -> Self {
-        Self((class % CLASSES * LEVELS + level % LEVELS) as u8)
-    }
-
-    /// As a number below [`AGE_CLASSES`].
-    #[inline(always)]
-    fn index(self) -> usize {
-        usize::from(self.0) % AGE_CLASSES
-    }
-
-    /// Ticks that an entry spends at a level, on average.
-    const fn ticks(level: usize) -> u32 {
-        1 << (level / 4).saturating_sub(1)
-    }
-}
-
-/// The bits of all slots, one plane each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Planes {
-    hit: u16,
-    class: [u16; 2],
-    level: [u16; 5],
-}
-
-impl Planes {
-    #[inline(always)]
-    fn of([first, second]: Words) -> Self {
-        let plane = |word: u64, number: u32| (word >> (number * 16)) as u16;
-        Self {
-            hit: plane(first, 0),
-            class: [plane(first, 1), plane(first, 2)],
-            level: [
-                plane(first, 3),
-                plane(second, 0),
-                plane(second, 1),
-                plane(second, 2),
-                plane(second, 3),
-            ],
-        }
-    }
-
-    #[inline(always)]
-    fn words(self) -> Words {
-        let word = |planes: [u16; 4]| {
-            (planes.into_iter().rev()).fold(0, |word, plane| word << 16 | u64::from(plane))
-        };
-        let [l0, l1, l2, l3, l4] = self.level;
-        [
-            word([self.hit, self.class[0], self.class[1], l0]),
-            word([l1, l2, l3, l4]),
-        ]
-    }
-
-    #[inline(always)]
-    fn age_class(&self, slot: u32) -> AgeClass {
-        let planes = self.level.iter().chain(&self.class);
-        let bits = planes.enumerate();
-        AgeClass(bits.fold(0, |age_class, (bit, plane)| {
-            age_class | ((plane >> (slot & 15) & 1) as u8) << bit
-        }))
-    }
-
-    fn set_age_class(&mut self, slot: u32, age_class: AgeClass) {
-        let place = 1u16 << (slot & 15);
-        let planes = self.level.iter_mut().chain(&mut self.class);
-        for (bit, plane) in planes.enumerate() {
-            match age_class.0 >> bit & 1 {
-                0 => *plane &= !place,
-                _ => *plane |= place,
-            }
-        }
-    }
-
-    /// Up a class and to level 0.
-    #[inline(always)]
-    fn promote(&mut self, slots: u16) {
-        let not_yet_last = slots & !(self.class[0] & self.class[1]);
-        let carry = self.class[0] & not_yet_last;
-        self.class[0] ^= not_yet_last;
-        self.class[1] ^= carry;
-        for plane in &mut self.level {
-            *plane &= !slots;
-        }
-    }
-
-    /// Up a level.
-    #[inline(always)]
-    fn advance(&mut self, slots: u16) {
-        let last = self.level.iter().fold(u16::MAX, |last, plane| last & plane);
-        let mut carry = slots & !last;
-        for plane in &mut self.level {
-            let both = *plane & carry;
-            *plane ^= carry;
-            carry = both;
-        }
-    }
-
-    /// The slots whose level is below four times `quarter`.
-    #[inline(always)]
-    fn below(&self, quarter: u32) -> u16 {
-        // Comparison from the highest bit: below as soon as the first difference says so.
-        let (mut below, mut equal) = (0, u16::MAX);
-        for (plane, bit) in self.level[2..].iter().zip([1, 2, 4]).rev() {
-            if quarter & bit != 0 {
-                below |= equal & !plane;
-                equal &= plane;
-            } else {
-                equal &= !plane;
-            }
-        }
-        if quarter < 8 { below } else { u16::MAX }
-    }
-}
-
-/// Bits that differ from one insertion to the next: the policy needs some that nobody has to keep.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rng(u64);
-
-impl Rng {
-    /// For the insertion of a key with this hash into a bucket of this version.
-    #[inline(always)]
-    pub(crate) fn new(hash: u64, version: u64) -> Self {
-        // The finisher of SplitMix64 (Steele, Lea and Flood, 2014).
-        let mut bits = hash ^ version.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        bits = (bits ^ bits >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        bits = (bits ^ bits >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        Self(bits ^ bits >> 31)
-    }
-
-    /// The same for the key's secondary bucket.
-    #[inline(always)]
-    pub(crate) fn for_the_secondary(self) -> Self {
-        Self(self.0.rotate_right(8))
-    }
-
-    /// Levels below four times this one move on: all to 8, half of the time those to 12, ...
-    #[inline(always)]
-    fn quarter(self) -> u32 {
-        2 + (self.0 | 1 << 6).trailing_zeros()
-    }
-
-    /// Whether the choice is left to chance.
-    #[inline(always)]
-    fn explores(self) -> bool {
-        self.0 >> 16 & 63 == 0
-    }
-
-    /// A number below `end`, which is at most 2^16.
-    #[inline(always)]
-    fn below(self, end: u32) -> u32 {
-        (((self.0 >> 48) as u32) * end) >> 16
-    }
-}
 
 /// Whether the first word says that there was a hit in `slot` since the last tick.
 #[inline(always)]
@@ -419,16 +253,6 @@ pub(crate) fn victim(
         (Some((_, slot)), _) => Some(in_primary(slot)),
         (None, found) => found.map(|(_, slot)| in_secondary(slot)),
     }
-}
-
-/// The numbers of the slots in a set, from the lowest.
-#[inline(always)]
-fn slots(mut set: u16) -> impl Iterator<Item = u32> {
-    core::iter::from_fn(move || {
-        let slot = (set != 0).then(|| set.trailing_zeros());
-        set &= set.wrapping_sub(1);
-        slot
-    })
 }
 
 #[cfg(test)]
