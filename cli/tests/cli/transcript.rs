@@ -136,7 +136,7 @@ fn output(command: &str, directory: &Path) -> String {
 }
 
 #[test]
-fn the_session_in_the_documentation_goes_as_it_says() {
+fn the_transcript_in_the_documentation_goes_as_it_says() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/command-line.md");
     let page = std::fs::read_to_string(page).unwrap();
     let steps = steps(&page);
