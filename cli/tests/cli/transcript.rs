@@ -1,10 +1,11 @@
-//! The session in `docs/command-line.md`: run as it stands there, and compared with what it says.
+//! The transcripts in `docs/command-line.md` and in the README: run as they stand there, and compared
+//! with what they say.
 //!
-//! Each `console` block of the section "A session" is a part of one session. Lines that begin
+//! Each `console` block of the section is a part of one transcript. Lines that begin
 //! with `$ ` are given to a shell, `\` at their end continues them; what follows is what they
 //! print. Only what differs from run to run is blotted out on both sides: process ids, ages,
-//! users; and on the screen of `top` all numbers and empty lines. With `SHMKV_SHOW_SESSION=1` and `--nocapture` the
-//! whole session is printed, for the page.
+//! users; and on the screen of `top` all numbers and empty lines. With `SHMKV_SHOW_TRANSCRIPT=1` and `--nocapture` the
+//! whole transcript is printed, for the page.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,9 +22,12 @@ struct Step {
     expected: String,
 }
 
-fn steps(page: &str) -> Vec<Step> {
+/// The commands of a section of a page, from the root of the repository.
+fn steps(page: &str, heading: &str) -> Vec<Step> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(page);
+    let page = std::fs::read_to_string(page).unwrap();
     let (_, section) = page
-        .split_once("\n## A session\n")
+        .split_once(&format!("\n## {heading}\n"))
         .expect("the section is there");
     let section = section.split("\n## ").next().unwrap();
     let mut steps: Vec<Step> = Vec::new();
@@ -121,7 +125,7 @@ fn blot_screen(text: &str) -> String {
         .join("\n")
 }
 
-/// What a command of the session prints, to stdout and stderr.
+/// What a command of the transcript prints, to stdout and stderr.
 fn output(command: &str, directory: &Path) -> String {
     let bin = Path::new(binary()).parent().unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
@@ -135,32 +139,21 @@ fn output(command: &str, directory: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-#[test]
-fn the_transcript_in_the_documentation_goes_as_it_says() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/command-line.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let steps = steps(&page);
-    for command in ["create", "set", "get", "info", "dump", "check", "top"] {
-        let is_it = |step: &Step| step.command.contains(&format!("shmkv {command} "));
-        assert!(
-            steps.iter().any(is_it),
-            "`shmkv {command}` is part of the session"
-        );
-    }
+/// Runs the commands under a name of their own, and compares what they print.
+fn goes_as_it_says(steps: &[Step], own: &str) {
     let directory = tempfile::tempdir().unwrap();
-    let own = format!("quotes-{}", std::process::id());
     let mut printed = Vec::new();
-    for Step { command, .. } in &steps {
+    for Step { command, .. } in steps {
         let ours = command.replace("shm:quotes", &format!("shm:{own}"));
         printed.push(match command.starts_with("shmkv top ") {
-            true => renamed(&screen(&ours, &own), &own, "quotes"),
-            false => output(&ours, directory.path()).replace(&own, "quotes"),
+            true => renamed(&screen(&ours, own), own, "quotes"),
+            false => output(&ours, directory.path()).replace(own, "quotes"),
         });
     }
-    for name in [own.clone(), format!("{own}-large")] {
+    for name in [own.to_owned(), format!("{own}-large")] {
         let _ = Segment::shm(&name).unwrap().remove();
     }
-    if std::env::var_os("SHMKV_SHOW_SESSION").is_some() {
+    if std::env::var_os("SHMKV_SHOW_TRANSCRIPT").is_some() {
         for (step, found) in steps.iter().zip(&printed) {
             println!("$ {}\n{}", step.command, found.trim_end());
         }
@@ -172,6 +165,28 @@ fn the_transcript_in_the_documentation_goes_as_it_says() {
         };
         assert_eq!(found.trim_end(), expected.trim_end(), "$ {command}");
     }
+}
+
+#[test]
+fn the_transcript_in_the_documentation_goes_as_it_says() {
+    let steps = steps("docs/command-line.md", "A transcript");
+    for command in ["create", "set", "get", "info", "dump", "check", "top"] {
+        let is_it = |step: &Step| step.command.contains(&format!("shmkv {command} "));
+        assert!(
+            steps.iter().any(is_it),
+            "`shmkv {command}` is part of the transcript"
+        );
+    }
+    goes_as_it_says(&steps, &format!("quotes-{}", std::process::id()));
+}
+
+#[test]
+fn the_transcript_in_the_readme_goes_as_it_says() {
+    let mut steps = steps("README.md", "Command line");
+    // What it installs is what is tested here.
+    assert_eq!(steps.remove(0).command, "cargo install --path cli");
+    assert!(steps.len() >= 4, "{steps:?}");
+    goes_as_it_says(&steps, &format!("quotes-readme-{}", std::process::id()));
 }
 
 /// The shell blocks of a page.
